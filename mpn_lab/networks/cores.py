@@ -1,0 +1,119 @@
+"""GRU, LSTM and RNN behind the interface of the MPN, and stacks of cores.
+
+Every core: `output, state = core(input, state=None)`, input [B, T, d], output [B, T, n]; with
+`return_states=True` also the state after every step. A state is a tensor, or a tuple of tensors,
+whose first dimension is the batch (torch's own GRU puts the layer first): M [B, n, d] of an MPN,
+h [B, n] of a GRU or RNN, (h, c) of an LSTM, and one such state per layer of a `Stack`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mpn_lab.networks.mpn import MPN
+
+CoreName = Literal["mpn", "gru", "lstm", "rnn"]
+State = Any  # a tensor or a (nested) tuple of tensors, batch first
+
+
+class _TorchCore(nn.Module):
+    """A single layer of torch's own recurrent kernels, state batch first."""
+
+    torch_class: type[nn.RNNBase]
+
+    def __init__(
+        self, input_size: int, hidden_size: int, *, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.rnn = self.torch_class(input_size, hidden_size, batch_first=True)
+        for parameter in self.rnn.parameters():  # torch's own start values, our generator
+            limit = 1 / math.sqrt(hidden_size)
+            nn.init.uniform_(parameter, -limit, limit, generator=generator)
+
+    def forward(self, input: Tensor, state: State | None = None, return_states: bool = False):
+        output, last = self.rnn(input, None if state is None else state.unsqueeze(0))
+        state = last.squeeze(0)
+        return (output, state, output) if return_states else (output, state)  # the state is h
+
+
+class GRU(_TorchCore):
+    """`nn.GRU`, one layer. State and states: h, [B, n] and [B, T, n]."""
+
+    torch_class = nn.GRU
+
+
+class RNN(_TorchCore):
+    """`nn.RNN` with tanh, one layer. State and states: h, [B, n] and [B, T, n]."""
+
+    torch_class = nn.RNN
+
+
+class LSTM(_TorchCore):
+    """`nn.LSTM`, one layer. State: (h, c), each [B, n]; states: each [B, T, n]."""
+
+    torch_class = nn.LSTM
+
+    def forward(self, input: Tensor, state: State | None = None, return_states: bool = False):
+        if return_states:  # torch hands out c of the last step only: go step by step
+            hs, cs = [], []
+            for t in range(input.shape[1]):
+                _, state = self.forward(input[:, t : t + 1], state)
+                hs.append(state[0])
+                cs.append(state[1])
+            states = torch.stack(hs, 1), torch.stack(cs, 1)
+            return states[0], state, states
+        if state is not None:
+            state = tuple(s.unsqueeze(0) for s in state)
+        output, (h, c) = self.rnn(input, state)
+        return output, (h.squeeze(0), c.squeeze(0))
+
+
+class Stack(nn.ModuleList):
+    """Cores one above the other. State and states: a tuple with one entry per layer."""
+
+    def forward(
+        self, input: Tensor, state: tuple[State, ...] | None = None, return_states: bool = False
+    ):
+        last, all_steps = [], []
+        for layer, s in zip(self, state or [None] * len(self), strict=True):
+            if return_states:
+                input, s, steps = layer(input, s, return_states=True)
+                all_steps.append(steps)
+            else:
+                input, s = layer(input, s)
+            last.append(s)
+        return (input, tuple(last), tuple(all_steps)) if return_states else (input, tuple(last))
+
+
+def make_core(
+    name: CoreName,
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    generator: torch.Generator | None = None,
+    **mpn_options: Any,
+) -> nn.Module:
+    """One layer of the named core, or a `Stack` of `num_layers` of them."""
+    classes = {"mpn": MPN, "gru": GRU, "lstm": LSTM, "rnn": RNN}
+    if name not in classes:
+        raise ValueError(f"core is {name!r}; expected one of {', '.join(classes)}.")
+    if num_layers < 1:
+        raise ValueError(f"num_layers is {num_layers}; expected at least 1.")
+    options = mpn_options if name == "mpn" else {}
+    layers = [
+        classes[name](input_size if i == 0 else hidden_size, hidden_size, generator=generator, **options)
+        for i in range(num_layers)
+    ]
+    return layers[0] if num_layers == 1 else Stack(layers)
+
+
+def map_state(function, state: State) -> State:
+    """Apply a function to each tensor of a state."""
+    if isinstance(state, tuple):
+        return tuple(map_state(function, s) for s in state)
+    return function(state)

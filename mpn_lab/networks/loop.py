@@ -1,0 +1,72 @@
+"""The MPN's equations as a plain loop over time: the oracle that every faster path is tested against.
+
+Aitken & Mihalas, eLife 2023;12:e83035, "Methods: Multi-plasticity network".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Update = Literal["associative", "presynaptic", "postsynaptic"]
+Modulation = Literal["multiplicative", "additive"]
+Activation = Literal["tanh", "relu", "sigmoid", "identity"]
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "identity": lambda z: z,
+}
+
+
+def mpn_loop(
+    input: Float[Tensor, "B T d"],
+    M: Float[Tensor, "B n d"],
+    W: Float[Tensor, "n d"],
+    b: Float[Tensor, " n"] | None,
+    eta: Float[Tensor, "..."],
+    lam: Float[Tensor, "..."],
+    *,
+    update: Update = "associative",
+    modulation: Modulation = "multiplicative",
+    activation: Activation = "tanh",
+    bound: float | None = None,
+    return_states: bool = False,
+) -> tuple[
+    Float[Tensor, "B T n"], Float[Tensor, "B n d"], Float[Tensor, "B T n d"] | None
+]:
+    """Run the MPN over time, one step after the other.
+
+    `eta` and `lam` broadcast against M: shape (), (d,), (n, 1) or (n, d).
+
+    Returns:
+        h at every step; M after the last step; M after every step, or None where not asked for.
+    """
+    phi = ACTIVATIONS[activation]
+    n, d = W.shape
+    output, states = [], []
+    for x in input.unbind(dim=1):  # (B, d)
+        modulated = W * (1 + M) if modulation == "multiplicative" else W + M  # (B, n, d)
+        z = torch.einsum("bnd,bd->bn", modulated, x)  # (B, n), uses M_{t-1}
+        h = phi(z if b is None else z + b)  # (B, n)
+        if update == "associative":
+            hebb = h.unsqueeze(2) * x.unsqueeze(1)  # h x^T, (B, n, d)
+        elif update == "presynaptic":
+            hebb = x.unsqueeze(1) / n**0.5  # 1 x^T / sqrt(n), (B, 1, d)
+        else:
+            hebb = h.unsqueeze(2) / d**0.5  # h 1^T / sqrt(d), (B, n, 1)
+        M = lam * M + eta * hebb  # (B, n, d)
+        if bound is not None:
+            M = M.clamp(-bound, bound)
+        output.append(h)
+        if return_states:
+            states.append(M)
+    if not output:
+        empty = input.new_zeros(input.shape[0], 0, n)
+        return empty, M, M.new_zeros(M.shape[0], 0, n, d) if return_states else None
+    return torch.stack(output, 1), M, torch.stack(states, 1) if return_states else None

@@ -1,0 +1,167 @@
+"""The Multi-Plasticity Network layer, in the dialect of `nn.GRU(batch_first=True)`."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mpn_lab.networks.loop import Activation, Modulation, Update, mpn_loop
+
+PlasticityShape = Literal["scalar", "input", "hidden", "synapse"]
+
+
+class MPN(nn.Module):
+    """One layer whose input weights W are modulated by a fast Hebbian matrix M_t.
+
+        h_t = phi([W * (1 + M_{t-1})] x_t + b)      (multiplicative)
+        M_t = lam M_{t-1} + eta h_t x_t^T           (associative)
+
+    Called as `output, state = core(input, state=None)`: input [B, T, d], output h [B, T, n],
+    state M [B, n, d]. Without a state a sequence starts at M_0 = 0 (or the trained M_0).
+    With `return_states=True` a third value is returned: M_t at every step, [B, T, n, d].
+
+    Source: Aitken & Mihalas, eLife 2023;12:e83035, equations 1 to 3; the additive modulation is
+    HebbFF's (Tyulmankov et al., Neuron 2022).
+
+    Args:
+        input_size: d.
+        hidden_size: n.
+        update: what M gains in a step: `associative` eta h x^T; `presynaptic` (the paper's MPNpre)
+            eta 1 x^T / sqrt(n); `postsynaptic` eta h 1^T / sqrt(d).
+        modulation: `multiplicative` W * (1 + M) or `additive` W + M.
+        activation: phi.
+        bias: whether b is trained; without it b = 0.
+        bound: |M_ij| is clipped to this after each update; None: not clipped.
+        eta_init: the start value of eta, or "uniform": drawn from U[-sqrt 3, sqrt 3], as the
+            paper does. A draw near 0 hardly moves and leaves the network without a memory.
+        eta_shape, lam_shape: one value for all (`scalar`), one per input unit [d], per hidden
+            unit [n, 1] or per synapse [n, d].
+        lam_init: the start value of lam; None: lam_max, as in the paper.
+        lam_max: lam is clamped to [0, lam_max].
+        train_M0: whether M_0 [n, d] is trained (it starts at 0).
+        generator: draws the start values; None: torch's global one.
+
+    Raises:
+        ValueError: a size below 1, an unknown choice, or a start value outside its range.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        update: Update = "associative",
+        modulation: Modulation = "multiplicative",
+        activation: Activation = "tanh",
+        bias: bool = True,
+        bound: float | None = None,
+        eta_init: float | Literal["uniform"] = 1.0,
+        eta_shape: PlasticityShape = "scalar",
+        lam_init: float | None = None,
+        lam_shape: PlasticityShape = "scalar",
+        lam_max: float = 0.99,
+        train_M0: bool = False,
+        generator: torch.Generator | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        _one_of("update", update, Update)
+        _one_of("modulation", modulation, Modulation)
+        _one_of("activation", activation, Activation)
+        _one_of("eta_shape", eta_shape, PlasticityShape)
+        _one_of("lam_shape", lam_shape, PlasticityShape)
+        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+            if size < 1:
+                raise ValueError(f"{name} is {size}; expected at least 1.")
+        if not 0 <= lam_max:
+            raise ValueError(f"lam_max is {lam_max}; expected a number that is not negative.")
+        if lam_init is not None and not 0 <= lam_init <= lam_max:
+            raise ValueError(f"lam_init is {lam_init}; expected 0 to lam_max = {lam_max}.")
+        if bound is not None and not bound > 0:
+            raise ValueError(f"bound is {bound}; expected a positive number, or None for no bound.")
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.update, self.modulation, self.activation = update, modulation, activation
+        self.bound, self.lam_max = bound, lam_max
+
+        shapes = {"scalar": (), "input": (input_size,), "hidden": (hidden_size, 1)}
+        shapes["synapse"] = (hidden_size, input_size)
+        W = torch.empty(hidden_size, input_size, dtype=dtype)
+        nn.init.xavier_uniform_(W, generator=generator)
+        eta = torch.empty(shapes[eta_shape], dtype=dtype)
+        if eta_init == "uniform":
+            eta.uniform_(-math.sqrt(3), math.sqrt(3), generator=generator)
+        else:
+            eta.fill_(eta_init)
+        lam = torch.full(shapes[lam_shape], lam_max if lam_init is None else lam_init, dtype=dtype)
+        self.W = nn.Parameter(W.to(device))
+        self.b = nn.Parameter(torch.zeros(hidden_size, dtype=dtype, device=device)) if bias else None
+        self.eta = nn.Parameter(eta.to(device))
+        self.lam = nn.Parameter(lam.to(device))
+        self.M0 = (
+            nn.Parameter(torch.zeros(hidden_size, input_size, dtype=dtype, device=device))
+            if train_M0
+            else None
+        )
+
+    def initial_state(self, batch_size: int) -> Float[Tensor, "B n d"]:
+        """M_0 of `batch_size` sequences: zero, or the trained M_0."""
+        if self.M0 is not None:
+            return self.M0.expand(batch_size, -1, -1)
+        return self.W.new_zeros(batch_size, self.hidden_size, self.input_size)
+
+    def forward(
+        self,
+        input: Float[Tensor, "B T d"],
+        state: Float[Tensor, "B n d"] | None = None,
+        return_states: bool = False,
+    ):
+        """Run a batch of sequences; see the class. Raises ValueError where a shape does not fit."""
+        if input.dim() != 3 or input.shape[2] != self.input_size:
+            raise ValueError(
+                f"input has shape {tuple(input.shape)}; expected [B, T, {self.input_size}]."
+            )
+        M_shape = (input.shape[0], self.hidden_size, self.input_size)
+        if state is None:
+            state = self.initial_state(input.shape[0])
+        elif tuple(state.shape) != M_shape:
+            raise ValueError(f"state has shape {tuple(state.shape)}; expected M of {M_shape}.")
+        output, M, states = mpn_loop(
+            input,
+            state,
+            self.W,
+            self.b,
+            self.eta,
+            self.lam.clamp(0.0, self.lam_max),
+            update=self.update,
+            modulation=self.modulation,
+            activation=self.activation,
+            bound=self.bound,
+            return_states=return_states,
+        )
+        return (output, M, states) if return_states else (output, M)
+
+    @torch.no_grad()
+    def project_(self) -> None:
+        """Put lam back into [0, lam_max]: called after every optimizer step.
+
+        The clamp in `forward` has no gradient outside the range; a lam that an optimizer step
+        carried past the edge would stay there for ever.
+        """
+        self.lam.clamp_(0.0, self.lam_max)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.input_size}, {self.hidden_size}, update={self.update}, "
+            f"modulation={self.modulation}, activation={self.activation}, "
+            f"bound={self.bound}, lam_max={self.lam_max}"
+        )
+
+
+def _one_of(name: str, value: str, choices: object) -> None:
+    if value not in get_args(choices):
+        raise ValueError(f"{name} is {value!r}; expected one of {', '.join(get_args(choices))}.")

@@ -1,0 +1,144 @@
+"""Q-network: input embedding -> recurrent core -> linear readout of one value per action."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from mpn_lab.networks.cores import CoreName, State, make_core, map_state
+from mpn_lab.networks.mpn import MPN
+
+Embedding = Literal["random", "linear", "none"]
+
+
+class Activity(NamedTuple):
+    """Everything a network computed on the way to Q, at every step."""
+
+    embedded: Tensor  # x, [B, T, d]
+    h: Tensor  # of the last layer, [B, T, n]
+    states: State  # after every step, [B, T, ...]; M of an MPN is [B, T, n, d]
+
+
+class Projection(nn.Module):
+    """x = W_rand obs + b_rand: random, and fixed unless `trained`.
+
+    An MPN sees nothing at a step whose input is zero: h = phi(b) whatever M holds. Many neurogym
+    tasks show exactly zero when they ask for the response; the bias keeps x away from zero there.
+    W_rand is Xavier-uniform, b_rand uniform within the same limits.
+
+    Source: Aitken & Mihalas, eLife 2023;12:e83035, Methods ("NeuroGym tasks").
+    """
+
+    def __init__(
+        self, obs_size: int, embedding_size: int, trained: bool, generator: torch.Generator | None
+    ) -> None:
+        super().__init__()
+        weight, bias = torch.empty(embedding_size, obs_size), torch.empty(embedding_size)
+        nn.init.xavier_uniform_(weight, generator=generator)
+        limit = (6 / (obs_size + embedding_size)) ** 0.5
+        nn.init.uniform_(bias, -limit, limit, generator=generator)
+        self.weight = nn.Parameter(weight, requires_grad=trained)
+        self.bias = nn.Parameter(bias, requires_grad=trained)
+
+    def forward(self, obs: Float[Tensor, "*B obs"]) -> Float[Tensor, "*B d"]:
+        return nn.functional.linear(obs, self.weight, self.bias)
+
+
+class QNetwork(nn.Module):
+    """The value of every action at every step of a trial.
+
+    `q, state = network(obs, state=None)`: obs [B, T, obs_size], Q [B, T, n_actions]. With
+    `return_states=True` a third value is returned: the `Activity` at every step.
+
+    Args:
+        obs_size: channels of an observation.
+        n_actions: number of actions.
+        hidden_size: n.
+        core: `mpn`, `gru`, `lstm` or `rnn`.
+        num_layers: cores one above the other.
+        embedding: `random` (a fixed random projection with a bias), `linear` (the same, but
+            trained) or `none` (the observation itself).
+        embedding_size: d, the size of an embedded observation.
+        generator: draws all start values.
+        mpn_options: options of `MPN`, for the core `mpn` only.
+
+    Raises:
+        ValueError: a size below 1 or an unknown choice.
+    """
+
+    def __init__(
+        self,
+        obs_size: int,
+        n_actions: int,
+        *,
+        hidden_size: int = 64,
+        core: CoreName = "mpn",
+        num_layers: int = 1,
+        embedding: Embedding = "random",
+        embedding_size: int = 10,
+        generator: torch.Generator | None = None,
+        **mpn_options: Any,
+    ) -> None:
+        super().__init__()
+        for name, size in (
+            ("obs_size", obs_size),
+            ("n_actions", n_actions),
+            ("embedding_size", embedding_size),
+        ):
+            if size < 1:
+                raise ValueError(f"{name} is {size}; expected at least 1.")
+        self.obs_size, self.n_actions = obs_size, n_actions
+        if embedding == "none":
+            self.embedding: nn.Module = nn.Identity()
+            embedding_size = obs_size
+        elif embedding in ("random", "linear"):
+            trained = embedding == "linear"
+            self.embedding = Projection(obs_size, embedding_size, trained, generator)
+        else:
+            raise ValueError(f"embedding is {embedding!r}; expected random, linear or none.")
+        self.core = make_core(
+            core, embedding_size, hidden_size, num_layers, generator, **mpn_options
+        )
+        self.readout = nn.Linear(hidden_size, n_actions)
+        nn.init.xavier_uniform_(self.readout.weight, generator=generator)
+        nn.init.zeros_(self.readout.bias)
+
+    def forward(
+        self, obs: Float[Tensor, "B T obs"], state: State | None = None, return_states: bool = False
+    ):
+        """Q at every step; see the class. Raises ValueError where the channels do not fit."""
+        if obs.shape[-1] != self.obs_size:
+            raise ValueError(
+                f"an observation has {obs.shape[-1]} channels; this network expects {self.obs_size}."
+            )
+        x = self.embedding(obs)  # (B, T, d)
+        if not return_states:
+            h, state = self.core(x, state)  # (B, T, n)
+            return self.readout(h), state  # (B, T, A)
+        h, state, states = self.core(x, state, return_states=True)
+        return self.readout(h), state, Activity(x, h, states)
+
+    def step(
+        self, obs: Float[Tensor, "B obs"], state: State | None
+    ) -> tuple[Float[Tensor, "B A"], State]:
+        """One step for a batch of trials; state None: the trials' start."""
+        q, state = self(obs.unsqueeze(1), state)
+        return q.squeeze(1), state
+
+    @staticmethod
+    def select_state(state: State, keep: Int[Tensor, " k"]) -> State:
+        """The states of the trials `keep` of a batch."""
+        return map_state(lambda s: s[keep], state)
+
+    def mpn_layers(self) -> list[MPN]:
+        """The MPN layers from the first to the last; empty for other cores."""
+        return [module for module in self.core.modules() if isinstance(module, MPN)]
+
+    def project_(self) -> None:
+        """Put every lam back into [0, lam_max]: called after every optimizer step."""
+        for layer in self.mpn_layers():
+            layer.project_()
+

@@ -1,0 +1,194 @@
+"""Whole trials, to be replayed from their start. States are never stored: they are regenerated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+class TrialBatch(NamedTuple):
+    """B trials, padded with zeros to the longest one's T steps."""
+
+    obs: Float[Tensor, "B T d"]
+    action: Int[Tensor, "B T"]
+    reward: Float[Tensor, "B T"]
+    terminated: Bool[Tensor, "B T"]  # true at a trial's last step, unless the trial was cut
+    mask: Bool[Tensor, "B T"]  # true at the steps that were lived
+
+
+class TrialReplayBuffer:
+    """The last `capacity` trials, in arrays that are allocated once.
+
+    Trials may differ in length; the arrays hold `max_steps` steps a trial and grow to the longest
+    trial that is pushed. Sampling is uniform over trials, with replacement, and needs no loop
+    over time.
+
+    Args:
+        capacity: trials to hold; the oldest is overwritten by the next.
+        n_actions: if given, actions outside 0 .. n_actions - 1 are refused.
+        max_steps: the longest trial expected; a longer one makes the arrays grow.
+        seed: of the generator that samples.
+
+    Raises:
+        ValueError: a capacity below 1.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        *,
+        n_actions: int | None = None,
+        max_steps: int = 64,
+        seed: int | Sequence[int] = 0,
+    ) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity is {capacity} trials; expected at least 1.")
+        self.capacity, self.n_actions, self.max_steps = capacity, n_actions, max_steps
+        self.rng = np.random.default_rng(seed)
+        self.pushed = 0  # trials ever pushed
+        self.length = np.zeros(capacity, np.int64)  # steps of each stored trial
+        self._obs: np.ndarray | None = None  # (capacity, max_steps, d), from the first push on
+        self._action = np.zeros((capacity, max_steps), np.int64)
+        self._reward = np.zeros((capacity, max_steps), np.float32)
+        self._terminated = np.zeros((capacity, max_steps), bool)
+
+    def __len__(self) -> int:
+        """Trials held now."""
+        return min(self.pushed, self.capacity)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        arrays = (self._obs, self._action, self._reward, self._terminated, self.length)
+        return sum(a.nbytes for a in arrays if a is not None)
+
+    def push_trial(
+        self,
+        obs_list: Sequence[Any] | np.ndarray,
+        action_list: Sequence[int] | np.ndarray,
+        reward_list: Sequence[float] | np.ndarray,
+        done_list: Sequence[bool] | np.ndarray,
+    ) -> None:
+        """Store one whole trial of T steps.
+
+        Args:
+            obs_list: T observations of d channels, each seen before its action.
+            action_list: T actions.
+            reward_list: T rewards, each received for its action.
+            done_list: T flags, true at the last step only; all false: the trial was cut short, and
+                its last step, whose future is unknown, will not be trained on.
+
+        Raises:
+            ValueError: an empty trial, lists of different lengths, observations or rewards that
+                are not finite, an action out of range, another number of channels than before, or
+                a trial that is done before its last step. The buffer stays as it was.
+        """
+        lengths = {len(obs_list), len(action_list), len(reward_list), len(done_list)}
+        if len(lengths) > 1:
+            raise ValueError(
+                f"a trial's lists have lengths obs {len(obs_list)}, action {len(action_list)}, "
+                f"reward {len(reward_list)}, done {len(done_list)}; expected all the same."
+            )
+        T = lengths.pop()
+        if T == 0:
+            raise ValueError("the trial is empty; expected at least one step.")
+        obs = np.asarray(obs_list, np.float32).reshape(T, -1)
+        action, reward = np.asarray(action_list), np.asarray(reward_list, np.float32)
+        done = np.asarray(done_list, bool)
+        self._check(obs, action, reward, done)
+
+        self._make_room(T, obs.shape[1])
+        assert self._obs is not None
+        i = self.pushed % self.capacity
+        self._obs[i, :T], self._action[i, :T] = obs, action
+        self._reward[i, :T], self._terminated[i, :T] = reward, done
+        for array in (self._obs, self._action, self._reward, self._terminated):
+            array[i, T:] = 0  # what an older, longer trial left there
+        self.length[i] = T
+        self.pushed += 1
+
+    def sample(self, batch_size: int, device: torch.device | str | None = None) -> TrialBatch:
+        """Draw trials uniformly, with replacement.
+
+        Raises:
+            ValueError: a batch below 1 or larger than the number of trials held.
+        """
+        if not 1 <= batch_size <= len(self):
+            raise ValueError(
+                f"batch_size is {batch_size}, but the buffer holds {len(self)} trials; "
+                "push more trials first or ask for fewer."
+            )
+        assert self._obs is not None
+        chosen = self.rng.integers(len(self), size=batch_size)
+        length = self.length[chosen]
+        T = int(length.max())
+        mask = np.arange(T) < length[:, None]  # (B, T)
+        arrays = (
+            self._obs[chosen, :T],
+            self._action[chosen, :T],
+            self._reward[chosen, :T],
+            self._terminated[chosen, :T],
+            mask,
+        )
+        return TrialBatch(*(torch.from_numpy(a).to(device) for a in arrays))
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Arrays, and what fits into JSON: all that `restore` needs to go on exactly from here."""
+        arrays = {"length": self.length}
+        if self._obs is not None:
+            k = len(self)
+            arrays |= {"obs": self._obs[:k], "action": self._action[:k]}
+            arrays |= {"reward": self._reward[:k], "terminated": self._terminated[:k]}
+        return arrays, {"pushed": self.pushed, "rng": self.rng.bit_generator.state}
+
+    def restore(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        """Go back to what `state` returned. Raises KeyError or ValueError where it does not fit."""
+        self.length[:] = arrays["length"]
+        if meta["pushed"]:
+            k, steps, d = arrays["obs"].shape
+            self._make_room(steps, d)
+            assert self._obs is not None
+            self._obs[:k], self._action[:k] = arrays["obs"], arrays["action"]
+            self._reward[:k], self._terminated[:k] = arrays["reward"], arrays["terminated"]
+        self.pushed = meta["pushed"]
+        self.rng.bit_generator.state = meta["rng"]
+
+    def _check(
+        self, obs: np.ndarray, action: np.ndarray, reward: np.ndarray, done: np.ndarray
+    ) -> None:
+        for name, array in (("observation", obs), ("reward", reward)):
+            if not np.isfinite(array).all():
+                step = int(np.argwhere(~np.isfinite(array))[0][0])
+                raise ValueError(
+                    f"the {name} at step {step} holds {array[step]}; expected finite numbers."
+                )
+        if self._obs is not None and obs.shape[1] != self._obs.shape[2]:
+            raise ValueError(
+                f"the trial's observations have {obs.shape[1]} channels; the trials before it had "
+                f"{self._obs.shape[2]}."
+            )
+        top = np.inf if self.n_actions is None else self.n_actions - 1
+        if not np.issubdtype(action.dtype, np.integer) or action.min() < 0 or action.max() > top:
+            wrong = [a for a in action.tolist() if not (isinstance(a, int) and 0 <= a <= top)]
+            raise ValueError(f"the trial has the action {wrong[0]}; expected integers 0 to {top}.")
+        if done[:-1].any():
+            raise ValueError(
+                f"the trial is done at step {int(done.argmax())} of {len(done)}; expected done at "
+                "the last step only: push one trial at a time."
+            )
+
+    def _make_room(self, T: int, d: int) -> None:
+        if self._obs is None:
+            self._obs = np.zeros((self.capacity, self.max_steps, d), np.float32)
+        if self.max_steps < T:
+            more = max(T, 2 * self.max_steps) - self.max_steps
+            for name in ("_obs", "_action", "_reward", "_terminated"):
+                array = getattr(self, name)
+                pad = [(0, 0), (0, more)] + [(0, 0)] * (array.ndim - 2)
+                setattr(self, name, np.pad(array, pad))
+            self.max_steps += more

@@ -1,0 +1,112 @@
+"""The networks, the optimizer and one update: what learns, without what it learns from."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mpn_lab.networks.qnetwork import QNetwork
+from mpn_lab.replay.trials import TrialBatch
+from mpn_lab.training.config import TrainConfig
+from mpn_lab.training.loss import compute_td_loss_trial
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss is nan or infinite: training cannot go on."""
+
+
+def make_network(config: TrainConfig, obs_size: int, n_actions: int) -> QNetwork:
+    """The network of a configuration, with the start values that its seed fixes."""
+    return QNetwork(
+        obs_size,
+        n_actions,
+        hidden_size=config.hidden_size,
+        core=config.core,
+        num_layers=config.num_layers,
+        embedding=config.embedding,
+        embedding_size=config.embedding_size,
+        generator=torch.Generator().manual_seed(config.seed),
+        **(config.mpn.model_dump() if config.core == "mpn" else {}),
+    )
+
+
+class Learner:
+    """A trained network, its slowly following target and Adam."""
+
+    def __init__(
+        self, config: TrainConfig, obs_size: int, n_actions: int, device: str = "cpu"
+    ) -> None:
+        self.config = config
+        self.network = make_network(config, obs_size, n_actions).to(device)
+        self.target = make_network(config, obs_size, n_actions).to(device).requires_grad_(False)
+        self.parameters = [p for p in self.network.parameters() if p.requires_grad]
+        trained = [n for n, p in self.network.named_parameters() if p.requires_grad]
+        of_target = dict(self.target.named_parameters())
+        self.target_parameters = [of_target[n] for n in trained]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
+        self.updates = 0
+
+    def update(self, batch: TrialBatch, learning_rate: float) -> float:
+        """One step of Adam on the TD loss. Returns the loss; raises NonFiniteLoss."""
+        config = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        loss = compute_td_loss_trial(
+            self.network, self.target, batch, config.gamma, config.td_lambda
+        )
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise NonFiniteLoss(f"the loss is {value} after {self.updates} updates")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, config.grad_clip)
+        self.optimizer.step()
+        self.network.project_()
+        with torch.no_grad():
+            torch._foreach_lerp_(self.target_parameters, self.parameters, config.target_rate)
+        self.updates += 1
+        return value
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All tensors that `restore` needs to go on exactly from here."""
+        arrays = _named("network", self.network) | _named("target", self.target)
+        for i, moments in self.optimizer.state_dict()["state"].items():
+            arrays |= {f"adam.{i}.{name}": _array(value) for name, value in moments.items()}
+        return arrays
+
+    def restore(self, arrays: dict[str, np.ndarray], updates: int) -> None:
+        """Go back to what `state` returned. Raises KeyError or RuntimeError where it does not fit."""
+        load_arrays(self.network, arrays, "network")
+        load_arrays(self.target, arrays, "target")
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in arrays.items():
+            if key.startswith("adam."):
+                _, i, name = key.split(".")
+                moments.setdefault(int(i), {})[name] = torch.from_numpy(value.copy())
+        state = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({"state": moments, "param_groups": state["param_groups"]})
+        self.updates = updates
+
+
+def network_arrays(network: nn.Module) -> dict[str, np.ndarray]:
+    """The weights of a network, as they are kept in a checkpoint."""
+    return _named("network", network)
+
+
+def load_arrays(network: nn.Module, arrays: dict[str, np.ndarray], prefix: str = "network") -> None:
+    """Load weights from a checkpoint. Raises RuntimeError where they are another network's."""
+    start = f"{prefix}."
+    network.load_state_dict(
+        {k.removeprefix(start): torch.from_numpy(v.copy()) for k, v in arrays.items() if k.startswith(start)}
+    )
+
+
+def _named(prefix: str, module: nn.Module) -> dict[str, np.ndarray]:
+    return {f"{prefix}.{name}": _array(value) for name, value in module.state_dict().items()}
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()

@@ -1,0 +1,93 @@
+"""The TD loss over whole trials, replayed from their start with today's parameters."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mpn_lab.replay.trials import TrialBatch
+
+
+def compute_td_loss_trial(
+    mpn: nn.Module,
+    target_mpn: nn.Module,
+    trial_batch: TrialBatch,
+    gamma: float,
+    td_lambda: float = 0.0,
+) -> Float[Tensor, ""]:
+    """The Huber loss of the TD errors of a batch of whole trials.
+
+    Both networks replay every trial at once from its start, so that their states (M_t) are those
+    of today's parameters at every step; no stored state is used.
+
+    Args:
+        mpn: the network that is trained; maps obs [B, T, d] to (Q [B, T, A], state).
+        target_mpn: the slowly following copy that values the next step (van Hasselt et al. 2016,
+            Double DQN: the trained network chooses the next action, the target values it).
+        trial_batch: the trials, padded, and the mask of the steps that were lived.
+        gamma: discount per time step, 0 to 1.
+        td_lambda: 0: one-step targets; towards 1: the rewards that really followed (see
+            `td_targets`).
+
+    Returns:
+        The mean over the lived steps; differentiable in the parameters of `mpn` alone.
+
+    Raises:
+        ValueError: gamma or td_lambda outside [0, 1], or an action that the network does not have.
+    """
+    for name, value in (("gamma", gamma), ("td_lambda", td_lambda)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} is {value}; expected 0 to 1.")
+    obs, action, reward, terminated, mask = trial_batch
+    q, _ = mpn(obs)  # (B, T, A)
+    if action.numel() and int(action.max()) >= q.shape[2]:
+        raise ValueError(
+            f"a trial has the action {int(action.max())}, but the network has {q.shape[2]} actions."
+        )
+    with torch.no_grad():
+        q_target, _ = target_mpn(obs)  # (B, T, A)
+        greedy = q.argmax(2, keepdim=True)  # (B, T, 1)
+        value = q_target.gather(2, greedy).squeeze(2)  # (B, T)
+        target = td_targets(value, reward, terminated, mask, gamma, td_lambda)  # (B, T)
+        # A trial that was cut says nothing about what followed its last step: leave that one out.
+        trained = mask & (terminated | _next(mask, False))
+    chosen = q.gather(2, action.unsqueeze(2)).squeeze(2)  # (B, T)
+    loss = nn.functional.huber_loss(chosen, target, reduction="none")  # (B, T)
+    return (loss * trained).sum() / trained.sum().clamp(min=1)
+
+
+def td_targets(
+    value: Float[Tensor, "B T"],
+    reward: Float[Tensor, "B T"],
+    terminated: Bool[Tensor, "B T"],
+    mask: Bool[Tensor, "B T"],
+    gamma: float,
+    td_lambda: float,
+) -> Float[Tensor, "B T"]:
+    """The lambda-returns of Peng & Williams (1996), which whole trials give for free.
+
+        G_t = r_t + gamma [(1 - lambda) V_{t+1} + lambda G_{t+1}]
+
+    with G = r at the trial's end. lambda = 0 is the one-step target, lambda = 1 the discounted sum
+    of the rewards that followed. In a trial that was cut, G at its last step is its V.
+
+    Args:
+        value: V_t, the target network's value of the greedy action.
+        reward, terminated, mask: of the batch.
+        gamma, td_lambda: 0 to 1.
+    """
+    G = torch.zeros_like(value[:, 0]) if value.shape[1] else value.new_zeros(len(value))  # (B,)
+    V_next, lived_next = torch.zeros_like(G), torch.zeros_like(mask[:, 0])
+    targets = torch.zeros_like(value)
+    for t in range(value.shape[1] - 1, -1, -1):
+        follow = reward[:, t] + gamma * ((1 - td_lambda) * V_next + td_lambda * G)
+        G = torch.where(terminated[:, t], reward[:, t], torch.where(lived_next, follow, value[:, t]))
+        targets[:, t] = G
+        V_next, lived_next = value[:, t], mask[:, t]
+    return targets
+
+
+def _next(x: Tensor, last: bool) -> Tensor:
+    """x shifted by one step: x_{t+1} at t, `last` at the end."""
+    return torch.cat([x[:, 1:], torch.full_like(x[:, :1], last)], 1)

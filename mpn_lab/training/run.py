@@ -1,0 +1,157 @@
+"""A training run on disk: its configuration, metrics and checkpoints."""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from mpn_lab.networks.qnetwork import QNetwork
+from mpn_lab.training.config import TrainConfig
+from mpn_lab.training.evaluate import Evaluation, evaluate
+from mpn_lab.training.files import RunError, read_tensors, write_tensors, write_whole
+from mpn_lab.training.learner import load_arrays, make_network, network_arrays
+
+PACKAGES = ("mpn_lab", "torch", "neurogym", "gymnasium", "numpy")
+
+
+class Run:
+    """A folder with what a training left.
+
+    `config.json` (and the shape of the network), `versions.json`, `metrics.csv` (one row per
+    `eval_every` trials), `checkpoints/trial_N.safetensors` (the weights after N trials) and
+    `resume.safetensors` (all that is needed to go on). Nothing in it is code.
+    """
+
+    def __init__(self, path: Path, config: TrainConfig, obs_size: int, n_actions: int) -> None:
+        self.path, self.config = path, config
+        self.obs_size, self.n_actions = obs_size, n_actions
+
+    @classmethod
+    def create(cls, path: Path, config: TrainConfig, obs_size: int, n_actions: int) -> Run:
+        """Begin a run in a new or empty folder. Raises RunError where it cannot."""
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()):
+                raise RunError(
+                    f"{path} is not empty; resume the run that is in it, or choose another folder."
+                )
+            (path / "checkpoints").mkdir()
+        except OSError as error:
+            raise RunError(f"{path} cannot be made a run folder: {error.strerror}.") from error
+        versions = {name: version(name) for name in PACKAGES} | {
+            "python": platform.python_version()
+        }
+        _write_json(path / "versions.json", versions)
+        content = {"config": config.model_dump(), "obs_size": obs_size, "n_actions": n_actions}
+        _write_json(path / "config.json", content)
+        return cls(path, config, obs_size, n_actions)
+
+    @property
+    def checkpoints(self) -> list[int]:
+        """Trials after which weights were kept, ascending."""
+        names = (self.path / "checkpoints").glob("trial_*.safetensors")
+        return sorted(int(name.stem.removeprefix("trial_")) for name in names)
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """One row per `eval_every` trials; the columns are described in `training.loop`."""
+        path = self.path / "metrics.csv"
+        try:
+            return pd.read_csv(path, float_precision="round_trip")
+        except FileNotFoundError:
+            return pd.DataFrame()
+        except (ValueError, pd.errors.ParserError) as error:
+            raise RunError(f"{path} is damaged ({error}); resume the run to write it anew.") from error
+
+    @cached_property
+    def network(self) -> QNetwork:
+        """The network after the last checkpoint."""
+        if not self.checkpoints:
+            raise RunError(f"{self.path} has no checkpoint yet; resume the run to make one.")
+        return self.network_at(self.checkpoints[-1])
+
+    def network_at(self, trials: int) -> QNetwork:
+        """The network as it was after so many trials (one of `checkpoints`)."""
+        path = self.checkpoint_path(trials)
+        if trials not in self.checkpoints:
+            raise RunError(f"{self.path} kept no checkpoint at {trials} trials, but {self.checkpoints}.")
+        arrays, _ = read_tensors(path)
+        network = make_network(self.config, self.obs_size, self.n_actions)
+        try:
+            load_arrays(network, arrays)
+        except RuntimeError as error:
+            raise RunError(
+                f"{path} holds the weights of another network than {self.path}/config.json "
+                "describes; restore the file that belongs there."
+            ) from error
+        return network.eval()
+
+    def checkpoint_path(self, trials: int) -> Path:
+        """Where the weights after so many trials are."""
+        return self.path / "checkpoints" / f"trial_{trials:06d}.safetensors"
+
+    def evaluate(self, trials: int = 1000, seed: int = 0) -> Evaluation:
+        """Greedy trials of the last network beside the ideal observer's; see `evaluate`."""
+        config = self.config
+        return evaluate(self.network, config.task, config.task_kwargs, trials=trials, seed=seed)
+
+    def save(
+        self,
+        network: QNetwork,
+        rows: list[dict[str, float]],
+        arrays: dict[str, np.ndarray],
+        meta: dict[str, Any],
+    ) -> None:
+        """Write a checkpoint. `resume.safetensors` comes last: until it is there, the run stands
+        at the checkpoint before, and what was written for this one is written again."""
+        trials = meta["trials"]
+        write_tensors(self.checkpoint_path(trials), network_arrays(network), {"trials": trials})
+        write_whole(self.path / "metrics.csv", _csv(rows))
+        write_tensors(self.path / "resume.safetensors", arrays, meta | {"rows": rows})
+
+    def __repr__(self) -> str:
+        done = self.checkpoints[-1] if self.checkpoints else 0
+        return f"Run({str(self.path)!r}, {self.config.task}, {done} of {self.config.trials} trials)"
+
+
+def load_run(path: str | Path) -> Run:
+    """Open a run folder.
+
+    Raises:
+        RunError: there is no run, or its configuration is damaged or foreign.
+    """
+    path = Path(path)
+    try:
+        content = json.loads((path / "config.json").read_text())
+        config = TrainConfig.model_validate(content["config"])
+        return Run(path, config, int(content["obs_size"]), int(content["n_actions"]))
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is no run folder: it has no config.json.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RunError(
+            f"{path}/config.json is not a training configuration of this version: "
+            f"{where}: {first['msg']}."
+        ) from error
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise RunError(f"{path}/config.json is damaged or foreign: {error}.") from error
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _csv(rows: list[dict[str, float]]) -> bytes:
+    text = io.StringIO()
+    pd.DataFrame(rows).to_csv(text, index=False)  # floats as repr: read back to the same bits
+    return text.getvalue().encode()

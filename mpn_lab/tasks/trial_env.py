@@ -121,6 +121,11 @@ class TrialEnv(gym.Env):
             info = {**info, **self._finished(info)}
         return self._flat(obs), float(reward), False, cut, info
 
+    @property
+    def planned_ground_truth(self) -> np.ndarray | None:
+        """The right action at every step of the present trial, [T], or None."""
+        return self._planned["ground_truth"]
+
     def _finished(self, info: dict) -> dict:
         """What is known of the trial that has just ended."""
         return {

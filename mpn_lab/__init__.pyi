@@ -1,0 +1,42 @@
+from .networks.cores import GRU, LSTM, RNN
+from .networks.mpn import MPN
+from .networks.qnetwork import QNetwork
+from .replay.trials import TrialBatch, TrialReplayBuffer
+from .tasks.catalog import TaskDescription, describe_task, trainable_tasks
+from .tasks.ideal import ideal_accuracy, ideal_actions
+from .tasks.trial import Trial, collect_trials
+from .tasks.trial_env import TrialEnv
+from .training.config import MPNConfig, TrainConfig
+from .training.evaluate import Evaluation, evaluate
+from .training.files import RunError
+from .training.loop import resume, train
+from .training.loss import compute_td_loss_trial
+from .training.run import Run, load_run
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "MPN",
+    "RNN",
+    "Evaluation",
+    "MPNConfig",
+    "QNetwork",
+    "Run",
+    "RunError",
+    "TaskDescription",
+    "TrainConfig",
+    "Trial",
+    "TrialBatch",
+    "TrialEnv",
+    "TrialReplayBuffer",
+    "collect_trials",
+    "compute_td_loss_trial",
+    "describe_task",
+    "evaluate",
+    "ideal_accuracy",
+    "ideal_actions",
+    "load_run",
+    "resume",
+    "train",
+    "trainable_tasks",
+]

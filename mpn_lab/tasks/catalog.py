@@ -1,0 +1,129 @@
+"""What can be trained: channels, actions, periods, lengths, ceilings and traps of each task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from neurogym.envs.registration import all_envs
+from pydantic import BaseModel
+from torch import Tensor
+
+from mpn_lab.tasks.ideal import OBSERVERS, ideal_accuracy
+from mpn_lab.tasks.trial import Trial, collect_trials
+from mpn_lab.tasks.trial_env import TrialEnv
+
+
+class TaskDescription(BaseModel):
+    """One task, as measured on sampled trials."""
+
+    task: str
+    channels: list[str]
+    actions: list[str]
+    periods_ms: dict[str, float]
+    """Mean duration of each period in ms, in the order of their starts."""
+    steps: tuple[int, float, int]
+    """Shortest, mean and longest trial in steps, fixating to the end."""
+    dt: float
+    """Time step in ms."""
+    ideal_accuracy: float | None
+    """The ideal observer's accuracy, where the task has one here."""
+    oracle_accuracy: float | None
+    """Accuracy of the ground truth's own actions; None where the task defines no ground truth."""
+    silent_response: bool
+    """Whether the observation is all zero whenever a response is asked for."""
+
+    @property
+    def warning(self) -> str | None:
+        """What to beware of in training an MPN on this task."""
+        if not self.silent_response:
+            return None
+        return (
+            "the observation is all zero when the response is asked for: an MPN needs an input "
+            "embedding with a bias (random or linear, not none)"
+        )
+
+
+def trainable_tasks() -> list[str]:
+    """neurogym ids that need no arguments and have discrete actions."""
+    names = []
+    for name in all_envs():
+        try:
+            TrialEnv(name, seed=0)
+        except ValueError:
+            continue
+        names.append(name)
+    return names
+
+
+def describe_task(task: str, *, trials: int = 100, **task_kwargs: Any) -> TaskDescription:
+    """Sample trials of a task and describe it.
+
+    Args:
+        task: a neurogym id.
+        trials: how many to sample (the ideal observer gets 20 times as many).
+        task_kwargs: passed on to the task.
+
+    Raises:
+        ValueError: a task that `TrialEnv` does not take.
+    """
+    env = TrialEnv(task, seed=0, **task_kwargs)
+    fixating = _live(env, trials, oracle=False)
+    has_truth = any(trial.answer is not None for trial in fixating)
+    oracle = _live(env, trials, oracle=True) if has_truth else []
+    has_ideal = type(env.task).__name__ in OBSERVERS
+    ideal = _live(env, 20 * trials, oracle=True) if has_ideal else []
+    lengths = [len(trial) for trial in fixating]
+    asked = [obs for trial in fixating for obs in _response_observations(trial)]
+    return TaskDescription(
+        task=env.task_id,
+        channels=env.channels,
+        actions=env.actions,
+        periods_ms=_periods(fixating, env.dt),
+        steps=(min(lengths), float(np.mean(lengths)), max(lengths)),
+        dt=env.dt,
+        ideal_accuracy=ideal_accuracy(env, ideal) if ideal else None,
+        oracle_accuracy=float(np.mean([t.performance for t in oracle])) if oracle else None,
+        silent_response=bool(asked) and not np.any(asked),
+    )
+
+
+class _Scripted:
+    """A policy that knows the task: the right action at every step, or always action 0."""
+
+    def __init__(self, env: TrialEnv, oracle: bool) -> None:
+        self.env, self.oracle = env, oracle
+
+    def step(self, obs: Tensor, state: int | None) -> tuple[Tensor, int]:
+        t, truth = state or 0, self.env.planned_ground_truth
+        q = torch.zeros(1, len(self.env.actions))
+        q[0, int(truth[t]) if self.oracle and truth is not None and t < len(truth) else 0] = 1
+        return q, t + 1
+
+    def select_state(self, state: int, keep: Tensor) -> int:
+        return state
+
+
+def _live(env: TrialEnv, trials: int, *, oracle: bool) -> list[Trial]:
+    policy, rng = _Scripted(env, oracle), np.random.default_rng(0)
+    return [collect_trials([env], policy, 0.0, rng)[0] for _ in range(trials)]
+
+
+def _response_observations(trial: Trial) -> list[np.ndarray]:
+    """Observations at the steps whose right action is not 0."""
+    if trial.ground_truth is None:
+        return []
+    T = min(len(trial), len(trial.ground_truth))
+    return list(trial.obs[:T][trial.ground_truth[:T] != 0])
+
+
+def _periods(trials: list[Trial], dt: float) -> dict[str, float]:
+    durations: dict[str, list[float]] = {}
+    starts: dict[str, list[float]] = {}
+    for trial in trials:
+        for name, (start, end) in trial.periods.items():
+            durations.setdefault(name, []).append((end - start) * dt)
+            starts.setdefault(name, []).append(start)
+    order = sorted(durations, key=lambda name: float(np.mean(starts[name])))
+    return {name: float(np.mean(durations[name])) for name in order}

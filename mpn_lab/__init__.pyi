@@ -1,3 +1,6 @@
+from .analysis.checks import RecordError
+from .analysis.record import record
+from .analysis.record_file import load_record, save_record
 from .networks.cores import GRU, LSTM, RNN
 from .networks.mpn import MPN
 from .networks.qnetwork import QNetwork
@@ -21,6 +24,7 @@ __all__ = [
     "Evaluation",
     "MPNConfig",
     "QNetwork",
+    "RecordError",
     "Run",
     "RunError",
     "TaskDescription",
@@ -35,8 +39,11 @@ __all__ = [
     "evaluate",
     "ideal_accuracy",
     "ideal_actions",
+    "load_record",
     "load_run",
+    "record",
     "resume",
+    "save_record",
     "train",
     "trainable_tasks",
 ]

@@ -1,1 +1,1 @@
-
+"""Trials recorded as labelled data, and what can be computed from a record."""

@@ -1,0 +1,78 @@
+"""What makes a Dataset a record, and one clear sentence where something is asked that it lacks."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+FORMAT = "mpn_lab_record"  # the attribute that marks a record; its value is the format's version
+
+
+class RecordError(Exception):
+    """A file that cannot be read as a record, or written; one sentence says why and what to do."""
+
+
+def check_record(record: xr.Dataset, *variables: str) -> None:
+    """Raise ValueError unless `record` is a record that has these variables."""
+    if FORMAT not in record.attrs:
+        raise ValueError(
+            f"this Dataset is no record: it has no attribute {FORMAT!r}; make one with "
+            "mpn_lab.record(...), and keep its attributes."
+        )
+    for name in variables:
+        if name not in record.variables:
+            core = record.attrs.get("core", "unknown")
+            held = ", ".join(str(v) for v in record.data_vars if "trial" in record[v].dims)
+            raise ValueError(f"the record of this {core} network has no {name}; it has {held}.")
+
+
+def trial_position(record: xr.Dataset, trial: int) -> int:
+    """Where the trial with this number is. Raises ValueError where there is none."""
+    where = np.flatnonzero(record["trial"].values == trial)
+    if not len(where):
+        numbers = record["trial"].values
+        raise ValueError(
+            f"there is no trial {trial} in this record of {len(numbers)} trials "
+            f"(numbers {numbers.min()} to {numbers.max()})."
+        )
+    return int(where[0])
+
+
+def trial_length(record: xr.Dataset, position: int) -> int:
+    """Steps that the trial at a position lasted."""
+    return int(record["valid"].values[position].sum())
+
+
+def time_step(record: xr.Dataset, position: int, time: float) -> int:
+    """The step that holds a moment in ms. Raises ValueError for one outside the trial."""
+    start, dt = float(record["time"].values[0]), float(record.attrs["dt"])
+    step, length = int(np.floor((time - start) / dt + 1e-6)), trial_length(record, position)
+    if not np.isfinite(time) or not 0 <= step < length:
+        raise ValueError(
+            f"time {time:g} ms lies outside trial {int(record['trial'].values[position])}, which "
+            f"lasts from {start:g} to {start + length * dt:g} ms."
+        )
+    return step
+
+
+def condition_of(record: xr.Dataset, condition: str) -> xr.DataArray:
+    """A coordinate along `trial`. Raises ValueError with the names there are."""
+    if condition not in record.coords or record[condition].dims != ("trial",):
+        names = ", ".join(condition_names(record))
+        raise ValueError(f"the record has no condition {condition!r}; it has {names}.")
+    return record[condition]
+
+
+def condition_names(record: xr.Dataset) -> list[str]:
+    """The conditions of the trials: every coordinate along `trial` but the trial's number."""
+    return [str(n) for n, c in record.coords.items() if c.dims == ("trial",) and n != "trial"]
+
+
+def wilson(successes: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """95 % interval of a share (Wilson's), element by element; nan where n is 0."""
+    z, successes, n = 1.959963984540054, np.asarray(successes, float), np.asarray(n, float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p = successes / n
+        centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)

@@ -117,7 +117,7 @@ class MPN(nn.Module):
     def forward(
         self,
         input: Float[Tensor, "B T d"],
-        state: Float[Tensor, "B n d"] | None = None,
+        state: Float[Tensor, "_ n d"] | None = None,
         return_states: bool = False,
     ):
         """Run a batch of sequences; see the class. Raises ValueError where a shape does not fit."""

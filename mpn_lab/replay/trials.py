@@ -70,9 +70,9 @@ class TrialReplayBuffer:
     def push_trial(
         self,
         obs_list: Sequence[Any] | np.ndarray,
-        action_list: Sequence[int] | np.ndarray,
-        reward_list: Sequence[float] | np.ndarray,
-        done_list: Sequence[bool] | np.ndarray,
+        action_list: Sequence[Any] | np.ndarray,
+        reward_list: Sequence[Any] | np.ndarray,
+        done_list: Sequence[Any] | np.ndarray,
     ) -> None:
         """Store one whole trial of T steps.
 

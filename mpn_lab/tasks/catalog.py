@@ -30,7 +30,8 @@ class TaskDescription(BaseModel):
     ideal_accuracy: float | None
     """The ideal observer's accuracy, where the task has one here."""
     oracle_accuracy: float | None
-    """Accuracy of the ground truth's own actions; None where the task defines no ground truth."""
+    """Accuracy of the ground truth's own actions; None where it is not defined as actions. It is
+    below 1 where the task counts only some trials, such as the go trials of GoNogo."""
     silent_response: bool
     """Whether the observation is all zero whenever a response is asked for."""
 
@@ -70,7 +71,9 @@ def describe_task(task: str, *, trials: int = 100, **task_kwargs: Any) -> TaskDe
     """
     env = TrialEnv(task, seed=0, **task_kwargs)
     fixating = _live(env, trials, oracle=False)
-    has_truth = any(trial.answer is not None for trial in fixating)
+    has_truth = any(trial.answer is not None for trial in fixating) and all(
+        _are_actions(trial.ground_truth, len(env.actions)) for trial in fixating
+    )
     oracle = _live(env, trials, oracle=True) if has_truth else []
     has_ideal = type(env.task).__name__ in OBSERVERS
     ideal = _live(env, 20 * trials, oracle=True) if has_ideal else []
@@ -116,6 +119,13 @@ def _response_observations(trial: Trial) -> list[np.ndarray]:
         return []
     T = min(len(trial), len(trial.ground_truth))
     return list(trial.obs[:T][trial.ground_truth[:T] != 0])
+
+
+def _are_actions(ground_truth: np.ndarray | None, n_actions: int) -> bool:
+    """Reaching1D's ground truth, for one, is a position, not an action."""
+    if ground_truth is None or not np.issubdtype(ground_truth.dtype, np.integer):
+        return False
+    return bool(((ground_truth >= 0) & (ground_truth < n_actions)).all())
 
 
 def _periods(trials: list[Trial], dt: float) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ class Trial:
         return int(self.ground_truth[np.flatnonzero(self.ground_truth)[-1]])
 
 
+@runtime_checkable
 class Policy(Protocol):
     """What the collector needs of a network: one step for a batch of trials."""
 

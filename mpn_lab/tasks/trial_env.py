@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import warnings
 from typing import Any
 
 import gymnasium as gym
@@ -229,7 +230,9 @@ def _make(task_id: str, task_kwargs: dict) -> gym.Env:
         hint = f"did you mean {' or '.join(close)}?" if close else "`mpn-lab tasks` lists them."
         raise ValueError(f"There is no task {task_id!r}; expected a neurogym id: {hint}")
     try:
-        return ngym.make(task_id, **task_kwargs)
+        with warnings.catch_warnings():  # neurogym's metadata lacks what gymnasium likes to see
+            warnings.filterwarnings("ignore", message=".*render_modes")
+            return ngym.make(task_id, **task_kwargs)
     except Exception as error:  # whatever the task's own constructor objects to
         reason = str(error).split(" was raised from")[0]  # gymnasium appends its own call
         raise ValueError(f"{task_id} cannot be made with {task_kwargs}: {reason}.") from error

@@ -1,0 +1,97 @@
+"""The TD loss against a slow version that goes trial by trial and step by step."""
+
+import numpy as np
+import pytest
+import torch
+
+from mpn_lab import QNetwork, TrialReplayBuffer, compute_td_loss_trial
+
+GAMMA = 0.9
+
+
+def make(seed, core="mpn"):
+    return QNetwork(3, 4, hidden_size=6, core=core, generator=torch.Generator().manual_seed(seed))
+
+
+def batch_of(lengths, cut=(), seed=0):
+    rng = np.random.default_rng(seed)
+    buffer = TrialReplayBuffer(len(lengths), seed=seed)
+    for i, length in enumerate(lengths):
+        done = np.zeros(length, bool)
+        done[-1] = i not in cut
+        obs, action = rng.normal(size=(length, 3)), rng.integers(4, size=length)
+        buffer.push_trial(obs, action, rng.normal(size=length), done)
+    return buffer.sample(len(lengths))
+
+
+def slow_loss(network, target, batch, gamma, td_lambda):
+    """One trial and one step at a time, targets by explicit recursion."""
+    losses = []
+    for b in range(len(batch.obs)):
+        T = int(batch.mask[b].sum())
+        obs = batch.obs[b : b + 1, :T]
+        q, q_target = network(obs)[0][0].detach(), target(obs)[0][0].detach()
+        value = [float(q_target[t, int(q[t].argmax())]) for t in range(T)]
+
+        def lambda_return(t, b=b, T=T, value=value):
+            r = float(batch.reward[b, t])
+            if batch.terminated[b, t]:
+                return r
+            if t == T - 1:
+                return value[t]  # cut: nothing is known of what followed
+            return r + gamma * (
+                (1 - td_lambda) * value[t + 1] + td_lambda * lambda_return(t + 1)
+            )
+
+        for t in range(T):
+            if t == T - 1 and not batch.terminated[b, t]:
+                continue
+            td_error = float(q[t, batch.action[b, t]]) - lambda_return(t)
+            losses.append(0.5 * td_error**2 if abs(td_error) <= 1 else abs(td_error) - 0.5)
+    return np.mean(losses)
+
+
+@pytest.mark.parametrize("core", ["mpn", "gru"])
+@pytest.mark.parametrize("td_lambda", [0.0, 0.7, 1.0])
+def test_agrees_with_the_slow_version(td_lambda, core):
+    network, target, batch = make(0, core), make(1, core), batch_of([5, 2, 9, 1, 7, 5, 3, 6], cut=(1, 2, 5))
+    loss = compute_td_loss_trial(network, target, batch, GAMMA, td_lambda)
+    expected = slow_loss(network, target, batch, GAMMA, td_lambda)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_padding_changes_nothing():
+    network, target = make(0), make(1)
+    batch = batch_of([4, 4])
+    longer = batch._replace(
+        **{
+            name: torch.cat([x, torch.ones_like(x[:, :3]) * (name not in ("mask", "terminated"))], 1)
+            if name not in ("mask", "terminated")
+            else torch.cat([x, torch.zeros_like(x[:, :3])], 1)
+            for name, x in batch._asdict().items()
+        }
+    )
+    one = compute_td_loss_trial(network, target, batch, GAMMA)
+    two = compute_td_loss_trial(network, target, longer, GAMMA)
+    assert one.item() == pytest.approx(two.item(), rel=1e-6)
+
+
+def test_only_the_trained_network_gets_a_gradient():
+    network, target = make(0), make(1)
+    compute_td_loss_trial(network, target, batch_of([5, 3]), GAMMA).backward()
+    trained = [p for p in network.parameters() if p.requires_grad]
+    assert all(p.grad is not None and p.grad.any() for p in trained)
+    assert all(p.grad is None for p in target.parameters())
+
+
+@pytest.mark.parametrize("gamma", [-0.1, 1.1])
+def test_gamma_outside_its_range(gamma):
+    with pytest.raises(ValueError, match=f"gamma is {gamma}; expected 0 to 1"):
+        compute_td_loss_trial(make(0), make(1), batch_of([2]), gamma)
+
+
+def test_action_that_the_network_does_not_have():
+    batch = batch_of([3])
+    batch.action[0, 1] = 7
+    with pytest.raises(ValueError, match="has the action 7, but the network has 4 actions"):
+        compute_td_loss_trial(make(0), make(1), batch, GAMMA)

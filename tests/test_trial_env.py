@@ -1,0 +1,226 @@
+"""neurogym's traps, one by one, and what TrialEnv makes of them."""
+
+import gymnasium as gym
+import neurogym as ngym
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from mpn_lab import TrialEnv
+from mpn_lab.tasks.catalog import trainable_tasks
+
+TASKS = ("DelayMatchSample-v0", "PerceptualDecisionMaking-v0", "ContextDecisionMaking-v0")
+ALL_TASKS = trainable_tasks()
+
+
+def live(env, rng, epsilon=1.0):
+    """A trial of random actions: obs, actions, rewards and the last info."""
+    obs, _ = env.reset()
+    seen, actions, rewards = [obs], [], []
+    while True:
+        action = int(rng.integers(env.action_space.n)) if rng.random() < epsilon else 0
+        obs, reward, terminated, truncated, info = env.step(action)
+        actions.append(action)
+        rewards.append(reward)
+        if terminated or truncated:
+            return np.stack(seen), actions, rewards, info, obs
+        seen.append(obs)
+
+
+def several(env, seed, trials=12):
+    env.reset(seed=seed)
+    rng = np.random.default_rng(0)
+    return [live(env, rng) for _ in range(trials)]
+
+
+@pytest.mark.parametrize("task", ALL_TASKS)
+def test_seed_in_reset_fixes_the_trials(task):
+    env = TrialEnv(task, seed=0)
+    one, other, two = several(env, 3), several(env, 4), several(env, 3)
+    three = several(TrialEnv(task, seed=9), 3)
+    for again in (two, three):
+        for a, b in zip(one, again, strict=True):
+            np.testing.assert_array_equal(a[0], b[0])
+            assert a[1:3] == b[1:3]
+    stochastic = task not in ("Null-v0", "Bandit-v0", "DawTwoStep-v0")
+    if stochastic:
+        assert any(not np.array_equal(a[0], b[0]) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_first_observation_is_the_trials_own(task):
+    env = TrialEnv(task, seed=1)
+    for _ in range(5):
+        obs, _ = env.reset()
+        np.testing.assert_array_equal(obs, env.task.ob[0].astype(np.float32))
+        assert env.task.t_ind == 0
+        for _ in range(3):  # and so after a reset in mid-trial
+            env.step(0)
+
+
+@pytest.mark.filterwarnings("ignore:.*render_modes")
+@pytest.mark.parametrize("task", TASKS)
+def test_trial_ends_where_neurogym_says_and_nothing_leaks_in(task):
+    """Step a second copy of the task by hand, by neurogym's own rules."""
+    env, rng = TrialEnv(task, seed=5), np.random.default_rng(0)
+    env.reset(seed=5)
+    raw = ngym.make(task).unwrapped
+    raw.seed(5)
+    raw.new_trial()
+    for _ in range(20):
+        planned, truth, conditions = raw.ob.copy(), raw.gt.copy(), dict(raw.trial)
+        obs, actions, rewards, info, last = live(env, rng, epsilon=0.1)
+        for t, action in enumerate(actions):
+            np.testing.assert_array_equal(obs[t], planned[t].astype(np.float32))
+            _, reward, _, _, raw_info = raw.step(action)
+            assert rewards[t] == reward
+            assert raw_info["new_trial"] == (t == len(actions) - 1)
+        assert not last.any()  # the next trial's observation is not there
+        np.testing.assert_array_equal(info["ground_truth"], truth)
+        np.testing.assert_array_equal(info["planned_obs"], planned.astype(np.float32))
+        assert {k: v for k, v in info["trial"].items() if np.isscalar(v)} == {
+            k: v for k, v in conditions.items() if np.isscalar(v)
+        }
+        assert info["performance"] == raw_info["performance"]
+        assert info["gt"] == truth[len(actions) - 1]
+
+
+def test_exploration_needs_a_generator_of_its_own():
+    """Stepping and resetting draw nothing from NumPy's global generator."""
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    several(TrialEnv("ContextDecisionMaking-v0", seed=2), 1)
+    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
+
+
+def test_decision_observation_is_zero_and_periods_are_known():
+    env = TrialEnv("DelayMatchSample-v0", seed=0)
+    obs, _, _, info, _ = live(env, np.random.default_rng(0), epsilon=0.0)
+    assert list(info["periods"]) == ["fixation", "sample", "delay", "test", "decision"]
+    start, end = info["periods"]["decision"]
+    assert not obs[start:end].any()
+    assert (info["ground_truth"][start:end] > 0).all()
+    assert len(obs) == end == 32
+
+
+def test_names():
+    env = TrialEnv("DelayMatchSample-v0", seed=0)
+    assert env.channels == ["fixation", "stimulus_1", "stimulus_2"]
+    assert env.actions == ["fixation", "match", "non-match"]
+    assert env.dt == 100
+    cued = TrialEnv("ContextDecisionMaking-v0", seed=0, use_expl_context=True)
+    assert cued.channels[-2:] == ["context1", "context2"]
+    assert len(cued.channels) == 7
+
+
+@pytest.mark.filterwarnings("ignore:.*Box observation space")
+def test_follows_gymnasiums_own_rules():
+    from gymnasium.utils.env_checker import check_env
+
+    check_env(TrialEnv("DelayMatchSample-v0", seed=0), skip_render_check=True)
+
+
+class Marked(gym.Env):
+    """A small environment that marks its trials as neurogym does."""
+
+    def __init__(self, observation_space, action_space=None, mark=True, length=3):
+        self.observation_space = observation_space
+        self.action_space = action_space or spaces.Discrete(2)
+        self.mark, self.length = mark, length
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        if seed is not None:
+            self.observation_space.seed(seed)
+        self.t = 0
+        self.log = [self.observation_space.sample()]
+        return self.log[0], {}
+
+    def step(self, action):
+        self.t += 1
+        self.log.append(self.observation_space.sample())
+        info = {"new_trial": self.t % self.length == 0} if self.mark else {}
+        return self.log[-1], 1.0, False, False, info
+
+
+SPACES = {
+    "box": (spaces.Box(0, 1, (2, 2)), ["obs_1", "obs_2", "obs_3", "obs_4"]),
+    "discrete": (spaces.Discrete(3), ["obs=0", "obs=1", "obs=2"]),
+    "multidiscrete": (
+        spaces.MultiDiscrete([2, 3]),
+        ["obs_1=0", "obs_1=1", "obs_2=0", "obs_2=1", "obs_2=2"],
+    ),
+    "dict": (
+        spaces.Dict({"a": spaces.Discrete(2), "b": spaces.Box(0, 1, (2,))}),
+        ["a=0", "a=1", "b_1", "b_2"],
+    ),
+    "tuple": (
+        spaces.Tuple((spaces.Box(0, 1, (1,)), spaces.Dict({"x": spaces.Discrete(2)}))),
+        ["0", "1.x=0", "1.x=1"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_any_flattenable_observation(kind):
+    space, names = SPACES[kind]
+    raw = Marked(space)
+    env = TrialEnv(raw, seed=1)
+    assert env.channels == names
+    obs, _ = env.reset(seed=4)
+    first = spaces.flatten(space, raw.log[0])
+    np.testing.assert_allclose(obs, first, rtol=1e-6)
+    for t in range(3):
+        obs, _, terminated, _, _ = env.step(0)
+        assert terminated == (t == 2)
+    # What came with the trial's end is the next trial's first observation, and only that.
+    assert not obs.any()
+    np.testing.assert_allclose(env.reset()[0], spaces.flatten(space, raw.log[3]), rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*render_modes")
+def test_wrapped_task_shows_what_the_wrapper_shows():
+    class Double(gym.ObservationWrapper):
+        def observation(self, obs):
+            return 2 * obs
+
+    task = "DelayMatchSample-v0"
+    env = TrialEnv(Double(ngym.make(task)), seed=1)
+    obs, _, _, info, _ = live(env, np.random.default_rng(0), epsilon=0.0)
+    inner = env.task
+    assert len(obs) == 32
+    assert info["planned_obs"] is None
+    np.testing.assert_array_equal(obs[:, 0][:23], np.full(23, 2.0))
+    np.testing.assert_array_equal(env.reset()[0], 2 * inner.ob[0])
+
+
+def test_trial_that_never_ends_is_cut():
+    env = TrialEnv(Marked(spaces.Discrete(2), length=1000), seed=0, max_steps=20)
+    for _ in range(2):
+        env.reset()
+        flags = [env.step(0)[2:4] for _ in range(20)]
+        assert flags[:-1] == [(False, False)] * 19
+        assert flags[-1] == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: TrialEnv("DelayMatchSampel-v0"), "There is no task 'DelayMatchSampel-v0'.*Delay"),
+        (lambda: TrialEnv("ReachingDelayResponse-v0"), "has the action space Box.*only Discrete"),
+        (lambda: TrialEnv("AnnubesEnv-v0"), r"cannot be made with \{\}.*'session'"),
+        (lambda: TrialEnv("DelayMatchSample-v0", foo=1), r"cannot be made with \{'foo': 1\}"),
+        (lambda: TrialEnv(Marked(spaces.Discrete(2), mark=False)), "Marked marks no trials"),
+        (
+            lambda: TrialEnv(Marked(spaces.Discrete(2), spaces.Box(0, 1, (1,)))),
+            "only Discrete actions",
+        ),
+        (
+            lambda: TrialEnv(Marked(spaces.Sequence(spaces.Discrete(2)))),
+            "which gymnasium cannot flatten",
+        ),
+        (lambda: TrialEnv(Marked(spaces.Discrete(2)), dt=20), r"task_kwargs \['dt'\] were given"),
+    ],
+)
+def test_unusable_environments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

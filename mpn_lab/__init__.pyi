@@ -1,5 +1,5 @@
 from .analysis.checks import RecordError
-from .analysis.record import record
+from .analysis.recording import record
 from .analysis.record_file import load_record, save_record
 from .networks.cores import GRU, LSTM, RNN
 from .networks.mpn import MPN

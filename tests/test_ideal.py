@@ -54,7 +54,9 @@ def test_a_noisier_match_is_still_the_most_likely_one():
                 for name, angle in (("sample", k), ("test", other)):
                     start, end = trial.periods[name]
                     expected[start:end] = np.cos(theta - angle) * 0.5 + 0.5
-                likelihood[match] += np.exp(-((trial.obs[:, 1:] - expected) ** 2).sum() / 2 / sigma**2)
+                likelihood[match] += np.exp(
+                    -((trial.obs[:, 1:] - expected) ** 2).sum() / 2 / sigma**2
+                )
         assert answer == (1 if likelihood[1] >= likelihood[2] else 2)
     assert 0.6 < ideal_accuracy(env, lived) < 0.95
 

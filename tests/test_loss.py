@@ -39,9 +39,7 @@ def slow_loss(network, target, batch, gamma, td_lambda):
                 return r
             if t == T - 1:
                 return value[t]  # cut: nothing is known of what followed
-            return r + gamma * (
-                (1 - td_lambda) * value[t + 1] + td_lambda * lambda_return(t + 1)
-            )
+            return r + gamma * ((1 - td_lambda) * value[t + 1] + td_lambda * lambda_return(t + 1))
 
         for t in range(T):
             if t == T - 1 and not batch.terminated[b, t]:
@@ -54,7 +52,11 @@ def slow_loss(network, target, batch, gamma, td_lambda):
 @pytest.mark.parametrize("core", ["mpn", "gru"])
 @pytest.mark.parametrize("td_lambda", [0.0, 0.7, 1.0])
 def test_agrees_with_the_slow_version(td_lambda, core):
-    network, target, batch = make(0, core), make(1, core), batch_of([5, 2, 9, 1, 7, 5, 3, 6], cut=(1, 2, 5))
+    network, target, batch = (
+        make(0, core),
+        make(1, core),
+        batch_of([5, 2, 9, 1, 7, 5, 3, 6], cut=(1, 2, 5)),
+    )
     loss = compute_td_loss_trial(network, target, batch, GAMMA, td_lambda)
     expected = slow_loss(network, target, batch, GAMMA, td_lambda)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
@@ -65,7 +67,9 @@ def test_padding_changes_nothing():
     batch = batch_of([4, 4])
     longer = batch._replace(
         **{
-            name: torch.cat([x, torch.ones_like(x[:, :3]) * (name not in ("mask", "terminated"))], 1)
+            name: torch.cat(
+                [x, torch.ones_like(x[:, :3]) * (name not in ("mask", "terminated"))], 1
+            )
             if name not in ("mask", "terminated")
             else torch.cat([x, torch.zeros_like(x[:, :3])], 1)
             for name, x in batch._asdict().items()

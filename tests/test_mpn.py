@@ -56,7 +56,9 @@ def numpy_mpn(core, x, M0=None):
 
 def layer(generator, **options):
     options = {"input_size": d, "hidden_size": n, **options}
-    core = MPN(generator=generator, dtype=torch.float64, eta_init="uniform", lam_init=0.7, **options)
+    core = MPN(
+        generator=generator, dtype=torch.float64, eta_init="uniform", lam_init=0.7, **options
+    )
     with torch.no_grad():
         for p in (core.b, core.M0):
             if p is not None:

@@ -66,13 +66,3 @@ def condition_of(record: xr.Dataset, condition: str) -> xr.DataArray:
 def condition_names(record: xr.Dataset) -> list[str]:
     """The conditions of the trials: every coordinate along `trial` but the trial's number."""
     return [str(n) for n, c in record.coords.items() if c.dims == ("trial",) and n != "trial"]
-
-
-def wilson(successes: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """95 % interval of a share (Wilson's), element by element; nan where n is 0."""
-    z, successes, n = 1.959963984540054, np.asarray(successes, float), np.asarray(n, float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        p = successes / n
-        centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)

@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 
 import mpn_lab
-from mpn_lab.analysis import record as record_module
+from mpn_lab.analysis import recording
 
 TASK = "DelayMatchSample-v0"
 
@@ -125,7 +125,7 @@ def test_a_run_is_recorded_on_its_own_task(tmp_path):
 
 
 def test_a_large_record_is_warned_of(monkeypatch):
-    monkeypatch.setattr(record_module, "_memory", lambda: 100_000)
+    monkeypatch.setattr(recording, "_memory", lambda: 100_000)
     with pytest.warns(ResourceWarning, match="record fewer trials"):
         mpn_lab.record(network(), TASK, trials=10)
 

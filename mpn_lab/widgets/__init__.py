@@ -1,1 +1,1 @@
-
+"""Explorers for notebooks: real widgets over the panels of `plotting`."""

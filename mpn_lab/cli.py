@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -102,7 +102,11 @@ def tasks_command(task: tyro.conf.Positional[str] = "", trials: int = 100) -> No
 
 def main(args: Sequence[str] | None = None) -> None:
     """Entry point of `mpn-lab`; errors end it with one sentence and exit code 1."""
-    commands = {"train": train_command, "evaluate": evaluate_command, "tasks": tasks_command}
+    commands: dict[str, Callable[..., None]] = {
+        "train": train_command,
+        "evaluate": evaluate_command,
+        "tasks": tasks_command,
+    }
     try:
         tyro.extras.subcommand_cli_from_dict(commands, prog="mpn-lab", args=args)
     except ValidationError as error:

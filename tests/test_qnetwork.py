@@ -46,7 +46,7 @@ def test_same_generator_same_network():
 
 def test_wrong_channels(generator):
     network = QNetwork(obs_size, A, generator=generator)
-    with pytest.raises(ValueError, match="an observation has 6 channels; this network expects 5"):
+    with pytest.raises(ValueError, match="an observation has 6 channels; expected 5"):
         network(torch.zeros(1, 1, 6))
 
 

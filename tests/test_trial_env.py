@@ -66,6 +66,7 @@ def test_trial_ends_where_neurogym_says_and_nothing_leaks_in(task):
     env.reset(seed=5)
     raw = ngym.make(task).unwrapped
     raw.seed(5)
+    raw.new_trial()  # the one that reset(seed=5) began and nobody lived
     raw.new_trial()
     for _ in range(20):
         planned, truth, conditions = raw.ob.copy(), raw.gt.copy(), dict(raw.trial)

@@ -9,6 +9,7 @@ h [B, n] of a GRU or RNN, (h, c) of an LSTM, and one such state per layer of a `
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -23,14 +24,16 @@ State = Any  # a tensor or a (nested) tuple of tensors, batch first
 class _TorchCore(nn.Module):
     """A single layer of torch's own recurrent kernels, state batch first."""
 
-    torch_class: type[nn.RNNBase]
+    torch_class: Callable[..., nn.RNNBase]
 
     def __init__(
         self, input_size: int, hidden_size: int, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
-        self.rnn = self.torch_class(input_size, hidden_size, batch_first=True)
+        # By way of "meta": nothing is drawn from torch's global generator.
+        rnn = self.torch_class(input_size, hidden_size, batch_first=True, device="meta")
+        self.rnn = rnn.to_empty(device="cpu")
         for parameter in self.rnn.parameters():  # torch's own start values, our generator
             limit = 1 / math.sqrt(hidden_size)
             nn.init.uniform_(parameter, -limit, limit, generator=generator)
@@ -106,7 +109,9 @@ def make_core(
         raise ValueError(f"num_layers is {num_layers}; expected at least 1.")
     options = mpn_options if name == "mpn" else {}
     layers = [
-        classes[name](input_size if i == 0 else hidden_size, hidden_size, generator=generator, **options)
+        classes[name](
+            input_size if i == 0 else hidden_size, hidden_size, generator=generator, **options
+        )
         for i in range(num_layers)
     ]
     return layers[0] if num_layers == 1 else Stack(layers)

@@ -1,4 +1,4 @@
-"""The MPN's equations as a plain loop over time: the oracle that every faster path is tested against.
+"""The MPN's equations as a plain loop over time: the oracle for every faster path.
 
 Aitken & Mihalas, eLife 2023;12:e83035, "Methods: Multi-plasticity network".
 """
@@ -29,17 +29,15 @@ def mpn_loop(
     M: Float[Tensor, "B n d"],
     W: Float[Tensor, "n d"],
     b: Float[Tensor, " n"] | None,
-    eta: Float[Tensor, "..."],
-    lam: Float[Tensor, "..."],
+    eta: Float[Tensor, ...],
+    lam: Float[Tensor, ...],
     *,
     update: Update = "associative",
     modulation: Modulation = "multiplicative",
     activation: Activation = "tanh",
     bound: float | None = None,
     return_states: bool = False,
-) -> tuple[
-    Float[Tensor, "B T n"], Float[Tensor, "B n d"], Float[Tensor, "B T n d"] | None
-]:
+) -> tuple[Float[Tensor, "B T n"], Float[Tensor, "B n d"], Float[Tensor, "B T n d"] | None]:
     """Run the MPN over time, one step after the other.
 
     `eta` and `lam` broadcast against M: shape (), (d,), (n, 1) or (n, d).

@@ -78,7 +78,7 @@ class MPN(nn.Module):
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
             if size < 1:
                 raise ValueError(f"{name} is {size}; expected at least 1.")
-        if not 0 <= lam_max:
+        if not lam_max >= 0:
             raise ValueError(f"lam_max is {lam_max}; expected a number that is not negative.")
         if lam_init is not None and not 0 <= lam_init <= lam_max:
             raise ValueError(f"lam_init is {lam_init}; expected 0 to lam_max = {lam_max}.")
@@ -99,7 +99,9 @@ class MPN(nn.Module):
             eta.fill_(eta_init)
         lam = torch.full(shapes[lam_shape], lam_max if lam_init is None else lam_init, dtype=dtype)
         self.W = nn.Parameter(W.to(device))
-        self.b = nn.Parameter(torch.zeros(hidden_size, dtype=dtype, device=device)) if bias else None
+        self.b = (
+            nn.Parameter(torch.zeros(hidden_size, dtype=dtype, device=device)) if bias else None
+        )
         self.eta = nn.Parameter(eta.to(device))
         self.lam = nn.Parameter(lam.to(device))
         self.M0 = (

@@ -102,7 +102,8 @@ class QNetwork(nn.Module):
         self.core = make_core(
             core, embedding_size, hidden_size, num_layers, generator, **mpn_options
         )
-        self.readout = nn.Linear(hidden_size, n_actions)
+        # skip_init: nothing is drawn from torch's global generator
+        self.readout = nn.utils.skip_init(nn.Linear, hidden_size, n_actions)
         nn.init.xavier_uniform_(self.readout.weight, generator=generator)
         nn.init.zeros_(self.readout.bias)
 
@@ -112,7 +113,7 @@ class QNetwork(nn.Module):
         """Q at every step; see the class. Raises ValueError where the channels do not fit."""
         if obs.shape[-1] != self.obs_size:
             raise ValueError(
-                f"an observation has {obs.shape[-1]} channels; this network expects {self.obs_size}."
+                f"an observation has {obs.shape[-1]} channels; expected {self.obs_size}."
             )
         x = self.embedding(obs)  # (B, T, d)
         if not return_states:
@@ -141,4 +142,3 @@ class QNetwork(nn.Module):
         """Put every lam back into [0, lam_max]: called after every optimizer step."""
         for layer in self.mpn_layers():
             layer.project_()
-

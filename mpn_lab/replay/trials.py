@@ -139,7 +139,7 @@ class TrialReplayBuffer:
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays, and what fits into JSON: all that `restore` needs to go on exactly from here."""
-        arrays = {"length": self.length}
+        arrays: dict[str, np.ndarray] = {"length": self.length}
         if self._obs is not None:
             k = len(self)
             arrays |= {"obs": self._obs[:k], "action": self._action[:k]}

@@ -78,19 +78,21 @@ def collect_trials(
     Returns:
         The trials, in the order of `envs`.
     """
-    n, d = len(envs), envs[0].observation_space.shape[0]
-    n_actions = int(envs[0].action_space.n)
-    obs = np.zeros((n, 64, d), np.float32)
-    action = np.zeros((n, 64), np.int64)
-    reward = np.zeros((n, 64), np.float32)
+    n, d = len(envs), len(envs[0].channels)
+    n_actions = len(envs[0].actions)
+    obs: np.ndarray = np.zeros((n, 64, d), np.float32)
+    action: np.ndarray = np.zeros((n, 64), np.int64)
+    reward: np.ndarray = np.zeros((n, 64), np.float32)
     trials: list[Trial | None] = [None] * n
     for i, env in enumerate(envs):
         obs[i, 0] = env.reset()[0]
-    active = np.arange(n)
+    active: np.ndarray = np.arange(n)
     state, t = None, 0
     while len(active):
         if t + 1 == obs.shape[1]:
-            obs, action, reward = (np.concatenate([a, np.zeros_like(a)], 1) for a in (obs, action, reward))
+            obs, action, reward = (
+                np.concatenate([a, np.zeros_like(a)], 1) for a in (obs, action, reward)
+            )
         q, state = policy.step(torch.from_numpy(obs[active, t]), state)
         chosen = q.argmax(1).cpu().numpy()
         if epsilon > 0:

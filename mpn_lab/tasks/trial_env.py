@@ -79,16 +79,18 @@ class TrialEnv(gym.Env):
         self.observation_space = spaces.Box(
             -np.inf, np.inf, (spaces.flatdim(env.observation_space),), np.float32
         )
-        self.action_space = spaces.Discrete(int(env.action_space.n))
         self.channels = channel_names(env.observation_space)
-        self.actions = action_names(env.action_space)
+        self.actions = action_names(env.action_space)  # type: ignore[arg-type]  # checked above
+        self.action_space = spaces.Discrete(len(self.actions))
         self.dt = float(getattr(self.task, "dt", 1))
         self._plain_box = (
             isinstance(env.observation_space, spaces.Box) and len(env.observation_space.shape) == 1
         )
         self._first_obs: np.ndarray | None = None  # of a trial that waits to be lived
         self._steps = 0
-        self.reset(seed=int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed)
+        self.reset(
+            seed=int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        )
         if not self._neurogym:
             self._check_marks_trials(seed)
 
@@ -96,6 +98,7 @@ class TrialEnv(gym.Env):
         self, *, seed: int | None = None, options: dict | None = None
     ) -> tuple[np.ndarray, dict]:
         """Start a trial. Returns its first observation, [d] float32, and an empty dict."""
+        super().reset(seed=seed)
         if seed is not None:
             self._seed(seed)
             self._first_obs = None
@@ -107,7 +110,7 @@ class TrialEnv(gym.Env):
         self._planned = self._plan()
         return obs, {}
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+    def step(self, action: int | np.integer) -> tuple[np.ndarray, float, bool, bool, dict]:
         """Take one action. Returns obs [d], reward, terminated, truncated and info."""
         obs, reward, ended, cut, info = self.env.step(action)
         self._steps += 1
@@ -115,7 +118,7 @@ class TrialEnv(gym.Env):
             # With `new_trial` the task has begun its next trial already: keep its observation.
             # An environment that really terminates is reset when its next trial is asked for.
             self._first_obs = None if ended else self._flat(obs)
-            zero = np.zeros(self.observation_space.shape, np.float32)
+            zero = np.zeros(len(self.channels), np.float32)
             return zero, float(reward), True, False, {**info, **self._finished(info)}
         cut = bool(cut) or self._steps >= self.max_steps
         if cut:

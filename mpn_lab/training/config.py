@@ -74,7 +74,7 @@ class TrainConfig(BaseModel):
 
     gamma: Unit = 0.95
     """Discount per time step."""
-    td_lambda: Unit = 0.5
+    td_lambda: Unit = 0.95
     """0: one-step TD targets; towards 1: the rewards that followed in the trial."""
     batch_size: Count = 64
     """Trials in an update."""
@@ -86,7 +86,7 @@ class TrainConfig(BaseModel):
     """Trials lived before the first update."""
     capacity: Count = 5000
     """Trials that the replay buffer holds."""
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 3e-3
     """Adam's, at the start; it falls to a tenth along half a cosine."""
     grad_clip: Positive = 10.0
     """The gradient's norm is clipped to this."""

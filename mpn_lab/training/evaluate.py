@@ -83,7 +83,9 @@ def summarise(env: TrialEnv, lived: Sequence[Trial]) -> Evaluation:
         test = stats.binomtest(int(correct.sum()), len(correct))
         low, high = test.proportion_ci(method="wilson")
     else:  # a graded performance, as of the reaching tasks
-        half = 1.96 * float(correct.std(ddof=1)) / len(correct) ** 0.5 if len(correct) > 1 else np.inf
+        half = (
+            1.96 * float(correct.std(ddof=1)) / len(correct) ** 0.5 if len(correct) > 1 else np.inf
+        )
         low, high = accuracy - half, accuracy + half
     ideal = ideal_accuracy(env, lived)
     known = np.isfinite(ideal) and ideal > 0

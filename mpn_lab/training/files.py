@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ def write_whole(path: Path, data: bytes) -> None:
 def write_tensors(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
     """Write arrays and a JSON-able description as one safetensors file, whole or not at all."""
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    write_whole(path, safetensors_bytes(arrays, {"mpn_lab": json.dumps(meta)}))
+    header = json.dumps({"crc32": _checksum(arrays), "meta": meta})
+    write_whole(path, safetensors_bytes(arrays, {"mpn_lab": header}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -56,13 +58,25 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            meta = (file.metadata() or {}).get("mpn_lab")
-            if meta is None:
-                raise RunError(f"{path} is a safetensors file of another program; expected a checkpoint.")
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(meta)  # noqa: SIM118
+            header = (file.metadata() or {}).get("mpn_lab")
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if header is None:
+            raise RunError(f"{path} is a file of another program; expected a checkpoint of a run.")
+        content = json.loads(header)
+        if content["crc32"] != _checksum(arrays):
+            raise ValueError("its checksum does not match")
+        return arrays, content["meta"]
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing; expected a checkpoint of a training run.") from error
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise RunError(
             f"{path} is damaged ({error}); restore it, or train again into another folder."
         ) from error
+
+
+def _checksum(arrays: dict[str, np.ndarray]) -> int:
+    """CRC-32 of the tensors in the order of their names: safetensors itself has none."""
+    crc = 0
+    for name in sorted(arrays):
+        crc = zlib.crc32(np.ascontiguousarray(arrays[name]).tobytes(), crc)
+    return crc

@@ -42,10 +42,10 @@ class Learner:
         self.config = config
         self.network = make_network(config, obs_size, n_actions).to(device)
         self.target = make_network(config, obs_size, n_actions).to(device).requires_grad_(False)
-        self.parameters = [p for p in self.network.parameters() if p.requires_grad]
+        self.parameters: list[Tensor] = [p for p in self.network.parameters() if p.requires_grad]
         trained = [n for n, p in self.network.named_parameters() if p.requires_grad]
         of_target = dict(self.target.named_parameters())
-        self.target_parameters = [of_target[n] for n in trained]
+        self.target_parameters: list[Tensor] = [of_target[n] for n in trained]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
         self.updates = 0
 
@@ -78,7 +78,7 @@ class Learner:
         return arrays
 
     def restore(self, arrays: dict[str, np.ndarray], updates: int) -> None:
-        """Go back to what `state` returned. Raises KeyError or RuntimeError where it does not fit."""
+        """Go back to what `state` returned. Raises KeyError or RuntimeError: it does not fit."""
         load_arrays(self.network, arrays, "network")
         load_arrays(self.target, arrays, "target")
         moments: dict[int, dict[str, Tensor]] = {}
@@ -100,7 +100,11 @@ def load_arrays(network: nn.Module, arrays: dict[str, np.ndarray], prefix: str =
     """Load weights from a checkpoint. Raises RuntimeError where they are another network's."""
     start = f"{prefix}."
     network.load_state_dict(
-        {k.removeprefix(start): torch.from_numpy(v.copy()) for k, v in arrays.items() if k.startswith(start)}
+        {
+            k.removeprefix(start): torch.from_numpy(v.copy())
+            for k, v in arrays.items()
+            if k.startswith(start)
+        }
     )
 
 

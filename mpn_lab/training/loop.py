@@ -18,7 +18,7 @@ from mpn_lab.training.files import RunError, read_tensors
 from mpn_lab.training.learner import Learner, NonFiniteLoss
 from mpn_lab.training.run import Run, load_run
 
-Row = dict[str, float]
+Row = dict[str, int | float]
 _TRAIN, _VALIDATE, _EXPLORE, _REPLAY = range(4)  # independent streams of one seed
 
 
@@ -53,7 +53,7 @@ def train(
             last good checkpoint is kept).
     """
     loop = _Loop(config)
-    run = Run.create(Path(out), config, loop.envs[0].observation_space.shape[0], loop.n_actions)
+    run = Run.create(Path(out), config, len(loop.envs[0].channels), loop.n_actions)
     return loop.go(run, progress, on_row)
 
 
@@ -83,8 +83,8 @@ class _Loop:
         self.validation = make_envs(
             config.task, kwargs, min(config.eval_trials, 100), (seed, _VALIDATE)
         )
-        self.n_actions = int(self.envs[0].action_space.n)
-        self.learner = Learner(config, self.envs[0].observation_space.shape[0], self.n_actions)
+        self.n_actions = len(self.envs[0].actions)
+        self.learner = Learner(config, len(self.envs[0].channels), self.n_actions)
         self.buffer = TrialReplayBuffer(
             config.capacity, n_actions=self.n_actions, seed=(seed, _REPLAY)
         )

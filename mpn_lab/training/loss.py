@@ -82,7 +82,9 @@ def td_targets(
     targets = torch.zeros_like(value)
     for t in range(value.shape[1] - 1, -1, -1):
         follow = reward[:, t] + gamma * ((1 - td_lambda) * V_next + td_lambda * G)
-        G = torch.where(terminated[:, t], reward[:, t], torch.where(lived_next, follow, value[:, t]))
+        G = torch.where(
+            terminated[:, t], reward[:, t], torch.where(lived_next, follow, value[:, t])
+        )
         targets[:, t] = G
         V_next, lived_next = value[:, t], mask[:, t]
     return targets

@@ -66,11 +66,13 @@ class Run:
         """One row per `eval_every` trials; the columns are described in `training.loop`."""
         path = self.path / "metrics.csv"
         try:
-            return pd.read_csv(path, float_precision="round_trip")
+            return pd.read_csv(path)
         except FileNotFoundError:
             return pd.DataFrame()
         except (ValueError, pd.errors.ParserError) as error:
-            raise RunError(f"{path} is damaged ({error}); resume the run to write it anew.") from error
+            raise RunError(
+                f"{path} is damaged ({error}); resume the run to write it anew."
+            ) from error
 
     @cached_property
     def network(self) -> QNetwork:
@@ -83,7 +85,9 @@ class Run:
         """The network as it was after so many trials (one of `checkpoints`)."""
         path = self.checkpoint_path(trials)
         if trials not in self.checkpoints:
-            raise RunError(f"{self.path} kept no checkpoint at {trials} trials, but {self.checkpoints}.")
+            raise RunError(
+                f"{self.path} kept no checkpoint at {trials} trials, but {self.checkpoints}."
+            )
         arrays, _ = read_tensors(path)
         network = make_network(self.config, self.obs_size, self.n_actions)
         try:
@@ -107,7 +111,7 @@ class Run:
     def save(
         self,
         network: QNetwork,
-        rows: list[dict[str, float]],
+        rows: list[dict[str, int | float]],
         arrays: dict[str, np.ndarray],
         meta: dict[str, Any],
     ) -> None:
@@ -151,7 +155,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def _csv(rows: list[dict[str, float]]) -> bytes:
+def _csv(rows: list[dict[str, int | float]]) -> bytes:
     text = io.StringIO()
     pd.DataFrame(rows).to_csv(text, index=False)  # floats as repr: read back to the same bits
     return text.getvalue().encode()

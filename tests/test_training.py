@@ -1,0 +1,321 @@
+"""A real short training that learns, and runs that survive whatever happens to them."""
+
+import errno
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+
+from mpn_lab import MPNConfig, RunError, TrainConfig, evaluate, load_run, resume, train
+from mpn_lab.training import files
+
+SHORT = TrainConfig(
+    trials=300, hidden_size=8, eval_every=50, eval_trials=20, warmup_trials=50, batch_size=16
+)
+CONTENT = ("metrics.csv", "resume.safetensors", "config.json")
+
+
+def content(path):
+    """Every byte that the result of a run consists of."""
+    names = [*CONTENT, *(f"checkpoints/{p.name}" for p in (path / "checkpoints").iterdir())]
+    return {name: (path / name).read_bytes() for name in sorted(names)}
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    return train(SHORT, tmp_path_factory.mktemp("run") / "short", progress=False)
+
+
+@pytest.mark.slow
+def test_learns_delay_match_to_sample(tmp_path):
+    run = train(TrainConfig(task="DelayMatchSample-v0"), tmp_path / "run", progress=False)
+    assert run.evaluate(trials=1000, seed=1).ratio >= 0.99
+
+
+@pytest.mark.slow
+def test_control_without_embedding_stays_at_chance(tmp_path):
+    """The observation is zero at the response, and a raw MPN says the same whatever it saw."""
+    config = TrainConfig(task="DelayMatchSample-v0", embedding="none", trials=1500)
+    result = train(config, tmp_path / "run", progress=False).evaluate(trials=2000, seed=1)
+    assert result.accuracy < 0.55
+
+
+@pytest.mark.parametrize("core", ["gru", "lstm", "rnn"])
+def test_every_core_trains(core, tmp_path):
+    config = SHORT.model_copy(update={"core": core, "num_layers": 2, "trials": 100})
+    run = train(config, tmp_path / "run", progress=False)
+    assert np.isfinite(run.metrics.loss.iloc[-1])
+    assert run.metrics.eta.isna().all()
+
+
+def test_metrics(short):
+    metrics = short.metrics
+    assert metrics.trials.tolist() == [50, 100, 150, 200, 250, 300]
+    assert metrics.updates.tolist() == [4, 12, 20, 28, 36, 44]
+    assert metrics.epsilon.iloc[-1] == pytest.approx(SHORT.epsilon_end)
+    assert (metrics.ideal_accuracy == 1).all()
+    assert metrics.env_steps.is_monotonic_increasing
+    assert short.checkpoints == metrics.trials.tolist()
+
+
+def test_same_seed_same_bytes_and_another_seed_another_run(short, tmp_path):
+    again = train(SHORT, tmp_path / "again", progress=False)
+    assert content(again.path) == content(short.path)
+    other = train(SHORT.model_copy(update={"seed": 1}), tmp_path / "other", progress=False)
+    assert content(other.path)["metrics.csv"] != content(short.path)["metrics.csv"]
+
+
+def test_global_generators_change_nothing_and_are_left_alone(short, tmp_path):
+    torch.manual_seed(123)
+    np.random.seed(123)  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    again = train(SHORT, tmp_path / "again", progress=False)
+    assert content(again.path) == content(short.path)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (np.random.get_state()[1] == before[1]).all()  # noqa: NPY002
+
+
+def test_checkpoints_hold_the_network_of_their_time(short):
+    one, two = short.network_at(50), short.network_at(300)
+    assert not torch.equal(one.core.W, two.core.W)
+    torch.testing.assert_close(two.core.W, short.network.core.W)
+    assert torch.equal(one.embedding.weight, two.embedding.weight)
+
+
+@pytest.mark.parametrize("task", ["DelayMatchSample-v0", "HierarchicalReasoning-v0"])
+def test_resumed_after_an_interruption_ends_the_same(task, tmp_path):
+    """HierarchicalReasoning has blocks that live longer than a trial."""
+    config = SHORT.model_copy(update={"task": task, "trials": 200})
+    whole = train(config, tmp_path / "whole", progress=False)
+
+    def interrupt(row):
+        if row["trials"] == 100:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "cut", progress=False, on_row=interrupt)
+    assert load_run(tmp_path / "cut").checkpoints == [50, 100]
+    resumed = resume(tmp_path / "cut", progress=False)
+    assert content(resumed.path) == content(whole.path)
+    resume(tmp_path / "cut", progress=False)  # a finished run stays as it is
+    assert content(resumed.path) == content(whole.path)
+
+
+def _train_quietly(path):
+    torch.set_num_threads(1)
+    train(SHORT, path, progress=False)
+
+
+def _resume_quietly(path):
+    torch.set_num_threads(1)
+    if (Path(path) / "config.json").exists():
+        resume(path, progress=False)
+
+
+@pytest.mark.slow
+def test_killed_at_twenty_instants_and_resumed(short, tmp_path):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mpn_lab.training.loop"])
+    context.Process(target=_resume_quietly, args=(tmp_path / "none",)).start()  # starts the server
+
+    start = time.monotonic()
+    whole = context.Process(target=_train_quietly, args=(tmp_path / "whole",))
+    whole.start()
+    whole.join()
+    duration = time.monotonic() - start
+    expected = content(short.path)
+    assert content(tmp_path / "whole") == expected
+
+    rng, killed = np.random.default_rng(0), 0
+    for i in range(20):
+        path = tmp_path / str(i)
+        process = context.Process(target=_train_quietly, args=(path,))
+        process.start()
+        time.sleep(duration * (i + rng.random()) / 20)
+        if process.is_alive():
+            killed += 1
+            os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        if not (path / "config.json").exists():  # killed before there was a run: start it again
+            for leftover in sorted(path.rglob("*"), reverse=True):
+                leftover.rmdir() if leftover.is_dir() else leftover.unlink()
+            again = context.Process(target=_train_quietly, args=(path,))
+        else:
+            again = context.Process(target=_resume_quietly, args=(path,))
+        again.start()
+        again.join()
+        assert content(path) == expected, f"killed at {i}/20 of the run"
+    assert killed >= 15
+
+
+def test_not_finite_loss_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+    from mpn_lab.training import learner
+
+    real, calls = learner.compute_td_loss_trial, []
+
+    def poisoned(*args):
+        calls.append(1)
+        return real(*args) * (float("nan") if len(calls) > 20 else 1)
+
+    monkeypatch.setattr(learner, "compute_td_loss_trial", poisoned)
+    with pytest.raises(
+        RunError, match="the loss is nan after 20 updates; the last good checkpoint"
+    ):
+        train(SHORT, tmp_path / "run", progress=False)
+    run = load_run(tmp_path / "run")
+    assert run.checkpoints == [50, 100, 150]
+    assert all(torch.isfinite(p).all() for p in run.network.parameters())
+
+
+def test_full_disk_keeps_what_was_written_and_resumes(short, tmp_path, monkeypatch):
+    real, written = os.fsync, []
+
+    def full(handle):
+        written.append(1)
+        if len(written) > 9:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", full)
+        with pytest.raises(RunError, match="could not be written \\(No space left on device\\)"):
+            train(SHORT, tmp_path / "run", progress=False)
+    left = [p.name for p in (tmp_path / "run").rglob(".*")]
+    assert left == []  # no half-written file
+    resume(tmp_path / "run", progress=False)
+    assert content(tmp_path / "run") == content(short.path)
+
+
+def test_folder_in_use(short):
+    with pytest.raises(RunError, match="is not empty; resume the run that is in it"):
+        train(SHORT, short.path, progress=False)
+
+
+@pytest.fixture
+def copy(short, tmp_path):
+    import shutil
+
+    return Path(shutil.copytree(short.path, tmp_path / "copy"))
+
+
+def test_no_run(tmp_path):
+    with pytest.raises(RunError, match=r"is no run folder: it has no config\.json"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "damaged or foreign"),
+        ("[]", "damaged or foreign"),
+        ('{"config": {"task": 3}, "obs_size": 3, "n_actions": 3}', "task: Input should be a valid"),
+        ('{"config": {"foo": 3}, "obs_size": 3, "n_actions": 3}', "foo: Extra inputs are not"),
+        ('{"model": "other"}', "damaged or foreign"),
+    ],
+)
+def test_damaged_or_foreign_configuration(copy, text, message):
+    (copy / "config.json").write_text(text)
+    with pytest.raises(RunError, match=message):
+        load_run(copy)
+
+
+@pytest.mark.parametrize("name", ["checkpoints/trial_000300.safetensors", "resume.safetensors"])
+@pytest.mark.parametrize("damage", ["cut", "noise", "foreign"])
+def test_damaged_checkpoints(copy, name, damage):
+    data = (copy / name).read_bytes()
+    if damage == "foreign":
+        save_file({"x": np.zeros(3)}, copy / name)
+    else:
+        (copy / name).write_bytes(data[: len(data) // 2] if damage == "cut" else b"noise" * 100)
+    message = "of another program" if damage == "foreign" else "is damaged"
+    with pytest.raises(RunError, match=message):
+        load_run(copy).network if "trial" in name else resume(copy, progress=False)
+
+
+def test_one_flipped_bit_is_noticed(copy):
+    path = copy / "checkpoints/trial_000300.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(RunError, match="is damaged"):
+        load_run(copy).network  # noqa: B018
+
+
+def test_checkpoint_of_another_network(copy, tmp_path):
+    config = SHORT.model_copy(update={"hidden_size": 9, "trials": 50})
+    other = train(config, tmp_path / "other", progress=False)
+    name = "checkpoints/trial_000300.safetensors"
+    (copy / name).write_bytes((other.path / "checkpoints/trial_000050.safetensors").read_bytes())
+    with pytest.raises(RunError, match="holds the weights of another network"):
+        load_run(copy).network  # noqa: B018
+    (copy / "resume.safetensors").write_bytes((other.path / "resume.safetensors").read_bytes())
+    with pytest.raises(RunError, match="does not belong to the run"):
+        resume(copy, progress=False)
+
+
+def test_checkpoint_that_was_not_kept(short):
+    with pytest.raises(RunError, match="kept no checkpoint at 60 trials"):
+        short.network_at(60)
+
+
+def test_nothing_on_disk_is_code(short):
+    """Tables, JSON and safetensors: plain data, readable by other programs."""
+    kinds = {p.suffix for p in short.path.rglob("*") if p.is_file()}
+    assert kinds == {".json", ".csv", ".safetensors"}
+    assert load_file(short.checkpoint_path(300))["network.core.W"].shape == (8, 10)
+    assert len(pd.read_csv(short.path / "metrics.csv")) == 6
+
+
+def test_evaluation_is_reproducible_and_has_an_interval(short):
+    one, two = short.evaluate(trials=300, seed=4), short.evaluate(trials=300, seed=4)
+    assert one == two
+    low, high = one.accuracy_ci95
+    assert low <= one.accuracy <= high
+    assert high - low < 0.2
+    assert one.ratio == one.accuracy / one.ideal_accuracy
+    assert short.evaluate(trials=300, seed=5) != one
+
+
+def test_evaluation_without_an_ideal_observer(tmp_path):
+    config = SHORT.model_copy(update={"task": "Reaching1D-v0", "trials": 50})
+    result = train(config, tmp_path / "run", progress=False).evaluate(trials=20)
+    assert result.ratio is None
+    assert result.accuracy_ci95[0] <= result.accuracy <= result.accuracy_ci95[1]
+
+
+@pytest.mark.parametrize(("name", "value"), [("trials", 0), ("seed", -1)])
+def test_bad_evaluation(short, name, value):
+    with pytest.raises(ValueError, match=f"{name} is {value}"):
+        evaluate(short.network, "DelayMatchSample-v0", **{name: value})
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"gamma": 1.5},
+        {"td_lambda": -0.1},
+        {"trials": 0},
+        {"core": "transformer"},
+        {"learning_rate": 0},
+        {"typo": 1},
+    ],
+)
+def test_bad_configuration(bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        TrainConfig(**bad)
+
+
+def test_mpn_options_reach_the_layer(tmp_path):
+    mpn = MPNConfig(update="presynaptic", lam_shape="hidden", eta_init=0.5, train_M0=True)
+    config = SHORT.model_copy(update={"mpn": mpn, "trials": 50})
+    layer = train(config, tmp_path / "run", progress=False).network.core
+    assert layer.update == "presynaptic"
+    assert layer.lam.shape == (8, 1)
+    assert layer.M0 is not None

@@ -11,8 +11,8 @@ from .population import (
     selectivity,
     variance_explained,
 )
-from .recording import record
 from .record_file import load_record, save_record
+from .recording import record
 
 __all__ = [
     "RecordError",

@@ -43,11 +43,12 @@ def trial_length(record: xr.Dataset, position: int) -> int:
     return int(record["valid"].values[position].sum())
 
 
-def time_step(record: xr.Dataset, position: int, time: float) -> int:
+def time_step(record: xr.Dataset, position: int, time: float | int) -> int:
     """The step that holds a moment in ms. Raises ValueError for one outside the trial."""
     start, dt = float(record["time"].values[0]), float(record.attrs["dt"])
-    step, length = int(np.floor((time - start) / dt + 1e-6)), trial_length(record, position)
-    if not np.isfinite(time) or not 0 <= step < length:
+    length = trial_length(record, position)
+    step = int(np.floor((time - start) / dt + 1e-6)) if np.isfinite(time) else -1
+    if not 0 <= step < length:
         raise ValueError(
             f"time {time:g} ms lies outside trial {int(record['trial'].values[position])}, which "
             f"lasts from {start:g} to {start + length * dt:g} ms."

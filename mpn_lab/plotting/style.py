@@ -26,9 +26,9 @@ def style() -> AbstractContextManager[None]:
     return mpl_style.context(str(files("mpn_lab.plotting") / "mpn_lab.mplstyle"))
 
 
-def new_figure(width: float, height: float, dpi: float = 100) -> Figure:
+def new_figure(width: float | int, height: float | int) -> Figure:
     """A figure of so many inches with a canvas of its own: nothing keeps it but its user."""
-    figure = Figure(figsize=(width, height), dpi=dpi)
+    figure = Figure(figsize=(width, height), dpi=100)
     FigureCanvasAgg(figure)
     return figure
 

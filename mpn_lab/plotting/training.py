@@ -64,8 +64,8 @@ def plot_plasticity(ax: Axes, metrics: Table) -> Lines:
 
 def plot_epsilon(ax: Axes, metrics: Table) -> Lines:
     """epsilon, the probability of a random action."""
-    ax.set(title="exploration", ylim=(-0.02, 1.05))
-    return [_line(ax, metrics, "epsilon", ACTIONS[0], r"$\epsilon$")]
+    ax.set(title=r"exploration $\epsilon$", ylim=(-0.02, 1.05))
+    return [_line(ax, metrics, "epsilon", ACTIONS[0])]
 
 
 PANELS: tuple[Callable[[Axes, Table], Lines], ...] = (
@@ -106,7 +106,7 @@ def draw_training(
         ax.ticklabel_format(axis="x", style="plain")
         ax.locator_params(axis="x", nbins=4)
         if ax.get_legend_handles_labels()[0]:
-            ax.legend(loc="lower right" if ax is axes[0] else "best")
+            ax.legend(loc="center right" if panel is plot_plasticity else "lower right")
     return figure, lines
 
 

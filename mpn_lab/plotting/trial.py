@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -23,13 +24,12 @@ from mpn_lab.analysis.checks import check_record, time_step, trial_length, trial
 from mpn_lab.analysis.population import effective_weights, modulation_change
 from mpn_lab.plotting.style import DIVERGING, GREY, PERIODS, action_color, channel_colors, largest
 
-Show = Literal["M", "effective weights", "change of M"]
 TITLES = {
     "M": "modulations $M_t$",
     "effective weights": "effective weights",
     "change of M": "change $M_t - M_{t-1}$",
 }
-CURSOR = {"color": "black", "linewidth": 1.1, "alpha": 0.9}
+CURSOR: dict[str, Any] = {"color": "black", "linewidth": 1.1, "alpha": 0.9}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Moving:
     to: Callable[[int], None]
 
 
-def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float = 0.0) -> Moving:
+def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> Moving:
     """The observation of every channel over the trial, one line each, with the periods named."""
     i, step, times = _moment(record, trial, time)
     obs = record["obs"].values[i, : len(times)]
@@ -54,7 +54,7 @@ def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float = 0.0) -> 
     return _over_time(ax, record, i, step, times, name_periods=True)
 
 
-def plot_q(ax: Axes, record: xr.Dataset, trial: int, time: float = 0.0) -> Moving:
+def plot_q(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> Moving:
     """The value of every action over the trial.
 
     A dot marks the greedy action at each step; below, two rows of squares: the action taken and
@@ -76,9 +76,8 @@ def plot_q(ax: Axes, record: xr.Dataset, trial: int, time: float = 0.0) -> Movin
     for y, name, label in ((0.16, "taken_action", "taken"), (0.06, "ground_truth", "right")):
         actions = record[name].values[i, :T]
         known = actions >= 0
-        square = {"marker": "s", "s": 18, "linewidths": 0, "transform": across}
-        squares = [action_color(int(k)) for k in actions[known]]
-        ax.scatter(times[known], np.full(known.sum(), y), c=squares, **square)  # type: ignore[arg-type]
+        rows = ax.scatter(times[known], np.full(known.sum(), y), s=18, marker="s", linewidths=0)
+        rows.set(facecolors=[action_color(int(k)) for k in actions[known]], offset_transform=across)
         ax.text(1.01, y, label, transform=ax.transAxes, va="center", fontsize=7.5, color="#404040")
     ax.set(ylabel="Q", title="what each action is worth")
     _legend(ax, len(names))
@@ -101,7 +100,7 @@ def plot_q(ax: Axes, record: xr.Dataset, trial: int, time: float = 0.0) -> Movin
 
 
 def plot_hidden(
-    ax: Axes, record: xr.Dataset, trial: int, time: float = 0.0, order: np.ndarray | None = None
+    ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0, order: np.ndarray | None = None
 ) -> Moving:
     """The hidden activity h as a heat map: units (in an order, see `hidden_order`) over time."""
     i, step, times = _moment(record, trial, time)
@@ -119,8 +118,8 @@ def plot_modulations(
     ax: Axes,
     record: xr.Dataset,
     trial: int,
-    time: float = 0.0,
-    show: Show = "M",
+    time: float | int = 0,
+    show: str = "M",
     order: np.ndarray | None = None,
 ) -> Moving:
     """M_t after a step as a heat map, hidden units by inputs.
@@ -167,7 +166,7 @@ def plot_modulations(
 
 
 def plot_trajectory(
-    ax: Axes, record: xr.Dataset, components: xr.Dataset, trial: int, time: float = 0.0
+    ax: Axes, record: xr.Dataset, components: xr.Dataset, trial: int, time: float | int = 0
 ) -> Moving:
     """The trial's path through the first two principal components, among all other trials.
 
@@ -187,9 +186,11 @@ def plot_trajectory(
     colors = [action_color(int(a)) if a >= 0 else GREY for a in answers]
     lengths = record["valid"].values.sum(1)
     lines = [paths[k, : lengths[k]] for k in range(len(paths))]
-    ax.add_collection(LineCollection(lines, colors=colors, linewidths=0.6, alpha=min(0.3, 20 / len(lines) + 0.08)))
+    ax.add_collection(
+        LineCollection(lines, colors=colors, linewidths=0.6, alpha=min(0.3, 20 / len(lines) + 0.08))
+    )
     ends = np.array([line[-1] for line in lines])
-    ax.scatter(*ends.T, s=6, c=colors, alpha=0.5, linewidths=0)
+    ax.scatter(ends[:, 0], ends[:, 1], s=6, c=colors, alpha=0.5, linewidths=0)
     path = paths[i, : len(times)]
     by_period, periods = period_colors(record), record["period"].values[i, : len(times)]
     ax.plot(*path.T, color="black", lw=3.4, solid_capstyle="round")
@@ -218,7 +219,7 @@ def plot_trajectory(
     return Moving([head], to)
 
 
-def trial_matrices(record: xr.Dataset, position: int, show: Show = "M") -> np.ndarray:
+def trial_matrices(record: xr.Dataset, position: int, show: str = "M") -> np.ndarray:
     """What the M panel shows of the trial at a position, [time, hidden, input]."""
     one = record.isel(trial=[position])
     if show == "M":
@@ -237,7 +238,7 @@ def period_colors(record: xr.Dataset) -> dict[str, str]:
     return {name: PERIODS[k % len(PERIODS)] for k, name in enumerate(names)}
 
 
-def _moment(record: xr.Dataset, trial: int, time: float) -> tuple[int, int, np.ndarray]:
+def _moment(record: xr.Dataset, trial: int, time: float | int) -> tuple[int, int, np.ndarray]:
     """Position of the trial, step, and the times of all its steps."""
     check_record(record)
     i = trial_position(record, trial)
@@ -265,13 +266,17 @@ def _over_time(
     span: dict[str, Any] = {"alpha": 0.22} if bands == "behind" else {"ymin": 1, "ymax": 1.04}
     for name, start, end in period_spans(record["period"].values[position, : len(times)]):
         left, right = times[start] - dt / 2, times[end - 1] + dt / 2
-        ax.axvspan(left, right, color=colors[name], lw=0, clip_on=bands == "behind", zorder=0, **span)
+        ax.axvspan(
+            left, right, color=colors[name], lw=0, clip_on=bands == "behind", zorder=0, **span
+        )
         if name_periods:
             across = blended_transform_factory(ax.transData, ax.transAxes)
             room = (right - left) / (len(times) * dt)
-            label = name if room > 0.0125 * len(name) else f"{name[: max(1, int(room / 0.0125) - 1)]}."
-            text = {"transform": across, "ha": "center", "fontsize": 7.5, "color": "#404040"}
-            ax.text((left + right) / 2, 1.03, label, **text)
+            label = (
+                name if room > 0.0115 * len(name) else f"{name[: max(1, int(room / 0.0115) - 1)]}."
+            )
+            text = ax.text((left + right) / 2, 1.03, label, transform=across, ha="center")
+            text.set(fontsize=7.5, color="#404040")
     ax.set_xlim(times[0] - dt / 2, times[-1] + dt / 2)
     cursor = ax.axvline(times[step], **CURSOR)
     return Moving([cursor], lambda step: cursor.set_xdata([times[step]]))
@@ -280,5 +285,5 @@ def _over_time(
 def period_spans(periods: np.ndarray) -> list[tuple[str, int, int]]:
     """Runs of the same period: name, first step, step after the last."""
     edges = [0, *(np.flatnonzero(periods[1:] != periods[:-1]) + 1).tolist(), len(periods)]
-    spans = [(str(periods[a]), a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    spans = [(str(periods[a]), a, b) for a, b in pairwise(edges)]
     return [span for span in spans if span[0]]

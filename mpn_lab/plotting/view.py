@@ -10,7 +10,6 @@ from mpn_lab.analysis.checks import check_record, condition_names, time_step, tr
 from mpn_lab.plotting.style import new_figure
 from mpn_lab.plotting.trial import (
     Moving,
-    Show,
     plot_hidden,
     plot_inputs,
     plot_modulations,
@@ -25,9 +24,9 @@ def draw_trial(
     record: xr.Dataset,
     components: xr.Dataset,
     trial: int,
-    time: float = 0.0,
+    time: float | int = 0,
     *,
-    show: Show = "M",
+    show: str = "M",
     order: np.ndarray | None = None,
     figure: Figure | None = None,
 ) -> tuple[Figure, Moving]:
@@ -79,7 +78,9 @@ def draw_trial(
     figure.text(0.01, 0.965, trial_title(record, i), fontsize=10.5, weight="bold", va="center")
     figure.text(0.01, 0.93, trial_conditions(record, i), fontsize=8.5, va="center", color="#404040")
     times, periods = record["time"].values, record["period"].values[i]
-    clock = figure.text(0.985, 0.955, "", fontsize=10.5, va="center", ha="right", family="monospace")
+    clock = figure.text(
+        0.985, 0.955, "", fontsize=10.5, va="center", ha="right", family="monospace"
+    )
 
     def to(step: int) -> None:
         for panel in moving:

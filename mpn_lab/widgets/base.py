@@ -33,13 +33,15 @@ class Picture:
     Neither pyplot nor a backend knows of the figure: it goes when its picture goes.
     """
 
+    canvas: Any  # an Agg canvas, see new_figure
+
     def __init__(self, figure: Figure, moving: Moving) -> None:
         self.show(figure, moving)
 
     def show(self, figure: Figure, moving: Moving) -> None:
         """Draw another figure (or the same, drawn into anew), and keep what stays of it."""
         self.figure, self.moving = figure, moving
-        self.canvas: Any = figure.canvas
+        self.canvas = figure.canvas
         for artist in moving.artists:
             artist.set_animated(True)
         with style():
@@ -104,7 +106,7 @@ class Explorer(ipywidgets.VBox):
         self.image.value = data
 
     def show_error(self, error: Exception) -> None:
-        """Say what went wrong where the person looks: a sentence of ours, or the exception's own."""
+        """Say what went wrong where the person looks."""
         sentence = str(error) if isinstance(error, ValueError | OSError) else ""
         if not sentence:
             where = traceback.extract_tb(error.__traceback__)[-1]

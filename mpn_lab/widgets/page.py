@@ -36,9 +36,13 @@ button {{ font: inherit; padding: .2em .8em; }}
 const frames = {frames}, labels = {labels};
 const time = document.getElementById("time"), picture = document.getElementById("picture");
 const label = document.getElementById("label"), play = document.getElementById("play");
-const images = frames.map(f => {{ const i = new Image(); i.src = "data:image/png;base64," + f; return i; }});
+const images = frames.map(f => {{
+  const image = new Image(); image.src = "data:image/png;base64," + f; return image;
+}});
 let timer = null;
-function show() {{ picture.src = images[+time.value].src; label.textContent = labels[+time.value]; }}
+function show() {{
+  picture.src = images[+time.value].src; label.textContent = labels[+time.value];
+}}
 function stop() {{ clearInterval(timer); timer = null; play.innerHTML = "&#9654;"; }}
 time.addEventListener("input", show);
 play.addEventListener("click", () => {{

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from mpn_lab.plotting.style import style
-from mpn_lab.plotting.trial import Moving
 from mpn_lab.plotting.training import Lines, draw_training
+from mpn_lab.plotting.trial import Moving
 from mpn_lab.training.config import TrainConfig
 from mpn_lab.training.loop import Row
 from mpn_lab.widgets.base import Explorer, Picture, quiet
@@ -37,6 +37,7 @@ class TrainingMonitor(Explorer):
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.rows: dict[str, list[float]] = {name: [] for name in _NAMES}
+        self._picture: Picture | None = None
         self._cost, self._drawn_at, self._waiting = 0.0, -math.inf, False
         super().__init__(f"TrainingMonitor({config.task}: no row yet)", [])
         self._ground()
@@ -67,20 +68,21 @@ class TrainingMonitor(Explorer):
 
     def _ground(self) -> None:
         """Draw all that stays while the rows keep within the axes' limits."""
-        figure = self._picture.figure if hasattr(self, "_picture") else None
+        figure = self._picture.figure if self._picture is not None else None
         with style():
             figure, self._lines = draw_training(self.rows, self.config.trials, figure)
         moving = Moving([line for line, _ in self._lines], lambda _: self._move(self._lines))
-        if hasattr(self, "_picture"):
-            self._picture.show(figure, moving)
-        else:
+        if self._picture is None:
             self._picture = Picture(figure, moving)
+        else:
+            self._picture.show(figure, moving)
 
     def _move(self, lines: Lines) -> None:
         for line, name in lines:
             line.set_data(self.rows["trials"], self.rows[name])
 
     def _frame(self) -> bytes:
+        assert self._picture is not None
         with style():
             return self._picture.frame(0)
 

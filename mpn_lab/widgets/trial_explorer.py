@@ -76,7 +76,11 @@ class TrialExplorer(Explorer):
             options=list(TITLES), layout={"width": "150px"}, disabled="M" not in record
         )
         self.order = w.Dropdown(
-            options=[("sorted by answer", "selectivity"), ("clustered", "cluster"), ("as it is", "index")],
+            options=[
+                ("sorted by answer", "selectivity"),
+                ("clustered", "cluster"),
+                ("as it is", "index"),
+            ],
             layout={"width": "150px"},
         )
         self.svg = w.Button(description="save SVG", layout={"width": "90px"})
@@ -98,7 +102,7 @@ class TrialExplorer(Explorer):
         )
         self._refresh()
 
-    def go_to(self, trial: int | None = None, time: float | None = None) -> TrialExplorer:
+    def go_to(self, trial: int | None = None, time: float | int | None = None) -> TrialExplorer:
         """Show a moment: the trial's number, the time in ms; None: as it is. Returns itself.
 
         Raises:
@@ -117,7 +121,9 @@ class TrialExplorer(Explorer):
         self._refresh()
         return self
 
-    def save(self, path: str | Path, trial: int | None = None, time: float | None = None) -> Path:
+    def save(
+        self, path: str | Path, trial: int | None = None, time: float | int | None = None
+    ) -> Path:
         """Save a moment as a figure; in SVG and PDF its text stays text.
 
         Args:
@@ -174,7 +180,9 @@ class TrialExplorer(Explorer):
             name, value = self._filters()[self.condition.index - 1]
             keep &= self.record[name].values == value
         if not keep.any():
-            wanted = [v for v in (self.outcome.value, self.condition.value) if v not in (_EVERY, _ANY)]
+            wanted = [
+                v for v in (self.outcome.value, self.condition.value) if v not in (_EVERY, _ANY)
+            ]
             raise ValueError(
                 f"No trial of this record is {' and has '.join(wanted)}; the trial stays as it was."
             )
@@ -207,7 +215,7 @@ class TrialExplorer(Explorer):
         with style():
             self.set_frame(self._picture.frame(self.time.value // self._unit))
 
-    def _draw(self, trial: int, time: float, figure: Any = None):
+    def _draw(self, trial: int, time: float | int, figure: Any = None):
         return draw_trial(
             self.record,
             self.components,
@@ -218,7 +226,7 @@ class TrialExplorer(Explorer):
             figure=figure,
         )
 
-    def _moment(self, trial: int | None, time: float | None) -> tuple[int, float]:
+    def _moment(self, trial: int | None, time: float | int | None) -> tuple[int, float | int]:
         """The trial's number and the time in ms, as shown where they are None; checked."""
         if trial is None:
             trial = self.trial.value

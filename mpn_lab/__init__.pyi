@@ -1,3 +1,6 @@
+from .analysis.checks import RecordError
+from .analysis.record_file import load_record, save_record
+from .analysis.recording import record
 from .networks.cores import GRU, LSTM, RNN
 from .networks.mpn import MPN
 from .networks.qnetwork import QNetwork
@@ -12,6 +15,8 @@ from .training.files import RunError
 from .training.loop import resume, train
 from .training.loss import compute_td_loss_trial
 from .training.run import Run, load_run
+from .widgets.training_monitor import TrainingMonitor
+from .widgets.trial_explorer import TrialExplorer
 
 __all__ = [
     "GRU",
@@ -21,13 +26,16 @@ __all__ = [
     "Evaluation",
     "MPNConfig",
     "QNetwork",
+    "RecordError",
     "Run",
     "RunError",
     "TaskDescription",
     "TrainConfig",
+    "TrainingMonitor",
     "Trial",
     "TrialBatch",
     "TrialEnv",
+    "TrialExplorer",
     "TrialReplayBuffer",
     "collect_trials",
     "compute_td_loss_trial",
@@ -35,8 +43,11 @@ __all__ = [
     "evaluate",
     "ideal_accuracy",
     "ideal_actions",
+    "load_record",
     "load_run",
+    "record",
     "resume",
+    "save_record",
     "train",
     "trainable_tasks",
 ]

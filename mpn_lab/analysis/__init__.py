@@ -1,1 +1,5 @@
+"""Trials recorded as labelled data, and what can be computed from a record."""
 
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,1 +1,5 @@
+"""Explorers for notebooks: real widgets over the panels of `plotting`."""
 
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,35 @@
+from .behaviour import performance_by, psychometric, signed_coherence
+from .checks import RecordError
+from .decoding import decode, decode_across_times
+from .population import (
+    accumulated_evidence,
+    effective_weights,
+    hidden_order,
+    modulation_change,
+    participation_ratio,
+    pca,
+    selectivity,
+    variance_explained,
+)
+from .record_file import load_record, save_record
+from .recording import record
+
+__all__ = [
+    "RecordError",
+    "accumulated_evidence",
+    "decode",
+    "decode_across_times",
+    "effective_weights",
+    "hidden_order",
+    "load_record",
+    "modulation_change",
+    "participation_ratio",
+    "pca",
+    "performance_by",
+    "psychometric",
+    "record",
+    "save_record",
+    "selectivity",
+    "signed_coherence",
+    "variance_explained",
+]

@@ -1,0 +1,108 @@
+"""What the network answers: psychometric curves and performance, beside the ideal observer's."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from mpn_lab.analysis.checks import check_record, condition_of
+
+
+def signed_coherence(record: xr.Dataset, toward: int = 2) -> xr.DataArray:
+    """Strength of the evidence that counts, positive where it speaks for action `toward`. [trial].
+
+    For tasks whose trials have a coherence `coh`, or `coh_1`, `coh_2` and the `context` that says
+    which of them counts. In the task's own unit (%).
+
+    Raises:
+        ValueError: the trials have no coherence.
+    """
+    check_record(record)
+    if {"coh_1", "coh_2", "context"} <= set(record.coords):
+        coherence = xr.where(record["context"] == 0, record["coh_1"], record["coh_2"])
+    else:
+        coherence = condition_of(record, "coh")
+    signed = coherence * xr.where(record["answer"] == toward, 1, -1)
+    return signed.rename("signed_coherence").assign_attrs(toward=toward, units="%")
+
+
+def psychometric(record: xr.Dataset, evidence: xr.DataArray, choice: int = 2) -> xr.Dataset:
+    """The share of trials answered with `choice`, for each strength of the evidence.
+
+    Args:
+        record: from `record`.
+        evidence: [trial], for example from `signed_coherence(record, toward=choice)`.
+        choice: an action's index.
+
+    Returns:
+        Along `evidence` (its values, ascending): `share` with its 95 % interval `low`, `high`
+        (Wilson's), `ideal`, the ideal observer's share on the same trials (nan: none), and
+        `trials`, their number.
+
+    Raises:
+        ValueError: no such action, or evidence that is not one number per trial.
+
+    Example:
+        >>> psychometric(trials, signed_coherence(trials)).share.plot()  # doctest: +SKIP
+    """
+    check_record(record)
+    if not 0 <= choice < record.sizes["action"]:
+        raise ValueError(f"choice is {choice}; expected 0 to {record.sizes['action'] - 1}.")
+    if evidence.dims != ("trial",) or evidence.sizes["trial"] != record.sizes["trial"]:
+        raise ValueError(f"evidence has dimensions {dict(evidence.sizes)}; expected one per trial.")
+    ideal = record["ideal_answer"].values
+    result = _shares(evidence.values, record["response"].values == choice, ideal == choice, ideal)
+    return result.rename(group="evidence", ideal_share="ideal").assign_attrs(choice=choice)
+
+
+def performance_by(record: xr.Dataset, condition: str) -> xr.Dataset:
+    """The share of correct trials for each value of a condition.
+
+    Returns:
+        Along the condition: `share` with its 95 % interval `low`, `high` (Wilson's), `ideal`, the
+        ideal observer's share on the same trials (nan: none), and `trials`, their number.
+
+    Raises:
+        ValueError: no such condition.
+
+    Example:
+        >>> performance_by(trials, "context")  # doctest: +SKIP
+    """
+    check_record(record)
+    ideal = record["ideal_answer"].values
+    groups = condition_of(record, condition).values
+    correct, ideal_correct = record["correct"].values, ideal == record["answer"].values
+    result = _shares(groups, correct, ideal_correct, ideal)
+    return result.rename(group=condition, ideal_share="ideal")
+
+
+def _shares(
+    groups: np.ndarray, hit: np.ndarray, ideal_hit: np.ndarray, ideal: np.ndarray
+) -> xr.Dataset:
+    values, index = np.unique(groups, return_inverse=True)
+    n = np.bincount(index)
+    hits = np.bincount(index, hit)
+    ideal_share = (
+        np.bincount(index, ideal_hit) / n if (ideal >= 0).all() else np.full(len(n), np.nan)
+    )
+    low, high = _wilson(hits, n)
+    return xr.Dataset(
+        {
+            "share": ("group", hits / n),
+            "low": ("group", low),
+            "high": ("group", high),
+            "ideal_share": ("group", ideal_share),
+            "trials": ("group", n),
+        },
+        coords={"group": values},
+    )
+
+
+def _wilson(successes: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """95 % interval of a share (Wilson's), element by element; nan where n is 0."""
+    z, successes, n = 1.959963984540054, np.asarray(successes, float), np.asarray(n, float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p = successes / n
+        centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)

@@ -1,0 +1,140 @@
+"""What can be read off the network's activity, moment by moment."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import xarray as xr
+from sklearn.linear_model import RidgeClassifier
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mpn_lab.analysis.checks import check_record, condition_of
+
+FOLDS = 5
+
+
+def decode(record: xr.Dataset, condition: str = "answer", variable: str = "h") -> xr.Dataset:
+    """How well a condition can be read off a variable at each moment of the trial.
+
+    A ridge classifier on standardised features, 5-fold cross-validated over trials, one per step.
+
+    Args:
+        record: from `record`.
+        condition: a coordinate of the trials, each of its values a class.
+        variable: `h`, `M`, `embedded`, ...
+
+    Returns:
+        `accuracy` [time] on held-out trials, its standard error over folds `sem` [time], and
+        `chance` [time], the share of the most frequent class. nan at steps that fewer than two
+        classes of 5 trials reach.
+
+    Raises:
+        ValueError: no such variable or condition, or too few trials of two classes.
+
+    Example:
+        >>> decode(trials, "sample_theta", "M").accuracy.plot()  # doctest: +SKIP
+    """
+    T = record.sizes.get("time", 0)
+    accuracy, sem, chance = np.full((3, T), np.nan)
+    for t, (data, labels) in enumerate(_per_step(record, condition, variable)):
+        if data is None:
+            continue
+        scores = [
+            float((_fit(data[train], labels[train]).predict(data[test]) == labels[test]).mean())
+            for train, test in _folds(labels)
+        ]
+        accuracy[t], sem[t] = np.mean(scores), np.std(scores, ddof=1) / FOLDS**0.5
+        chance[t] = np.unique(labels, return_counts=True)[1].max() / len(labels)
+    return xr.Dataset(
+        {"accuracy": ("time", accuracy), "sem": ("time", sem), "chance": ("time", chance)},
+        coords={"time": record["time"]},
+        attrs={"condition": condition, "variable": variable},
+    )
+
+
+def decode_across_times(
+    record: xr.Dataset, condition: str = "answer", variable: str = "h", every: int = 1
+) -> xr.DataArray:
+    """Accuracy of decoders trained at one moment and tested at another. [train_time, time].
+
+    High along the diagonal alone: the code moves on; high in a block: it stands still. Trials that
+    reach both moments count; those tested on are never among those trained on.
+
+    Args:
+        record: from `record`.
+        condition: a coordinate of the trials, each of its values a class.
+        variable: `h`, `M`, `embedded`, ...
+        every: take every so many steps only.
+
+    Raises:
+        ValueError: as `decode`, or `every` below 1.
+    """
+    if every < 1:
+        raise ValueError(f"every is {every}; expected 1 or more.")
+    steps = range(0, record.sizes["time"], every)
+    labels, valid = condition_of(record, condition).values, record["valid"].values
+    usable = [data is not None for data, _ in _per_step(record, condition, variable)]
+    features = _features(record, variable)
+    fold_of = np.empty(len(labels), int)
+    for k, (_, test) in enumerate(_folds(labels)):
+        fold_of[test] = k
+    result = np.full((len(steps), len(steps)), np.nan)
+    for i, s in enumerate(steps):
+        if not usable[s]:
+            continue
+        right, asked = np.zeros(len(steps)), np.zeros(len(steps))
+        for k in range(FOLDS):
+            train = valid[:, s] & (fold_of != k)
+            if len(np.unique(labels[train])) < 2:
+                continue
+            fitted = _fit(features[train, s], labels[train])
+            for j, t in enumerate(steps):
+                test = valid[:, s] & valid[:, t] & (fold_of == k)
+                if test.any():
+                    right[j] += (fitted.predict(features[test, t]) == labels[test]).sum()
+                    asked[j] += test.sum()
+        result[i] = np.where(asked > 0, right / np.maximum(asked, 1), np.nan)
+    times = record["time"].values[list(steps)]
+    return xr.DataArray(
+        result,
+        dims=("train_time", "time"),
+        coords={"train_time": times, "time": times},
+        name="accuracy",
+        attrs={"condition": condition, "variable": variable},
+    )
+
+
+def _fit(data: np.ndarray, labels: np.ndarray):
+    return make_pipeline(StandardScaler(), RidgeClassifier()).fit(data, labels)
+
+
+def _folds(labels: np.ndarray):
+    with warnings.catch_warnings():  # a rare class may be missing from a fold
+        warnings.simplefilter("ignore", UserWarning)
+        return list(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(labels, labels))
+
+
+def _features(record: xr.Dataset, variable: str) -> np.ndarray:
+    values = record[variable].values
+    return values.reshape(*values.shape[:2], -1)
+
+
+def _per_step(record: xr.Dataset, condition: str, variable: str) -> list:
+    """Features [k, f] and labels [k] of the trials that reach each step; (None, None): too few."""
+    check_record(record, variable)
+    labels, features = condition_of(record, condition).values, _features(record, variable)
+    result = []
+    for t in range(record.sizes["time"]):
+        use = record["valid"].values[:, t]
+        counts = np.unique(labels[use], return_counts=True)[1]
+        enough = len(counts) > 1 and np.sort(counts)[-2] >= FOLDS
+        result.append((features[use, t], labels[use]) if enough else (None, None))
+    if all(data is None for data, _ in result):
+        raise ValueError(
+            f"{condition} cannot be decoded: at no time are there two classes of at least {FOLDS} "
+            "trials; record more trials, or choose a condition with fewer values."
+        )
+    return result

@@ -1,0 +1,268 @@
+"""What the modulations M and the hidden activity h do as a population, from a record."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from scipy.cluster import hierarchy
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LinearRegression
+
+from mpn_lab.analysis.checks import check_record, condition_of
+
+
+def pca(record: xr.Dataset, variable: str = "M", components: int = 3) -> xr.Dataset:
+    """Principal components of a variable over all steps of all trials (scikit-learn's PCA).
+
+    Args:
+        record: from `record`.
+        variable: `M`, `h`, or any other with the dimensions trial and time.
+        components: how many; at most the number of features and of steps.
+
+    Returns:
+        `trajectory` [trial, time, component], where each trial is at each step (nan after its
+        end); `explained_variance_ratio` [component]; `axes` [component, ...] of unit length, and
+        `mean`.
+
+    Raises:
+        ValueError: no such variable, or more components than there can be.
+
+    Example:
+        >>> pca(trials, "h").trajectory.sel(trial=3)  # doctest: +SKIP
+    """
+    values, valid = _steps(record, variable)
+    most = min(values.shape)
+    if not 1 <= components <= most:
+        raise ValueError(f"components is {components}; expected 1 to {most} for {variable}.")
+    fitted = PCA(components, random_state=0).fit(values)
+    trajectory = np.full((*valid.shape, components), np.nan)
+    trajectory[valid] = fitted.transform(values)
+    dims = record[variable].dims[2:]
+    shape = tuple(record.sizes[dim] for dim in dims)
+    result = xr.Dataset(
+        {
+            "trajectory": (("trial", "time", "component"), trajectory),
+            "explained_variance_ratio": ("component", fitted.explained_variance_ratio_),
+            "axes": (("component", *dims), fitted.components_.reshape(components, *shape)),
+            "mean": (dims, fitted.mean_.reshape(shape)),
+        },
+        coords={"component": np.arange(1, components + 1)} | _of_trials(record),
+        attrs={**record.attrs, "variable": variable},
+    )
+    return result
+
+
+def participation_ratio(record: xr.Dataset, variable: str = "h") -> xr.DataArray:
+    """The number of dimensions a variable fills: (sum lambda)^2 / sum lambda^2.
+
+    lambda are the eigenvalues of its covariance over all steps of all trials; 1: a line; as many
+    as there are features: a ball.
+
+    Source: Gao et al., bioRxiv 2017, 214262.
+    """
+    values, _ = _steps(record, variable)
+    values = values - values.mean(0)
+    # tr C and tr C^2 are those of the Gram matrix, whichever side is the smaller.
+    gram = values.T @ values if values.shape[1] <= len(values) else values @ values.T
+    total = float((gram**2).sum())
+    ratio = float(np.trace(gram)) ** 2 / total if total else np.nan
+    return xr.DataArray(ratio, name="participation_ratio", attrs={"variable": variable})
+
+
+def effective_weights(record: xr.Dataset) -> xr.DataArray:
+    """What stands between input and hidden unit once M_t is reached: W * (1 + M_t) or W + M_t.
+
+    Step t + 1 is computed with them: M_{t-1} acts at t. [trial, time, hidden, input].
+    """
+    check_record(record, "M", "W")
+    if record.attrs["modulation"] == "multiplicative":
+        weights = record["W"] * (1 + record["M"])
+    else:
+        weights = record["W"] + record["M"]
+    return weights.transpose(*record["M"].dims).rename("effective_weights")
+
+
+def modulation_change(record: xr.Dataset) -> xr.DataArray:
+    """M_t - M_{t-1} at every step, from M_0 on. [trial, time, hidden, input]."""
+    check_record(record, "M")
+    M = record["M"]
+    first = record.get("M0", 0.0)
+    change = M - M.shift(time=1)
+    change[{"time": 0}] = (M.isel(time=0) - first).transpose(*change.isel(time=0).dims)
+    return change.rename("modulation_change")
+
+
+def selectivity(
+    record: xr.Dataset, condition: str = "answer", variable: str = "h", period: str | None = None
+) -> xr.Dataset:
+    """How much of each unit's variance between trials a condition explains.
+
+    Each trial counts with the unit's mean over a period.
+
+    Args:
+        record: from `record`.
+        condition: a coordinate of the trials, each of its values a class.
+        variable: `h`, `M`, ...
+        period: the period's name; None: the whole trial.
+
+    Returns:
+        `selectivity`: variance between the classes' means / variance between trials (eta squared,
+        0 to 1; nan for a unit that never changes); `preferred`: the class with the highest mean.
+        Both with the variable's dimensions without trial and time.
+
+    Raises:
+        ValueError: no such variable, condition or period, or a single class.
+    """
+    check_record(record, variable)
+    labels = condition_of(record, condition).values
+    values = _in_period(record, variable, period).mean("time", skipna=True)
+    present = np.isfinite(values.values.reshape(len(labels), -1)).all(1)
+    data, labels = values.values[present].astype(np.float64), labels[present]
+    classes, index = np.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"{condition} is the same in all these trials; nothing can be told apart.")
+    means = np.stack([data[index == k].mean(0) for k in range(len(classes))])
+    shares = np.bincount(index) / len(index)
+    total = data.var(0)
+    between = np.einsum("k,k...->...", shares, (means - data.mean(0)) ** 2)
+    flat = total <= 1e-12 * max(float(total.max()), 1e-300)
+    explained = np.where(flat, np.nan, between / np.where(flat, 1, total))
+    dims = values.dims[1:]
+    return xr.Dataset(
+        {"selectivity": (dims, explained), "preferred": (dims, classes[means.argmax(0)])},
+        attrs={"condition": condition, "variable": variable, "period": period or "whole trial"},
+    )
+
+
+def accumulated_evidence(
+    record: xr.Dataset, plus: str, minus: str, period: str = "stimulus"
+) -> xr.DataArray:
+    """The running sum of one channel minus another over a period, including the present step.
+
+    [trial, time]; 0 before the period, constant after it, nan after the trial.
+    """
+    check_record(record)
+    for name in (plus, minus):
+        if name not in record["channel"].values:
+            names = ", ".join(record["channel"].values)
+            raise ValueError(f"there is no channel {name!r}; the task has {names}.")
+    inside = _period_mask(record, period)
+    difference = record["obs"].sel(channel=plus, drop=True) - record["obs"].sel(
+        channel=minus, drop=True
+    )
+    return difference.where(inside, 0.0).cumsum("time").where(record["valid"]).rename("evidence")
+
+
+def variance_explained(
+    record: xr.Dataset,
+    evidence: xr.DataArray,
+    variable: str = "h",
+    period: str | None = "stimulus",
+) -> xr.Dataset:
+    """How much of each unit's variance the present input explains, and how much the evidence.
+
+    Two least-squares fits over all steps of a period in all trials: on the embedded input x_t (all
+    its entries), and on the accumulated evidence.
+
+    Args:
+        record: from `record`.
+        evidence: [trial, time], for example from `accumulated_evidence`.
+        variable: `h`, `M`, ...
+        period: the period's name; None: the whole trial.
+
+    Returns:
+        `input` and `evidence`, r^2 of each unit (nan for one that never changes).
+
+    Source: Aitken & Mihalas, eLife 2023;12:e83035, figure 3 (whose numbers are means over units).
+    """
+    target = _in_period(record, variable, period)
+    dims = target.dims[2:]
+    values = target.values.reshape(*target.shape[:2], -1)
+    x = record["embedded"].values
+    e = evidence.transpose("trial", "time").values[..., None]
+    use = np.isfinite(values).all(2) & np.isfinite(e).all(2)
+    y = values[use].astype(np.float64)
+    result = {}
+    for name, regressor in (("input", x), ("evidence", e)):
+        features = regressor[use].astype(np.float64)
+        predicted = LinearRegression().fit(features, y).predict(features)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            total = ((y - y.mean(0)) ** 2).sum(0)
+            r2 = 1 - ((y - predicted) ** 2).sum(0) / np.where(total > 1e-12, total, np.nan)
+        result[name] = (dims, r2.reshape([record.sizes[dim] for dim in dims]))
+    return xr.Dataset(result, attrs={"variable": variable, "period": period or "whole trial"})
+
+
+def hidden_order(
+    record: xr.Dataset, by: str = "selectivity", condition: str = "answer"
+) -> np.ndarray:
+    """An order of the hidden units in which alike ones lie side by side, as indices [hidden].
+
+    Args:
+        record: from `record`.
+        by: `index` (as they come); `selectivity` (by preferred class of the condition, the most
+            selective first; of M where there is one, else of h); `cluster` (leaves of the average
+            linkage tree of their correlations over steps and trials, of h).
+        condition: for `selectivity`.
+
+    Raises:
+        ValueError: another `by`.
+    """
+    check_record(record, "h")
+    if by == "index":
+        return np.arange(record.sizes["hidden"])
+    if by == "selectivity":
+        variable = "M" if "M" in record else "h"
+        try:
+            found = selectivity(record, condition, variable)
+        except ValueError:  # a single class: nothing to sort by
+            return np.arange(record.sizes["hidden"])
+        strength = found["selectivity"].fillna(0)
+        preferred = found["preferred"]
+        if variable == "M":
+            strongest = strength.argmax("input")
+            preferred, strength = preferred.isel(input=strongest), strength.mean("input")
+        return np.lexsort((-strength.values, preferred.values))
+    if by == "cluster":
+        values, _ = _steps(record, "h")
+        values = values[:: max(1, len(values) // 2000)]
+        values = values - values.mean(0)
+        norm = np.linalg.norm(values, axis=0)
+        distance = 1 - (values.T @ values) / np.maximum(np.outer(norm, norm), 1e-12)
+        upper = distance[np.triu_indices(len(distance), 1)]
+        if not len(upper):
+            return np.zeros(1, int)
+        tree = hierarchy.linkage(np.clip(upper, 0, 2), "average", optimal_ordering=True)
+        return hierarchy.leaves_list(tree)
+    raise ValueError(f"by is {by!r}; expected index, selectivity or cluster.")
+
+
+def _steps(record: xr.Dataset, variable: str) -> tuple[np.ndarray, np.ndarray]:
+    """All valid steps of all trials as rows [N, features], and where they are [trial, time]."""
+    check_record(record, variable)
+    valid = record["valid"].values
+    data = record[variable].values[valid]
+    return data.reshape(len(data), -1), valid
+
+
+def _period_mask(record: xr.Dataset, period: str | None) -> xr.DataArray:
+    if period is None:
+        return record["valid"]
+    names = [str(name) for name in np.unique(record["period"].values) if name]
+    if period not in names:
+        raise ValueError(f"there is no period {period!r}; the trials have {', '.join(names)}.")
+    return record["valid"] & (record["period"] == period)
+
+
+def _in_period(record: xr.Dataset, variable: str, period: str | None) -> xr.DataArray:
+    check_record(record, variable)
+    return record[variable].where(_period_mask(record, period))
+
+
+def _of_trials(record: xr.Dataset) -> dict[str, xr.DataArray]:
+    """The coordinates that say which trial and which moment."""
+    return {
+        str(name): coord
+        for name, coord in record.coords.items()
+        if set(coord.dims) <= {"trial", "time"}
+    }

@@ -1,0 +1,316 @@
+"""Trials of a network as one labelled Dataset: what every analysis, plot and explorer looks at."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import nn
+
+from mpn_lab.analysis.checks import FORMAT
+from mpn_lab.networks.mpn import MPN
+from mpn_lab.networks.qnetwork import Projection, QNetwork
+from mpn_lab.tasks.ideal import ideal_actions
+from mpn_lab.tasks.trial import Trial, collect_trials
+from mpn_lab.tasks.trial_env import TrialEnv
+from mpn_lab.training.evaluate import make_envs
+from mpn_lab.training.run import PACKAGES, Run
+
+MEMORY_SHARE = 0.25
+"""A record that would take more than this part of the machine's memory is warned of first."""
+
+_RECORD = 0x7265636F7264  # keeps the seeds of records apart from those of training and evaluation
+_LOCKSTEP = 250  # environments; trial i lives in environment i modulo this
+_CHUNK = 64  # trials whose states are computed at once
+
+
+def record(
+    network: QNetwork | Run,
+    task: str | None = None,
+    task_kwargs: dict[str, Any] | None = None,
+    *,
+    trials: int = 100,
+    seed: int = 0,
+    epsilon: float = 0.0,
+) -> xr.Dataset:
+    """Live fresh trials and keep everything the network saw, held, computed and did.
+
+    The trials depend on task and seed alone: every network gets the same ones, and the first 10
+    of 100 are the 10 of a record of 10.
+
+    Dimensions: `trial` (its number), `time` (ms from the trial's start, one entry per step),
+    `channel` and `action` (their names), `input` (d), `hidden` (n). A trial shorter than the
+    longest is padded: nan, action -1, `valid` False.
+
+    - `obs` [trial, time, channel]; `embedded` [trial, time, input], the x_t that the core sees;
+    - `h` [trial, time, hidden] of the last layer; `M` [trial, time, hidden, input], M_t *after*
+      step t (M_{t-1} acted at t), of the first layer, and `M_2` ... of MPN layers above it;
+      an LSTM's `c`; `h_1`, `c_1` ... of layers below the last;
+    - `Q` [trial, time, action]; `taken_action` and `greedy_action` [trial, time], as indices;
+      `reward`; `ground_truth` [trial, time], the right action (-1 where the task has none);
+    - `valid` [trial, time], and the coordinate `period` [trial, time], the period's name;
+    - coordinates of a trial: the task's conditions (coherence, context ...), `length` in steps,
+      `answer` (the right response, -1: none), `response` (the last action), `correct`,
+      `performance`, and `ideal_answer` (the ideal observer's, -1: none);
+    - weights: `W`, `b`, `eta`, `lam`, `M0` of the first MPN layer, `readout` [action, hidden],
+      `readout_bias`, `projection` [input, channel], `projection_bias`;
+    - attrs: run, task, task_kwargs, seed, epsilon, dt (ms), core, the MPN's equations, versions.
+
+    Args:
+        network: a live network, or a run (whose last checkpoint is used).
+        task: a neurogym id; None: the run's own task and its arguments.
+        task_kwargs: passed on to the task.
+        trials: how many.
+        seed: fixes the trials.
+        epsilon: the probability of a random action at each step; 0: always the greedy one.
+
+    Raises:
+        ValueError: no task, a task that the network does not fit, or a number out of range.
+
+    Warns:
+        ResourceWarning: the record would take more than `MEMORY_SHARE` of the memory.
+
+    Example:
+        >>> import mpn_lab
+        >>> network = mpn_lab.QNetwork(3, 3, hidden_size=8)
+        >>> trials = mpn_lab.record(network, "DelayMatchSample-v0", trials=4)
+        >>> dict(trials.M.sizes)
+        {'trial': 4, 'time': 32, 'hidden': 8, 'input': 10}
+    """
+    attrs: dict[str, Any] = {FORMAT: 1, "run": "", "trained_trials": -1}
+    if isinstance(network, Run):
+        run, network = network, network.network
+        attrs |= {"run": str(run.path), "trained_trials": run.checkpoints[-1]}
+        if task is None:
+            task, task_kwargs = run.config.task, {**run.config.task_kwargs, **(task_kwargs or {})}
+    if task is None:
+        raise ValueError("task is missing: a live network does not know its task; give its id.")
+    for name, value, low in (("trials", trials, 1), ("seed", seed, 0)):
+        if value < low:
+            raise ValueError(f"{name} is {value}; expected {low} or more.")
+    if not 0 <= epsilon <= 1:
+        raise ValueError(f"epsilon is {epsilon}; expected 0 to 1.")
+    envs = make_envs(task, task_kwargs or {}, min(trials, _LOCKSTEP), (seed, _RECORD))
+    _check_fit(network, envs[0])
+    lived = _live(envs, network, trials, epsilon, np.random.default_rng((seed, _RECORD)))
+    attrs |= {
+        "task": task,
+        "task_kwargs": json.dumps(task_kwargs or {}),
+        "seed": seed,
+        "epsilon": epsilon,
+        "dt": envs[0].dt,
+        "versions": json.dumps({name: version(name) for name in (*PACKAGES, "xarray")}),
+    }
+    dataset = xr.Dataset(
+        _lived_variables(lived, envs[0]) | _network_variables(network, lived) | _weights(network),
+        coords=_coordinates(lived, envs[0], network),
+        attrs=attrs | _core_attrs(network),
+    )
+    dataset["greedy_action"] = (
+        ("trial", "time"),
+        np.where(dataset["valid"].values, np.nan_to_num(dataset["Q"].values).argmax(2), -1),
+    )
+    dataset["time"].attrs = {"units": "ms", "long_name": "time from the trial's start"}
+    return dataset
+
+
+def _check_fit(network: QNetwork, env: TrialEnv) -> None:
+    channels, actions = len(env.channels), len(env.actions)
+    if (network.obs_size, network.n_actions) != (channels, actions):
+        raise ValueError(
+            f"the network takes {network.obs_size} channels and values {network.n_actions} "
+            f"actions, but {env.task_id} has {channels} channels and {actions} actions; give the "
+            "task that it was trained on, with its task_kwargs."
+        )
+
+
+def _live(
+    envs: Sequence[TrialEnv],
+    network: QNetwork,
+    trials: int,
+    epsilon: float,
+    rng: np.random.Generator,
+) -> list[Trial]:
+    lived: list[Trial] = []
+    while len(lived) < trials:
+        lived += collect_trials(envs[: trials - len(lived)], network, epsilon, rng)
+    return lived
+
+
+def _pad(rows: Sequence[np.ndarray], length: int, fill: Any, dtype: Any) -> np.ndarray:
+    """Arrays [T_i, ...] as one [len(rows), length, ...]."""
+    result = np.full((len(rows), length, *rows[0].shape[1:]), fill, dtype)
+    for i, row in enumerate(rows):
+        result[i, : min(len(row), length)] = row[:length]
+    return result
+
+
+def _lived_variables(lived: list[Trial], env: TrialEnv) -> dict[str, Any]:
+    T = max(len(trial) for trial in lived)
+    none = np.zeros(0, np.int64)
+    truth = [none if t.ground_truth is None else t.ground_truth[: len(t)] for t in lived]
+    steps = ("trial", "time")
+    return {
+        "obs": ((*steps, "channel"), _pad([t.obs for t in lived], T, np.nan, np.float32)),
+        "taken_action": (steps, _pad([t.action for t in lived], T, -1, np.int64)),
+        "reward": (steps, _pad([t.reward for t in lived], T, np.nan, np.float32)),
+        "ground_truth": (steps, _pad(truth, T, -1, np.int64)),
+        "valid": (steps, _pad([np.ones(len(t), bool) for t in lived], T, False, bool)),
+    }
+
+
+@torch.no_grad()
+def _network_variables(network: QNetwork, lived: list[Trial]) -> dict[str, Any]:
+    """Q, x, h and the states at every step, computed anew on the lived observations."""
+    T, B = max(len(trial) for trial in lived), len(lived)
+    device = next(network.parameters()).device
+    result: dict[str, Any] = {}
+    for start in range(0, B, _CHUNK):
+        chunk = lived[start : start + _CHUNK]
+        obs = torch.from_numpy(_pad([t.obs for t in chunk], T, 0, np.float32)).to(device)
+        q, _, activity = network(obs, return_states=True)
+        named = {"Q": (("action",), q), "embedded": (("input",), activity.embedded)}
+        named |= {"h": (("hidden",), activity.h)} | _named_states(network, activity.states)
+        if not result:
+            arrays = {k: np.empty((B, T, *v.shape[2:]), np.float32) for k, (_, v) in named.items()}
+            _warn_of_size(sum(array.nbytes for array in arrays.values()), B)
+            result = {k: (("trial", "time", *named[k][0]), arrays[k]) for k in named}
+        for name, (_, value) in named.items():
+            array = result[name][1][start : start + len(chunk)]
+            array[:] = value.cpu().numpy()
+            for i, trial in enumerate(chunk):
+                array[i, len(trial) :] = np.nan
+    return result
+
+
+def _named_states(network: QNetwork, states: Any) -> dict[str, Any]:
+    """The states of every layer with their names and dimensions; `h` of the last is known."""
+    layers = list(network.core) if isinstance(network.core, nn.ModuleList) else [network.core]
+    per_layer = states if isinstance(network.core, nn.ModuleList) else (states,)
+    named: dict[str, Any] = {}
+    for k, (layer, state) in enumerate(zip(layers, per_layer, strict=True), start=1):
+        if isinstance(layer, MPN):
+            dims = ("hidden", "input") if k == 1 else ("hidden", "hidden_below")
+            named["M" if k == 1 else f"M_{k}"] = (dims, state)
+            continue
+        parts = dict(zip("hc", state if isinstance(state, tuple) else (state,), strict=False))
+        last = k == len(layers)
+        named |= {
+            name if last else f"{name}_{k}": (("hidden",), part)
+            for name, part in parts.items()
+            if not (last and name == "h")
+        }
+    return named
+
+
+def _coordinates(lived: list[Trial], env: TrialEnv, network: QNetwork) -> dict[str, Any]:
+    T = max(len(trial) for trial in lived)
+    period = np.full((len(lived), T), "", dtype="<U32")
+    for i, trial in enumerate(lived):
+        for name, (start, end) in sorted(trial.periods.items(), key=lambda item: item[1]):
+            period[i, start : min(end, len(trial))] = name
+    longest = int(np.char.str_len(period).max(initial=1))
+    performance = np.array([trial.performance for trial in lived])
+    ideal = ideal_actions(env, lived)
+    own = {
+        "length": np.array([len(trial) for trial in lived]),
+        "answer": np.array([-1 if t.answer is None else t.answer for t in lived]),
+        "response": np.array([int(trial.action[-1]) for trial in lived]),
+        "correct": performance == 1,
+        "performance": performance,
+        "ideal_answer": np.full(len(lived), -1) if ideal is None else ideal,
+    }
+    taken = {"trial", "time", "channel", "input", "hidden", "action", "period", "obs", "reward"}
+    taken |= {"ground_truth", "M", "h", "Q", "W", "b", "eta", "lam", "valid", *own}
+    names = dict.fromkeys(name for trial in lived for name in trial.conditions)
+    conditions = {
+        (f"trial_{name}" if name in taken else name): _column(
+            [t.conditions.get(name) for t in lived]
+        )
+        for name in names
+    }
+    return {
+        "trial": np.arange(len(lived)),
+        "time": np.arange(T) * env.dt,
+        "channel": list(env.channels),
+        "action": list(env.actions),
+        "period": (("trial", "time"), period.astype(f"<U{max(1, longest)}")),
+        **{name: ("trial", values) for name, values in (conditions | own).items()},
+    }
+
+
+def _column(values: list[Any]) -> np.ndarray:
+    """One condition of all trials: numbers where they all are, else text."""
+    if all(
+        v is None or (np.ndim(v) == 0 and isinstance(v, int | float | np.number)) for v in values
+    ):
+        return np.array([np.nan if v is None else v for v in values])
+    as_text = [
+        "" if v is None else v if isinstance(v, str) else str(np.asarray(v).tolist())
+        for v in values
+    ]
+    return np.array(as_text)
+
+
+def _weights(network: QNetwork) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "readout": (("action", "hidden"), _array(network.readout.weight)),
+        "readout_bias": ("action", _array(network.readout.bias)),
+    }
+    if isinstance(network.embedding, Projection):
+        result["projection"] = (("input", "channel"), _array(network.embedding.weight))
+        result["projection_bias"] = ("input", _array(network.embedding.bias))
+    for layer in network.mpn_layers()[:1]:
+        result["W"] = (("hidden", "input"), _array(layer.W))
+        if layer.b is not None:
+            result["b"] = ("hidden", _array(layer.b))
+        if layer.M0 is not None:
+            result["M0"] = (("hidden", "input"), _array(layer.M0))
+        for name, value in (("eta", layer.eta), ("lam", layer.lam.clamp(0, layer.lam_max))):
+            dims: tuple[str, ...] = ("hidden", "input")[2 - value.dim() :]
+            if value.dim() == 2 and value.shape[1] == 1:
+                value, dims = value.squeeze(1), ("hidden",)
+            result[name] = (dims, _array(value))
+    return result
+
+
+def _core_attrs(network: QNetwork) -> dict[str, Any]:
+    layers = list(network.core) if isinstance(network.core, nn.ModuleList) else [network.core]
+    attrs: dict[str, Any] = {"core": type(layers[0]).__name__, "layers": len(layers)}
+    for layer in network.mpn_layers()[:1]:
+        attrs |= {
+            "update": layer.update,
+            "modulation": layer.modulation,
+            "activation": layer.activation,
+        }
+    return attrs
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy().copy()
+
+
+def _warn_of_size(size: int, trials: int) -> None:
+    memory = _memory()
+    if size > MEMORY_SHARE * memory:
+        warnings.warn(
+            f"this record of {trials} trials will take {size / 1e9:.1f} GB, more than "
+            f"{MEMORY_SHARE:.0%} of the machine's {memory / 1e9:.1f} GB; record fewer trials.",
+            ResourceWarning,
+            stacklevel=4,
+        )
+
+
+def _memory() -> int:
+    """The machine's memory in bytes; a very large number where it does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 1 << 62

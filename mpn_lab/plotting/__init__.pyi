@@ -1,0 +1,33 @@
+from .results import plot_cross_decoding, plot_decoding, plot_performance, plot_psychometric
+from .style import new_figure, style
+from .training import (
+    draw_training,
+    plot_accuracy,
+    plot_epsilon,
+    plot_loss,
+    plot_plasticity,
+    plot_return,
+)
+from .trial import plot_hidden, plot_inputs, plot_modulations, plot_q, plot_trajectory
+from .view import draw_trial
+
+__all__ = [
+    "draw_training",
+    "draw_trial",
+    "new_figure",
+    "plot_accuracy",
+    "plot_cross_decoding",
+    "plot_decoding",
+    "plot_epsilon",
+    "plot_hidden",
+    "plot_inputs",
+    "plot_loss",
+    "plot_modulations",
+    "plot_performance",
+    "plot_plasticity",
+    "plot_psychometric",
+    "plot_q",
+    "plot_return",
+    "plot_trajectory",
+    "style",
+]

@@ -1,0 +1,92 @@
+"""Panels of what `analysis` finds, each a function that draws one result into an `ax`."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from mpn_lab.plotting.style import ACTIONS, GREY
+
+
+def plot_psychometric(ax: Axes, curve: xr.Dataset) -> None:
+    """Share of answers over the strength of the evidence, from `psychometric`: the network's with
+    its 95 % interval, and the ideal observer's on the same trials."""
+    x = curve["evidence"].values
+    ax.axhline(0.5, color=GREY, lw=0.7, ls=":")
+    ax.axvline(0, color=GREY, lw=0.7, ls=":")
+    if np.isfinite(curve["ideal"]).all():
+        ax.plot(x, curve["ideal"], "--", color=GREY, label="ideal observer")
+    ax.errorbar(
+        x, curve["share"], _interval(curve), fmt="o-", ms=4, color=ACTIONS[1], label="network"
+    )
+    ax.set(
+        xlabel="evidence (signed coherence, %)",
+        ylabel=f"share of answers {curve.attrs['choice']}",
+        ylim=(-0.03, 1.03),
+        title="psychometric curve",
+    )
+    ax.legend(loc="upper left")
+
+
+def plot_performance(ax: Axes, performance: xr.Dataset) -> None:
+    """Share of correct trials for each value of a condition, from `performance_by`."""
+    (condition,) = performance.dims
+    x = np.arange(performance.sizes[condition])
+    ax.bar(x, performance["share"], color=ACTIONS[6], width=0.62, label="network")
+    ax.errorbar(x, performance["share"], _interval(performance), fmt="none", ecolor="black", lw=1)
+    if np.isfinite(performance["ideal"]).all():
+        ax.hlines(
+            performance["ideal"],
+            x - 0.38,
+            x + 0.38,
+            colors="black",
+            ls="--",
+            label="ideal observer",
+        )
+    values = performance[condition].values
+    ax.set_xticks(x, [f"{v:.4g}" if isinstance(v, np.number) else str(v) for v in values])
+    ax.set(
+        xlabel=str(condition).replace("_", " "),
+        ylabel="share correct",
+        ylim=(0, 1.05),
+        title="performance",
+    )
+    ax.legend(loc="lower right")
+
+
+def plot_decoding(
+    ax: Axes, decoded: xr.Dataset, color: str = ACTIONS[1], label: str | None = None
+) -> None:
+    """Accuracy of a decoder over time with its standard error, and chance, from `decode`."""
+    time, accuracy, sem = (decoded[k].values for k in ("time", "accuracy", "sem"))
+    label = f"from {decoded.attrs['variable']}" if label is None else label
+    ax.plot(time, accuracy, color=color, label=label)
+    ax.fill_between(time, accuracy - sem, accuracy + sem, color=color, alpha=0.25, lw=0)
+    ax.plot(time, decoded["chance"].values, ":", color=GREY)
+    ax.set(
+        xlabel="time (ms)",
+        ylabel="accuracy, held-out trials",
+        ylim=(0, 1.05),
+        title=f"decoding {decoded.attrs['condition'].replace('_', ' ')}",
+    )
+    ax.legend(loc="lower right")
+
+
+def plot_cross_decoding(ax: Axes, accuracy: xr.DataArray) -> None:
+    """Accuracy of decoders trained at one moment and tested at another, from
+    `decode_across_times`."""
+    time = accuracy["time"].values
+    half = float(time[1] - time[0]) / 2 if len(time) > 1 else 0.5
+    extent = (time[0] - half, time[-1] + half, time[0] - half, time[-1] + half)
+    image = ax.imshow(
+        accuracy.values, origin="lower", extent=extent, vmin=0, vmax=1, cmap="cividis"
+    )
+    ax.set(xlabel="tested at (ms)", ylabel="trained at (ms)", title="decoding across times")
+    ax.figure.colorbar(image, ax=ax, label="accuracy, held-out trials", shrink=0.85)
+
+
+def _interval(shares: xr.Dataset) -> np.ndarray:
+    """The 95 % interval as matplotlib wants it: how far down, how far up."""
+    share, low, high = (shares[k].values for k in ("share", "low", "high"))
+    return np.maximum(np.stack([share - low, high - share]), 0)

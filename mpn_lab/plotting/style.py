@@ -1,0 +1,56 @@
+"""The one style: its sheet, its colours, and figures that pyplot never sees."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from importlib.resources import files
+
+import numpy as np
+from matplotlib import style as mpl_style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+DIVERGING = "RdBu_r"  # of signed values: white at zero, which is always its centre
+GREY = "#8C8C8C"
+ACTIONS = ("#4D4D4D", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+PERIODS = ("#BFBFBF", "#56B4E9", "#F0E442", "#CC79A7", "#E69F00", "#009E73", "#0072B2")
+
+
+def style() -> AbstractContextManager[None]:
+    """The project's look, for everything drawn or saved within.
+
+    Example:
+        >>> with style():
+        ...     figure = new_figure(6, 4)
+    """
+    return mpl_style.context(str(files("mpn_lab.plotting") / "mpn_lab.mplstyle"))
+
+
+def new_figure(width: float | int, height: float | int) -> Figure:
+    """A figure of so many inches with a canvas of its own: nothing keeps it but its user."""
+    figure = Figure(figsize=(width, height), dpi=100)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def action_color(index: int) -> str:
+    """The colour of an action, the same in every panel."""
+    return ACTIONS[index % len(ACTIONS)]
+
+
+def channel_colors(names: list[str]) -> list[str]:
+    """A colour for each channel: grey for fixation, then the cycle of the actions."""
+    colors, k = [], 0
+    for name in names:
+        if name == "fixation":
+            colors.append(ACTIONS[0])
+        else:
+            k = k % (len(ACTIONS) - 1) + 1
+            colors.append(ACTIONS[k])
+    return colors
+
+
+def largest(values: np.ndarray) -> float:
+    """The largest magnitude, for a scale that is centred on zero; 1 where there is none."""
+    values = np.abs(values[np.isfinite(values)])
+    return float(values.max()) if values.size and values.max() > 0 else 1.0

@@ -1,0 +1,87 @@
+"""Pictures with a time slider as one self-contained page: no kernel, no network."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ font-family: system-ui, sans-serif; margin: 1.2em; background: #fff; color: #222; }}
+img {{ max-width: 100%; display: block; }}
+.controls {{ display: flex; gap: 1em; align-items: center; margin-bottom: .6em; }}
+input {{ width: min(30em, 50vw); }}
+button {{ font: inherit; padding: .2em .8em; }}
+@media (prefers-color-scheme: dark) {{
+  body {{ background: #121212; color: #ddd; }}
+  img {{ filter: invert(0.93) hue-rotate(180deg); }}
+}}
+</style>
+<div class="controls">
+<button id="play" aria-label="play or pause">&#9654;</button>
+<input id="time" type="range" min="0" max="{last}" value="0" step="1" aria-label="time" autofocus>
+<output id="label" for="time"></output>
+</div>
+<img id="picture" alt="{title}" width="{width}" height="{height}">
+<noscript>The slider of this page needs JavaScript.</noscript>
+<script>
+const frames = {frames}, labels = {labels};
+const time = document.getElementById("time"), picture = document.getElementById("picture");
+const label = document.getElementById("label"), play = document.getElementById("play");
+const images = frames.map(f => {{
+  const image = new Image(); image.src = "data:image/png;base64," + f; return image;
+}});
+let timer = null;
+function show() {{
+  picture.src = images[+time.value].src; label.textContent = labels[+time.value];
+}}
+function stop() {{ clearInterval(timer); timer = null; play.innerHTML = "&#9654;"; }}
+time.addEventListener("input", show);
+play.addEventListener("click", () => {{
+  if (timer) return stop();
+  if (+time.value === +time.max) time.value = 0;
+  play.innerHTML = "&#10073;&#10073;";
+  timer = setInterval(() => {{
+    if (+time.value === +time.max) return stop();
+    time.value = +time.value + 1; show();
+  }}, 100);
+}});
+show();
+</script>
+</html>
+"""
+
+
+def write_page(
+    path: Path, title: str, frames: Sequence[Image.Image], labels: Sequence[str]
+) -> Path:
+    """Write frames (all of one size) with a slider over them and a label for each.
+
+    Each is kept with 256 colours of its own, which the panels do not exceed to the eye.
+    """
+    width, height = frames[0].size
+    content = _PAGE.format(
+        title=html.escape(title),
+        last=len(frames) - 1,
+        width=width,
+        height=height,
+        frames=json.dumps([_encoded(frame) for frame in frames]),
+        labels=json.dumps(list(labels)).replace("<", "\\u003c"),
+    )
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def _encoded(frame: Image.Image) -> str:
+    buffer = io.BytesIO()
+    small = frame.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    small.save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,101 @@
+"""TrainingMonitor: the learning curve while `train` runs."""
+
+from __future__ import annotations
+
+import math
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from mpn_lab.plotting.style import style
+from mpn_lab.plotting.training import Lines, draw_training
+from mpn_lab.plotting.trial import Moving
+from mpn_lab.training.config import TrainConfig
+from mpn_lab.training.loop import Row
+from mpn_lab.widgets.base import Explorer, Picture, quiet
+
+SHARE = 0.03
+"""At most this part of the time goes into drawing; rows that come too soon wait for the next."""
+
+_COLUMNS = ("trials", "accuracy", "ideal_accuracy", "mean_return", "train_return", "loss")
+_NAMES = (*_COLUMNS, "eta", "lam", "epsilon")
+
+
+class TrainingMonitor(Explorer):
+    """Watch a training: accuracy against the ideal observer, return, loss, eta, lam and epsilon.
+
+    Args:
+        config: of the training that will be watched.
+
+    Example:
+        >>> monitor = TrainingMonitor(config)  # doctest: +SKIP
+        >>> display(monitor)  # doctest: +SKIP
+        >>> run = train(config, "runs/first", on_row=monitor)  # doctest: +SKIP
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.rows: dict[str, list[float]] = {name: [] for name in _NAMES}
+        self._picture: Picture | None = None
+        self._cost, self._drawn_at, self._waiting = 0.0, -math.inf, False
+        super().__init__(f"TrainingMonitor({config.task}: no row yet)", [])
+        self._ground()
+        self.set_frame(self._frame())
+
+    @quiet
+    def __call__(self, row: Row) -> None:
+        """Take a new row of the metrics: what `train` calls."""
+        for name in _NAMES:
+            self.rows[name].append(float(row[name]))
+        ideal = row["ideal_accuracy"]
+        self.description = (
+            f"TrainingMonitor({self.config.task}: accuracy {row['accuracy']:.3f}"
+            f"{'' if math.isnan(ideal) else f' of {ideal:.3f}'} after {row['trials']:.0f} trials)"
+        )
+        last = row["trials"] >= self.config.trials
+        self._waiting = not last and perf_counter() - self._drawn_at < self._cost / SHARE
+        if not self._waiting:
+            self._update()
+
+    def _update(self) -> None:
+        start = perf_counter()
+        if not self._fits():
+            self._ground()
+        self.set_frame(self._frame())
+        self._drawn_at = perf_counter()
+        self._cost, self._waiting = self._drawn_at - start, False
+
+    def _ground(self) -> None:
+        """Draw all that stays while the rows keep within the axes' limits."""
+        figure = self._picture.figure if self._picture is not None else None
+        with style():
+            figure, self._lines = draw_training(self.rows, self.config.trials, figure)
+        moving = Moving([line for line, _ in self._lines], lambda _: self._move(self._lines))
+        if self._picture is None:
+            self._picture = Picture(figure, moving)
+        else:
+            self._picture.show(figure, moving)
+
+    def _move(self, lines: Lines) -> None:
+        for line, name in lines:
+            line.set_data(self.rows["trials"], self.rows[name])
+
+    def _frame(self) -> bytes:
+        assert self._picture is not None
+        with style():
+            return self._picture.frame(0)
+
+    def _fits(self) -> bool:
+        for line, name in self._lines:
+            low, high = line.axes.get_ylim()  # type: ignore[union-attr]
+            values = np.asarray(self.rows[name])
+            values = values[np.isfinite(values)]
+            if ((values < low) | (values > high)).any():
+                return False
+        return True
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        if self._waiting:
+            self._update()
+        return super()._repr_mimebundle_(**kwargs)

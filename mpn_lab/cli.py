@@ -106,9 +106,9 @@ def plot_command(run: tyro.conf.Positional[Path], trial: int = 0) -> None:
     with style():
         figures = {
             "learning_curve.png": draw_training(opened.metrics)[0],
-            "trial.png": draw_trial(
-                trials, components, trial, moment, order=hidden_order(trials)
-            )[0],
+            "trial.png": draw_trial(trials, components, trial, moment, order=hidden_order(trials))[
+                0
+            ],
         }
         for name, figure in figures.items():
             figure.savefig(opened.path / name)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mpn_lab.networks.fused import mpn_fused
 from mpn_lab.networks.loop import Activation, Modulation, Update, mpn_loop
 
 PlasticityShape = Literal["scalar", "input", "hidden", "synapse"]
@@ -23,6 +24,9 @@ class MPN(nn.Module):
     Called as `output, state = core(input, state=None)`: input [B, T, d], output h [B, T, n],
     state M [B, n, d]. Without a state a sequence starts at M_0 = 0 (or the trained M_0).
     With `return_states=True` a third value is returned: M_t at every step, [B, T, n, d].
+
+    `backend` says what ran last: "fused", the compiled kernels (tanh and ReLU, float32 and float64,
+    on the CPU), or "loop", the same equations in plain PyTorch; None before the first call.
 
     Source: Aitken & Mihalas, eLife 2023;12:e83035, equations 1 to 3; the additive modulation is
     HebbFF's (Tyulmankov et al., Neuron 2022).
@@ -87,6 +91,7 @@ class MPN(nn.Module):
         self.input_size, self.hidden_size = input_size, hidden_size
         self.update, self.modulation, self.activation = update, modulation, activation
         self.bound, self.lam_max = bound, lam_max
+        self.backend: Literal["fused", "loop"] | None = None
 
         shapes = {"scalar": (), "input": (input_size,), "hidden": (hidden_size, 1)}
         shapes["synapse"] = (hidden_size, input_size)
@@ -114,7 +119,9 @@ class MPN(nn.Module):
         """M_0 of `batch_size` sequences: zero, or the trained M_0."""
         if self.M0 is not None:
             return self.M0.expand(batch_size, -1, -1)
-        return self.W.new_zeros(batch_size, self.hidden_size, self.input_size)
+        # laid out as the kernels keep M, neurons last: no copy at the start of a sequence
+        M = self.W.new_zeros(batch_size, self.input_size, self.hidden_size)
+        return M.transpose(1, 2)
 
     def forward(
         self,
@@ -132,19 +139,17 @@ class MPN(nn.Module):
             state = self.initial_state(input.shape[0])
         elif tuple(state.shape) != M_shape:
             raise ValueError(f"state has shape {tuple(state.shape)}; expected M of {M_shape}.")
-        output, M, states = mpn_loop(
-            input,
-            state,
-            self.W,
-            self.b,
-            self.eta,
-            self.lam.clamp(0.0, self.lam_max),
-            update=self.update,
-            modulation=self.modulation,
-            activation=self.activation,
-            bound=self.bound,
-            return_states=return_states,
-        )
+        arguments = input, state, self.W, self.b, self.eta, self.lam.clamp(0.0, self.lam_max)
+        options: dict[str, Any] = {
+            "update": self.update,
+            "modulation": self.modulation,
+            "activation": self.activation,
+            "bound": self.bound,
+            "return_states": return_states,
+        }
+        result = mpn_fused(*arguments, **options)
+        self.backend = "loop" if result is None else "fused"
+        output, M, states = result or mpn_loop(*arguments, **options)
         return (output, M, states) if return_states else (output, M)
 
     @torch.no_grad()

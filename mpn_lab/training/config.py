@@ -80,7 +80,7 @@ class TrainConfig(BaseModel):
     """Trials in an update."""
     trials_per_round: Count = 25
     """Trials lived in lockstep between updates."""
-    updates_per_round: Count = 4
+    updates_per_round: Count = 12
     """Updates after each round."""
     warmup_trials: Count = 100
     """Trials lived before the first update."""

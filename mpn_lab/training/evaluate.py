@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
-from scipy import stats
 
 from mpn_lab.tasks.ideal import ideal_accuracy
 from mpn_lab.tasks.trial import Policy, Trial, collect_trials
@@ -80,6 +79,8 @@ def summarise(env: TrialEnv, lived: Sequence[Trial]) -> Evaluation:
     correct = np.array([trial.performance for trial in lived])
     accuracy = float(correct.mean())
     if np.isin(correct, (0, 1)).all():
+        from scipy import stats  # slow to import, and a training can start without it
+
         test = stats.binomtest(int(correct.sum()), len(correct))
         low, high = test.proportion_ci(method="wilson")
     else:  # a graded performance, as of the reaching tasks

@@ -77,19 +77,16 @@ def td_targets(
         reward, terminated, mask: of the batch.
         gamma, td_lambda: 0 to 1.
     """
-    G = torch.zeros_like(value[:, 0]) if value.shape[1] else value.new_zeros(len(value))  # (B,)
-    V_next, lived_next = torch.zeros_like(G), torch.zeros_like(mask[:, 0])
-    targets = torch.zeros_like(value)
-    for t in range(value.shape[1] - 1, -1, -1):
-        follow = reward[:, t] + gamma * ((1 - td_lambda) * V_next + td_lambda * G)
-        G = torch.where(
-            terminated[:, t], reward[:, t], torch.where(lived_next, follow, value[:, t])
-        )
-        targets[:, t] = G
-        V_next, lived_next = value[:, t], mask[:, t]
-    return targets
+    last = ~_next(mask, False)  # (B, T), nothing was lived after this step
+    known = torch.where(terminated, reward, value)
+    follow = reward + gamma * (1 - td_lambda) * _next(value, 0.0)
+    a = torch.where(last, known, follow).T.contiguous()  # (T, B)
+    b = torch.where(last, 0.0, gamma * td_lambda).T.contiguous()
+    for t in range(a.shape[0] - 2, -1, -1):
+        a[t].addcmul_(b[t], a[t + 1])  # G_t = a_t + b_t G_{t+1}, in place of a_t
+    return a.T
 
 
-def _next(x: Tensor, last: bool) -> Tensor:
+def _next(x: Tensor, last: bool | float) -> Tensor:
     """x shifted by one step: x_{t+1} at t, `last` at the end."""
     return torch.cat([x[:, 1:], torch.full_like(x[:, :1], last)], 1)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import platform
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from pydantic import ValidationError
 
 from mpn_lab.networks.qnetwork import QNetwork
@@ -19,6 +19,9 @@ from mpn_lab.training.config import TrainConfig
 from mpn_lab.training.evaluate import Evaluation, evaluate
 from mpn_lab.training.files import RunError, read_tensors, write_tensors, write_whole
 from mpn_lab.training.learner import load_arrays, make_network, network_arrays
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PACKAGES = ("mpn_lab", "torch", "neurogym", "gymnasium", "numpy")
 
@@ -64,6 +67,8 @@ class Run:
     @property
     def metrics(self) -> pd.DataFrame:
         """One row per `eval_every` trials; the columns are described in `training.loop`."""
+        import pandas as pd  # half a second that a training can do without
+
         path = self.path / "metrics.csv"
         try:
             return pd.read_csv(path)
@@ -157,5 +162,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 def _csv(rows: list[dict[str, int | float]]) -> bytes:
     text = io.StringIO()
-    pd.DataFrame(rows).to_csv(text, index=False)  # floats as repr: read back to the same bits
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)  # floats as repr: read back to the same bits
     return text.getvalue().encode()

@@ -1,0 +1,43 @@
+# Everything runs in .venv, made with Python 3.11 and installed through constraints.txt.
+PYTHON ?= python3.11
+BIN := .venv/bin
+QUICKSTART := runs/quickstart
+
+.DELETE_ON_ERROR:
+.PHONY: quickstart test lab check format bench clean
+
+quickstart: .venv/installed  ## train an MPN on DelayMatchSample-v0 and look at it
+	$(BIN)/python -m mpn_lab.quickstart $(QUICKSTART)
+	@echo "Next: \`make lab\` opens the notebooks in JupyterLab; start with 01_quickstart.ipynb."
+
+test: .venv/installed  ## unit tests, notebooks, and browser tests where a Chromium is found
+	$(BIN)/python scripts/strip_notebooks.py --check notebooks
+	$(BIN)/python -m pytest
+
+lab: .venv/installed  ## open the notebooks
+	$(BIN)/jupyter lab notebooks
+
+check: .venv/installed  ## format, lint, types and the one-way imports between the rooms
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/python scripts/strip_notebooks.py notebooks
+
+bench: .venv/installed  ## speed beside what one would otherwise use (adds sb3-contrib)
+	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
+	$(BIN)/python benchmarks/recurrent_ppo.py
+	$(BIN)/python benchmarks/imports.py
+
+clean:
+	rm -rf .venv
+
+# The virtual environment is right when this file is newer than what it was made from.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@

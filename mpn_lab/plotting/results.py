@@ -22,7 +22,7 @@ def plot_psychometric(ax: Axes, curve: xr.Dataset) -> None:
     )
     ax.set(
         xlabel="evidence (signed coherence, %)",
-        ylabel=f"share of answers {curve.attrs['choice']}",
+        ylabel=f"share of answers: {curve.attrs['choice']}",
         ylim=(-0.03, 1.03),
         title="psychometric curve",
     )

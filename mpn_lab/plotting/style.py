@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import AbstractContextManager
 from importlib.resources import files
 
@@ -26,9 +27,19 @@ def style() -> AbstractContextManager[None]:
     return mpl_style.context(str(files("mpn_lab.plotting") / "mpn_lab.mplstyle"))
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows as PNG, with or without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        with style():
+            self.savefig(buffer, dpi=100)
+        return buffer.getvalue()
+
+
 def new_figure(width: float | int, height: float | int) -> Figure:
     """A figure of so many inches with a canvas of its own: nothing keeps it but its user."""
-    figure = Figure(figsize=(width, height), dpi=100)
+    figure = ShownFigure(figsize=(width, height), dpi=100)
     FigureCanvasAgg(figure)
     return figure
 

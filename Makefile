@@ -7,8 +7,11 @@ QUICKSTART := runs/quickstart
 .PHONY: quickstart test lab check format bench clean
 
 quickstart: .venv/installed  ## train an MPN on DelayMatchSample-v0 and look at it
-	$(BIN)/python -m mpn_lab.quickstart $(QUICKSTART)
-	@echo "Next: \`make lab\` opens the notebooks in JupyterLab; start with 01_quickstart.ipynb."
+	@if [ -e $(QUICKSTART)/config.json ]; \
+	then $(BIN)/mpn-lab train --resume $(QUICKSTART); \
+	else $(BIN)/mpn-lab train DelayMatchSample-v0 --out $(QUICKSTART); fi
+	@$(BIN)/mpn-lab plot $(QUICKSTART)
+	@echo 'Next: make lab opens the notebooks in JupyterLab; start with 01_quickstart.ipynb.'
 
 test: .venv/installed  ## unit tests, notebooks, and browser tests where a Chromium is found
 	$(BIN)/python scripts/strip_notebooks.py --check notebooks

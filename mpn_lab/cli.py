@@ -1,4 +1,4 @@
-"""The command line: `mpn-lab tasks`, `mpn-lab train`, `mpn-lab evaluate`."""
+"""The command line: `mpn-lab tasks`, `mpn-lab train`, `mpn-lab evaluate`, `mpn-lab plot`."""
 
 from __future__ import annotations
 
@@ -89,6 +89,32 @@ def evaluate_command(
     _report(load_run(run), trials, seed, json)
 
 
+def plot_command(run: tyro.conf.Positional[Path], trial: int = 0) -> None:
+    """Leave two pictures in a run's folder: its learning curve, and one trial from inside.
+
+    Args:
+        run: the run folder.
+        trial: which of 100 fresh greedy trials to show, at the moment of its response.
+    """
+    from mpn_lab.analysis import hidden_order, pca, record  # slow to import, and not for training
+    from mpn_lab.plotting import draw_training, draw_trial, style
+
+    opened = load_run(run)
+    trials = record(opened, trials=100, seed=0)
+    moment = float((int(trials["length"].sel(trial=trial)) - 1) * trials.attrs["dt"])
+    components = pca(trials, "M" if "M" in trials else "h")
+    with style():
+        figures = {
+            "learning_curve.png": draw_training(opened.metrics)[0],
+            "trial.png": draw_trial(trials, components, trial, moment, order=hidden_order(trials))[
+                0
+            ],
+        }
+        for name, figure in figures.items():
+            figure.savefig(opened.path / name)
+            print(f"picture: {opened.path / name}")
+
+
 def tasks_command(task: tyro.conf.Positional[str] = "", trials: int = 100) -> None:
     """List what can be trained: channels, actions, periods, trial length, dt, ceilings, traps.
 
@@ -105,6 +131,7 @@ def main(args: Sequence[str] | None = None) -> None:
     commands: dict[str, Callable[..., None]] = {
         "train": train_command,
         "evaluate": evaluate_command,
+        "plot": plot_command,
         "tasks": tasks_command,
     }
     try:

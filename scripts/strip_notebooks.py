@@ -4,7 +4,8 @@
     python scripts/strip_notebooks.py --check notebooks    # say which are not stripped; exit 1
 
 Widget state goes (GitHub refuses a notebook that has it), as do standard error and the editor's
-own metadata; the cells are counted from the top. A kernel must be named, or opening the notebook asks for one.
+own metadata; the cells are counted from the top. A kernel is named, or opening the notebook asks
+for one.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ def stripped(notebook: Any) -> Any:
     notebook.metadata = nbformat.from_dict(
         {"kernelspec": dict(KERNEL), "language_info": {"name": "python"}}
     )
+    count = 0
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict(
-            {"tags": cell.metadata.tags} if "tags" in cell.metadata else {}
-        )
+        tags = {"tags": cell.metadata.tags} if "tags" in cell.metadata else {}
+        cell.metadata = nbformat.from_dict(tags)
         if cell.cell_type == "code":
-            cell.execution_count = None
-            cell.outputs = [kept for output in cell.outputs if (kept := _kept(output)) is not None]
+            count += 1
+            cell.execution_count = count
+            kept = [_kept(output, count) for output in cell.outputs]
+            cell.outputs = [output for output in kept if output is not None]
     return notebook
 
 
@@ -66,7 +69,9 @@ def _shrink(notebook: Any) -> None:
 
 
 def _notebooks(paths: list[Path]) -> list[Path]:
-    found = [file for path in paths for file in (path.rglob("*.ipynb") if path.is_dir() else [path])]
+    found = [
+        file for path in paths for file in (path.rglob("*.ipynb") if path.is_dir() else [path])
+    ]
     return sorted(file for file in found if ".ipynb_checkpoints" not in file.parts)
 
 
@@ -74,16 +79,10 @@ def main() -> int:
     """Strip, or check, every notebook below the paths given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="+", type=Path)
-    parser.add_argument(
-        "--check", action="store_true", help="change nothing; exit 1 if one would be"
-    )
+    parser.add_argument("--check", action="store_true", help="only say which are not; exit 1")
     arguments = parser.parse_args()
     found = 0
-    for path in sorted(
-        file for p in arguments.paths for file in (p.rglob("*.ipynb") if p.is_dir() else [p])
-    ):
-        if ".ipynb_checkpoints" in path.parts:
-            continue
+    for path in _notebooks(arguments.paths):
         before = nbformat.read(path, as_version=4)
         after = stripped(nbformat.read(path, as_version=4))
         if before == after:

@@ -22,11 +22,8 @@ def run(*arguments):
 def write(path):
     v4 = nbformat.v4
     view = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/html": "<b>x</b>"}
-    cell = v4.new_code_cell(
-        "x",
-        execution_count=3,
-        metadata={"tags": ["kept"], "execution": {"shell.execute_reply": ""}},
-    )
+    metadata = {"tags": ["kept"], "execution": {"shell.execute_reply": ""}}
+    cell = v4.new_code_cell("x", execution_count=3, metadata=metadata)
     cell.outputs = [
         v4.new_output("stream", name="stderr", text="0%| |"),
         v4.new_output("stream", name="stdout", text="said\n"),

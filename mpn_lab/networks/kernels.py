@@ -6,6 +6,8 @@ their piece of M in the cache, and arrays of synapses lie as [d, n], neurons las
 
 eta and lam come as [1, n] (the same for all inputs of a neuron) or [d, n].
 
+`no_type_check` keeps jaxtyping's import hook from wrapping what numba compiles.
+
 Imports numba: import it late.
 """
 
@@ -14,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from typing import NamedTuple
+from typing import NamedTuple, no_type_check
 
 from numba import njit
 
@@ -61,6 +63,7 @@ class Equations(NamedTuple):
 
 
 @compiled
+@no_type_check
 def _fetch(memory, array, block, at, n, count):
     """Copy one block of neurons of array[..., n], `count` rows from row `at` on, into memory."""
     for i in range(count):
@@ -68,6 +71,7 @@ def _fetch(memory, array, block, at, n, count):
 
 
 @compiled
+@no_type_check
 def _keep(array, block, at, n, memory, count):
     """Copy the first `count` vectors of memory back into array[..., n], from row `at` on."""
     for i in range(count):
@@ -75,6 +79,7 @@ def _keep(array, block, at, n, memory, count):
 
 
 @compiled
+@no_type_check
 def _update(M, old, new, x_t, h_t, eta, lam, n, how):
     """M_t = lam M_{t-1} + eta post pre^T, clipped: from row `old` of M on to row `new` on."""
     d = len(x_t)
@@ -90,6 +95,7 @@ def _update(M, old, new, x_t, h_t, eta, lam, n, how):
 
 
 @compiled
+@no_type_check
 def forward(first, stride, how, chunk, x, W, b, eta, lam, M0, h, MT, kept, states):
     """Samples first, first + stride, ... through time; the last four arrays are written.
 
@@ -126,6 +132,7 @@ def forward(first, stride, how, chunk, x, W, b, eta, lam, M0, h, MT, kept, state
 
 
 @compiled
+@no_type_check
 def backward(
     first, stride, how, to_input, chunk, x, W, eta, lam, M0, h, kept, gh, gMT, gstates,
     gx, gW, gb, geta, glam, gM0,
@@ -214,7 +221,7 @@ def backward(
                         gx_i = dz * (W_i + (M_i if how.additive else W_i * M_i))
                         if how.pre_is_input:
                             gx_i = gx_i + get(eta_, i if how.eta_by_input else 0) * G_i * post
-                        gx[block // lanes(x), s, t, i] = total(gx_i)
+                        gx[block // lanes(x), s, t, i] = total(gx_i, n - block)
                     if how.lam_by_input:
                         put(glam_, i, get(glam_, i) + G_i * M_i)
                     else:

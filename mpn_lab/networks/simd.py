@@ -7,6 +7,8 @@ at a third of the speed (checks for overlapping arrays, and sums kept in memory,
 
 NaN and infinity behave as in scalar code: the only liberty taken is to contract a * b + c.
 
+`no_type_check` keeps jaxtyping's import hook from wrapping what numba compiles.
+
 Imports numba: import it late.
 """
 
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import math
 import operator
+from typing import Any, no_type_check
 
 import numpy as np
 from llvmlite import ir
@@ -30,7 +33,8 @@ class Vector(types.Type):
     """`lanes` numbers (or truth values, where `dtype` is boolean) held in registers."""
 
     def __init__(self, dtype: types.Type, lanes: int) -> None:
-        self.dtype, self.lanes = dtype, lanes
+        self.dtype: Any = dtype  # numba's types are not annotated
+        self.lanes = lanes
         super().__init__(name=f"Vector({dtype}, {lanes})")
 
 
@@ -45,7 +49,7 @@ def _llvm(vector: Vector) -> ir.VectorType:
     return ir.VectorType(elements.get(vector.dtype, ir.IntType(1)), vector.lanes)
 
 
-def _vector_of(dtype: types.Type) -> Vector:
+def _vector_of(dtype: Any) -> Vector:
     return Vector(dtype, BYTES * 8 // dtype.bitwidth)
 
 
@@ -69,12 +73,14 @@ def _spread(builder, scalar, lanes: int):
 
 
 @register_jitable
+@no_type_check
 def lanes(array):
     """How many of the array's numbers a vector holds."""
     return BYTES // array.itemsize
 
 
 @register_jitable
+@no_type_check
 def rows(count, like):
     """Memory for `count` vectors, all zero, each at the start of a cache line."""
     size = count * lanes(like)
@@ -233,18 +239,21 @@ def where(typing_context, truth, a, b):
 
 
 @intrinsic
-def total(typing_context, a):
-    """The sum over the lanes, always in the same order."""
+def total(typing_context, a, count):
+    """The sum over the first `count` lanes, always in the same order."""
 
     def code(context, builder, signature, args):
         kind = _llvm(a)
-        start = ir.Constant(kind.element, 0.0)
-        return _call(builder, "vector.reduce.fadd", a, kind.element, [start, args[0]], ("reassoc",))
+        zero = ir.Constant(kind.element, 0.0)
+        nothing = ir.Constant(kind, [0.0] * a.lanes)
+        value = builder.select(_first(builder, args[1], a.lanes), args[0], nothing)
+        return _call(builder, "vector.reduce.fadd", a, kind.element, [zero, value], ("reassoc",))
 
-    return a.dtype(a), code
+    return a.dtype(a, types.intp), code
 
 
 @register_jitable
+@no_type_check
 def clip(a, low, high):
     """a within [low, high]; a NaN stays one."""
     a = where(a < low, spread(low, a), a)
@@ -273,6 +282,7 @@ _P = tuple(map(np.float32, (1, 0.13305041, 3.4052057e-3, 1.9124818e-5, 1.1325271
 _Q = tuple(map(np.float32, (1, 0.46638352, 2.5533419e-2, 3.1378251e-4, 6.9389961e-7)))
 
 
+@no_type_check
 def _rational_tanh(z):
     z = clip(z, np.float32(-9.01), np.float32(9.01))
     s = z * z

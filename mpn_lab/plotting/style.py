@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 
+import matplotlib as mpl
 import numpy as np
-from matplotlib import style as mpl_style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -17,14 +18,25 @@ ACTIONS = ("#4D4D4D", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#5
 PERIODS = ("#BFBFBF", "#56B4E9", "#F0E442", "#CC79A7", "#E69F00", "#009E73", "#0072B2")
 
 
-def style() -> AbstractContextManager[None]:
+@contextmanager
+def style() -> Iterator[None]:
     """The project's look, for everything drawn or saved within.
+
+    Only the sheet's own settings are put back afterwards. (matplotlib's context puts all back, and
+    with them switches off a notebook's backend where the first figure is drawn within.)
 
     Example:
         >>> with style():
         ...     figure = new_figure(6, 4)
     """
-    return mpl_style.context(str(files("mpn_lab.plotting") / "mpn_lab.mplstyle"))
+    sheet = str(files("mpn_lab.plotting") / "mpn_lab.mplstyle")
+    own = mpl.rc_params_from_file(sheet, use_default_template=False)
+    before = {name: mpl.rcParams[name] for name in own}
+    mpl.rcParams.update(own)
+    try:
+        yield
+    finally:
+        mpl.rcParams.update(before)
 
 
 class ShownFigure(Figure):

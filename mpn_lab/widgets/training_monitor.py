@@ -90,8 +90,7 @@ class TrainingMonitor(Explorer):
 
     def _frame(self) -> bytes:
         assert self._picture is not None
-        with style():
-            return self._picture.frame(0)
+        return self._picture.frame(0)
 
     def _fits(self) -> bool:
         for line, name in self._lines:

@@ -125,12 +125,6 @@ def _resume_quietly(path):
     resume(path, progress=False)
 
 
-def _train_anew(path):
-    """Killed before there was a run: what is left is no run folder, and is in the way."""
-    shutil.rmtree(path, ignore_errors=True)
-    _train_quietly(path)
-
-
 @pytest.mark.slow
 def test_killed_at_twenty_instants_and_resumed(short, tmp_path):
     context = multiprocessing.get_context("fork")  # all imports done, all kernels compiled
@@ -156,7 +150,7 @@ def test_killed_at_twenty_instants_and_resumed(short, tmp_path):
             killed += 1
             os.kill(process.pid, signal.SIGKILL)
         process.join()
-        go_on = _resume_quietly if (path / "config.json").exists() else _train_anew
+        go_on = _resume_quietly if (path / "config.json").exists() else _train_quietly
         again = context.Process(target=go_on, args=(path,))
         again.start()
         again.join()
@@ -188,7 +182,7 @@ def test_full_disk_keeps_what_was_written_and_resumes(short, tmp_path, monkeypat
 
     def full(handle):
         written.append(1)
-        if len(written) > 9:
+        if len(written) > 8:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(handle)
 
@@ -200,6 +194,19 @@ def test_full_disk_keeps_what_was_written_and_resumes(short, tmp_path, monkeypat
     assert left == []  # no half-written file
     resume(tmp_path / "run", progress=False)
     assert content(tmp_path / "run") == content(short.path)
+
+
+def test_other_versions_are_said(copy):
+    text = (copy / "config.json").read_text()
+    (copy / "config.json").write_text(text.replace('"torch": "', '"torch": "1.'))
+    with pytest.warns(UserWarning, match="was begun with other versions \\(torch 1"):
+        resume(copy, progress=False)
+
+
+def test_default_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = train(SHORT.model_copy(update={"trials": 50}), progress=False)
+    assert run.path == Path("runs/DelayMatchSample-v0-seed0")
 
 
 def test_folder_in_use(short):

@@ -54,8 +54,8 @@ def test_the_trial_can_be_switched_and_filtered(notebook):
     fourth = explorer.wait_for_new(first)
     trial.select_option(index=0)
     explorer.wait_for(first)
-    show = next(m for m in menus.all() if "change of M" in m.text_content())
-    show.select_option(label="change of M")
+    show = next(m for m in menus.all() if "effective" in m.text_content())
+    show.select_option(index=2)
     assert explorer.wait_for_new(first) != fourth
 
 

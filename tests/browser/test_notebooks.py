@@ -29,7 +29,7 @@ def test_notebook(open_notebook, name):
     played = explorer.wait_for_new(first)
     explorer.wait_for_new(played)
     explorer.output.locator(".widget-play button, .jupyter-widgets-play button").first.click()
-    trial = next(m for m in explorer.output.locator("select").all() if ": " in m.text_content())
+    trial = next(m for m in explorer.output.locator("select").all() if ":" in m.text_content())
     before = explorer.pixels()
     trial.select_option(index=1)
     explorer.wait_for_new(before)

@@ -54,6 +54,19 @@ def test_control_without_embedding_stays_at_chance(tmp_path):
     assert result.accuracy < 0.55
 
 
+@pytest.mark.slow
+def test_the_same_bytes_with_one_thread_and_with_two(tmp_path):
+    """At the default sizes, where the kernels do share their work between threads."""
+    config = TrainConfig(trials=200, eval_every=100, eval_trials=20)
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            train(config, tmp_path / str(threads), progress=False)
+    finally:
+        torch.set_num_threads(1)
+    assert content(tmp_path / "1") == content(tmp_path / "2")
+
+
 @pytest.mark.parametrize("core", ["gru", "lstm", "rnn"])
 def test_every_core_trains(core, tmp_path):
     config = SHORT.model_copy(update={"core": core, "num_layers": 2, "trials": 100})

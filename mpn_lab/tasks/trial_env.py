@@ -178,7 +178,7 @@ class TrialEnv(gym.Env):
             return  # gymnasium's own reset(seed=...) does it
         # Blocks and rules that live longer than a trial start afresh, or the same seed would give
         # other trials the second time.
-        self.task.__dict__.update(copy.deepcopy(self._pristine))
+        self.task.__dict__.update(copy.deepcopy(self._pristine, self._generators()))
         self.task.seed(seed)
         if hasattr(self.task, "_rng"):  # AnnubesEnv draws from a generator that seed() leaves alone
             self.task._rng = np.random.default_rng(seed)
@@ -190,6 +190,17 @@ class TrialEnv(gym.Env):
             return {}
         state = {k: v for k, v in self.task.__dict__.items() if k not in _SHARED}
         return copy.deepcopy(state)
+
+    def _generators(self) -> dict:
+        """What `copy` is to leave: the generators, which take longer to copy than all the rest.
+
+        neurogym's seed() puts new ones in their place at once.
+        """
+        if type(self.task).seed is not NeurogymTask.seed:
+            return {}
+        random_periods = [p for p in self._pristine["timing"].values() if hasattr(p, "seed")]
+        replaced = [self._pristine["rng"], *(getattr(p, "rng", None) for p in random_periods)]
+        return {id(generator): generator for generator in replaced}
 
     @property
     def _plain(self) -> bool:

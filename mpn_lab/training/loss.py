@@ -82,8 +82,9 @@ def td_targets(
     follow = reward + gamma * (1 - td_lambda) * _next(value, 0.0)
     a = torch.where(last, known, follow).T.contiguous()  # (T, B)
     b = torch.where(last, 0.0, gamma * td_lambda).T.contiguous()
-    for t in range(a.shape[0] - 2, -1, -1):
-        a[t].addcmul_(b[t], a[t + 1])  # G_t = a_t + b_t G_{t+1}, in place of a_t
+    a_t, b_t = a.unbind(), b.unbind()  # once for all: indexing costs more than the arithmetic
+    for t in range(len(a_t) - 2, -1, -1):
+        a_t[t].addcmul_(b_t[t], a_t[t + 1])  # G_t = a_t + b_t G_{t+1}, in place of a_t
     return a.T
 
 

@@ -13,14 +13,14 @@ from mpn_lab import MPN
 from mpn_lab.networks import fused
 from mpn_lab.networks.fused import plain_loop
 
-EQUATIONS = list(
-    itertools.product(
-        ("associative", "presynaptic", "postsynaptic"),
-        ("multiplicative", "additive"),
-        ("tanh", "relu"),
-        (None, 0.3),
-    )
-)
+# Every choice with every other for tanh; ReLU is another line of its own, so each update once.
+UPDATES = ("associative", "presynaptic", "postsynaptic")
+EQUATIONS = [
+    *itertools.product(UPDATES, ("multiplicative", "additive"), ("tanh",), (None, 0.3)),
+    ("associative", "multiplicative", "relu", None),
+    ("presynaptic", "additive", "relu", 0.3),
+    ("postsynaptic", "multiplicative", "relu", 0.3),
+]
 SHAPES = list(itertools.product(("scalar", "input", "hidden", "synapse"), repeat=2))
 
 

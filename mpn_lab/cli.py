@@ -63,11 +63,7 @@ def train_command(arguments: Annotated[TrainArguments, tyro.conf.arg(name="")]) 
         run = resume(arguments.resume)
     else:
         config = TrainConfig(**arguments.model_dump(exclude={"out", "resume"}))
-        out = arguments.out or Path("runs") / f"{config.task}-seed{config.seed}"
-        try:
-            run = train(config, out)
-        except KeyboardInterrupt:
-            raise RunError(f"Interrupted; `mpn-lab train --resume {out}` goes on.") from None
+        run = train(config, arguments.out)
     _report(run, trials=1000, seed=0, as_json=False)
     print(f"run: {run.path}")
 
@@ -106,9 +102,9 @@ def plot_command(run: tyro.conf.Positional[Path], trial: int = 0) -> None:
     with style():
         figures = {
             "learning_curve.png": draw_training(opened.metrics)[0],
-            "trial.png": draw_trial(
-                trials, components, trial, moment, order=hidden_order(trials)
-            )[0],
+            "trial.png": draw_trial(trials, components, trial, moment, order=hidden_order(trials))[
+                0
+            ],
         }
         for name, figure in figures.items():
             figure.savefig(opened.path / name)
@@ -142,6 +138,8 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(f"error: {where} is {first['input']!r}: {first['msg']}")
     except (ValueError, RunError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted: `mpn-lab train --resume RUN` goes on from the last checkpoint")
 
 
 def _report(run: Run, trials: int, seed: int, as_json: bool) -> None:

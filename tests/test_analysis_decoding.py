@@ -23,7 +23,8 @@ def trials():
 
 
 def test_decoding_finds_the_answer_where_it_is_held(trials):
-    found = analysis.decode(trials)
+    angle = trials.assign_coords(angle=("trial", trials.answer.values * np.pi))
+    found = analysis.decode(angle, "angle")
     np.testing.assert_allclose(found.accuracy[4:10], 1)
     outside = np.r_[found.accuracy[:4], found.accuracy[10:]]
     assert (np.abs(outside - 0.5) < 0.2).all()  # 100 trials: 0.5 +- 4 standard errors

@@ -18,7 +18,7 @@ def test_style_applies_within_and_is_gone_afterwards():
 
 def test_style_is_gone_after_an_error():
     size = mpl.rcParams["font.size"]
-    with pytest.raises(ZeroDivisionError), style():
+    with pytest.raises(ZeroDivisionError), style():  # noqa: PT012
         assert mpl.rcParams["font.size"] == 9
         1 / 0  # noqa: B018
     assert mpl.rcParams["font.size"] == size

@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -17,7 +18,13 @@ from mpn_lab import MPNConfig, RunError, TrainConfig, evaluate, load_run, resume
 from mpn_lab.training import files
 
 SHORT = TrainConfig(
-    trials=300, hidden_size=8, eval_every=50, eval_trials=20, warmup_trials=50, batch_size=16
+    trials=300,
+    hidden_size=8,
+    eval_every=50,
+    eval_trials=20,
+    warmup_trials=50,
+    batch_size=16,
+    updates_per_round=4,
 )
 CONTENT = ("metrics.csv", "resume.safetensors", "config.json")
 
@@ -128,40 +135,36 @@ def _train_quietly(path):
 
 def _resume_quietly(path):
     torch.set_num_threads(1)
-    if (Path(path) / "config.json").exists():
-        resume(path, progress=False)
+    resume(path, progress=False)
 
 
 @pytest.mark.slow
 def test_killed_at_twenty_instants_and_resumed(short, tmp_path):
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mpn_lab.training.loop"])
-    context.Process(target=_resume_quietly, args=(tmp_path / "none",)).start()  # starts the server
-
-    start = time.monotonic()
+    context = multiprocessing.get_context("fork")  # all imports done, all kernels compiled
     whole = context.Process(target=_train_quietly, args=(tmp_path / "whole",))
     whole.start()
     whole.join()
-    duration = time.monotonic() - start
     expected = content(short.path)
     assert content(tmp_path / "whole") == expected
+    written = sorted(p.stat().st_mtime for p in (tmp_path / "whole" / "checkpoints").iterdir())
+    a_row = (written[-1] - written[0]) / (len(written) - 1)  # seconds from one to the next
 
     rng, killed = np.random.default_rng(0), 0
     for i in range(20):
         path = tmp_path / str(i)
         process = context.Process(target=_train_quietly, args=(path,))
         process.start()
-        time.sleep(duration * (i + rng.random()) / 20)
+        # After the i-th part of its checkpoints and a random while, wherever that finds it.
+        rows = i * len(short.checkpoints) // 20
+        while process.is_alive() and len(list(path.glob("checkpoints/trial_*"))) < rows:
+            time.sleep(0.002)
+        time.sleep(a_row * rng.random())
         if process.is_alive():
             killed += 1
             os.kill(process.pid, signal.SIGKILL)
         process.join()
-        if not (path / "config.json").exists():  # killed before there was a run: start it again
-            for leftover in sorted(path.rglob("*"), reverse=True):
-                leftover.rmdir() if leftover.is_dir() else leftover.unlink()
-            again = context.Process(target=_train_quietly, args=(path,))
-        else:
-            again = context.Process(target=_resume_quietly, args=(path,))
+        go_on = _resume_quietly if (path / "config.json").exists() else _train_quietly
+        again = context.Process(target=go_on, args=(path,))
         again.start()
         again.join()
         assert content(path) == expected, f"killed at {i}/20 of the run"
@@ -192,7 +195,7 @@ def test_full_disk_keeps_what_was_written_and_resumes(short, tmp_path, monkeypat
 
     def full(handle):
         written.append(1)
-        if len(written) > 9:
+        if len(written) > 8:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(handle)
 
@@ -206,6 +209,19 @@ def test_full_disk_keeps_what_was_written_and_resumes(short, tmp_path, monkeypat
     assert content(tmp_path / "run") == content(short.path)
 
 
+def test_other_versions_are_said(copy):
+    text = (copy / "config.json").read_text()
+    (copy / "config.json").write_text(text.replace('"torch": "', '"torch": "1.'))
+    with pytest.warns(UserWarning, match="was begun with other versions \\(torch 1"):
+        resume(copy, progress=False)
+
+
+def test_default_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = train(SHORT.model_copy(update={"trials": 50}), progress=False)
+    assert run.path == Path("runs/DelayMatchSample-v0-seed0")
+
+
 def test_folder_in_use(short):
     with pytest.raises(RunError, match="is not empty; resume the run that is in it"):
         train(SHORT, short.path, progress=False)
@@ -213,8 +229,6 @@ def test_folder_in_use(short):
 
 @pytest.fixture
 def copy(short, tmp_path):
-    import shutil
-
     return Path(shutil.copytree(short.path, tmp_path / "copy"))
 
 

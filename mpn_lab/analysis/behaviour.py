@@ -52,7 +52,9 @@ def psychometric(record: xr.Dataset, evidence: xr.DataArray, choice: int = 2) ->
         raise ValueError(f"evidence has dimensions {dict(evidence.sizes)}; expected one per trial.")
     ideal = record["ideal_answer"].values
     result = _shares(evidence.values, record["response"].values == choice, ideal == choice, ideal)
-    return result.rename(group="evidence", ideal_share="ideal").assign_attrs(choice=choice)
+    return result.rename(group="evidence", ideal_share="ideal").assign_attrs(
+        choice=str(record["action"].values[choice])
+    )
 
 
 def performance_by(record: xr.Dataset, condition: str) -> xr.Dataset:

@@ -75,7 +75,7 @@ def decode_across_times(
     if every < 1:
         raise ValueError(f"every is {every}; expected 1 or more.")
     steps = range(0, record.sizes["time"], every)
-    labels, valid = condition_of(record, condition).values, record["valid"].values
+    labels, valid = _classes(record, condition), record["valid"].values
     usable = [data is not None for data, _ in _per_step(record, condition, variable)]
     features = _features(record, variable)
     fold_of = np.empty(len(labels), int)
@@ -117,6 +117,11 @@ def _folds(labels: np.ndarray):
         return list(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(labels, labels))
 
 
+def _classes(record: xr.Dataset, condition: str) -> np.ndarray:
+    """The class of each trial, one whole number for each value of the condition."""
+    return np.unique(condition_of(record, condition).values, return_inverse=True)[1]
+
+
 def _features(record: xr.Dataset, variable: str) -> np.ndarray:
     values = record[variable].values
     return values.reshape(*values.shape[:2], -1)
@@ -125,7 +130,7 @@ def _features(record: xr.Dataset, variable: str) -> np.ndarray:
 def _per_step(record: xr.Dataset, condition: str, variable: str) -> list:
     """Features [k, f] and labels [k] of the trials that reach each step; (None, None): too few."""
     check_record(record, variable)
-    labels, features = condition_of(record, condition).values, _features(record, variable)
+    labels, features = _classes(record, condition), _features(record, variable)
     result = []
     for t in range(record.sizes["time"]):
         use = record["valid"].values[:, t]

@@ -22,7 +22,7 @@ def plot_psychometric(ax: Axes, curve: xr.Dataset) -> None:
     )
     ax.set(
         xlabel="evidence (signed coherence, %)",
-        ylabel=f"share of answers {curve.attrs['choice']}",
+        ylabel=f"share of answers: {curve.attrs['choice']}",
         ylim=(-0.03, 1.03),
         title="psychometric curve",
     )
@@ -52,7 +52,7 @@ def plot_performance(ax: Axes, performance: xr.Dataset) -> None:
         ylim=(0, 1.05),
         title="performance",
     )
-    ax.legend(loc="lower right")
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 
 
 def plot_decoding(

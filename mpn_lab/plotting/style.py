@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -38,9 +39,19 @@ def style() -> Iterator[None]:
         mpl.rcParams.update(before)
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows as PNG, with or without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        with style():
+            self.savefig(buffer, dpi=100)
+        return buffer.getvalue()
+
+
 def new_figure(width: float | int, height: float | int) -> Figure:
     """A figure of so many inches with a canvas of its own: nothing keeps it but its user."""
-    figure = Figure(figsize=(width, height), dpi=100)
+    figure = ShownFigure(figsize=(width, height), dpi=100)
     FigureCanvasAgg(figure)
     return figure
 

@@ -54,7 +54,7 @@ def draw_trial(
     figure.clear()
     grid = figure.add_gridspec(
         3, 2, height_ratios=(1, 1.1, 1.45), width_ratios=(1.28, 1),
-        left=0.062, right=0.985, top=0.865, bottom=0.075, hspace=0.47, wspace=0.36,
+        left=0.062, right=0.985, top=0.855, bottom=0.075, hspace=0.47, wspace=0.36,
     )  # fmt: skip
     axes = [figure.add_subplot(grid[k, 0]) for k in range(3)]
     path, matrix = figure.add_subplot(grid[:2, 1]), figure.add_subplot(grid[2, 1])

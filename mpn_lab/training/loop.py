@@ -24,7 +24,7 @@ _TRAIN, _VALIDATE, _EXPLORE, _REPLAY = range(4)  # independent streams of one se
 
 def train(
     config: TrainConfig,
-    out: str | Path,
+    out: str | Path | None = None,
     *,
     progress: bool = True,
     on_row: Callable[[Row], None] | None = None,
@@ -43,7 +43,7 @@ def train(
 
     Args:
         config: what to train.
-        out: the folder of the run; new or empty.
+        out: the folder of the run, new or empty; None: runs/TASK-seedN.
         progress: show a progress bar on standard error.
         on_row: called with every new row of the metrics.
 
@@ -53,7 +53,8 @@ def train(
             last good checkpoint is kept).
     """
     loop = _Loop(config)
-    run = Run.create(Path(out), config, len(loop.envs[0].channels), loop.n_actions)
+    out = Path("runs") / f"{config.task}-seed{config.seed}" if out is None else Path(out)
+    run = Run.create(out, config, len(loop.envs[0].channels), loop.n_actions)
     return loop.go(run, progress, on_row)
 
 
@@ -66,6 +67,7 @@ def resume(
         RunError: there is no run, or its files are damaged or belong to another one.
     """
     run = load_run(path)
+    run.prepare_to_resume()
     loop = _Loop(run.config)
     if (run.path / "resume.safetensors").exists():
         loop.restore(*read_tensors(run.path / "resume.safetensors"), path=run.path)

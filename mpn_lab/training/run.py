@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import platform
+import warnings
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -29,9 +30,9 @@ PACKAGES = ("mpn_lab", "torch", "neurogym", "gymnasium", "numpy")
 class Run:
     """A folder with what a training left.
 
-    `config.json` (and the shape of the network), `versions.json`, `metrics.csv` (one row per
-    `eval_every` trials), `checkpoints/trial_N.safetensors` (the weights after N trials) and
-    `resume.safetensors` (all that is needed to go on). Nothing in it is code.
+    `config.json` (the configuration, the network's sizes and the versions it began with),
+    `metrics.csv` (one row per `eval_every` trials), `checkpoints/trial_N.safetensors` (the weights
+    after N trials) and `resume.safetensors` (all that is needed to go on). Nothing in it is code.
     """
 
     def __init__(self, path: Path, config: TrainConfig, obs_size: int, n_actions: int) -> None:
@@ -43,20 +44,31 @@ class Run:
         """Begin a run in a new or empty folder. Raises RunError where it cannot."""
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
+            if any(not entry.name.startswith(".") for entry in path.iterdir()):
                 raise RunError(
                     f"{path} is not empty; resume the run that is in it, or choose another folder."
                 )
-            (path / "checkpoints").mkdir()
         except OSError as error:
             raise RunError(f"{path} cannot be made a run folder: {error.strerror}.") from error
-        versions = {name: version(name) for name in PACKAGES} | {
-            "python": platform.python_version()
-        }
-        _write_json(path / "versions.json", versions)
         content = {"config": config.model_dump(), "obs_size": obs_size, "n_actions": n_actions}
-        _write_json(path / "config.json", content)
+        content["versions"] = _versions()
+        write_whole(path / "config.json", (json.dumps(content, indent=2) + "\n").encode())
         return cls(path, config, obs_size, n_actions)
+
+    def prepare_to_resume(self) -> None:
+        """Clear away what a killed process left half written; warn where versions changed."""
+        for leftover in self.path.rglob(".*"):
+            leftover.unlink()
+        began = json.loads((self.path / "config.json").read_text()).get("versions", {})
+        changed = [
+            f"{n} {began.get(n)} to {v}" for n, v in _versions().items() if began.get(n) != v
+        ]
+        if changed:
+            warnings.warn(
+                f"{self.path} was begun with other versions ({', '.join(changed)}): it can go on, "
+                "but need not end where it would have.",
+                stacklevel=3,
+            )
 
     @property
     def checkpoints(self) -> list[int]:
@@ -123,6 +135,7 @@ class Run:
         """Write a checkpoint. `resume.safetensors` comes last: until it is there, the run stands
         at the checkpoint before, and what was written for this one is written again."""
         trials = meta["trials"]
+        self.checkpoint_path(trials).parent.mkdir(exist_ok=True)
         write_tensors(self.checkpoint_path(trials), network_arrays(network), {"trials": trials})
         write_whole(self.path / "metrics.csv", _csv(rows))
         write_tensors(self.path / "resume.safetensors", arrays, meta | {"rows": rows})
@@ -156,8 +169,8 @@ def load_run(path: str | Path) -> Run:
         raise RunError(f"{path}/config.json is damaged or foreign: {error}.") from error
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
 
 
 def _csv(rows: list[dict[str, int | float]]) -> bytes:

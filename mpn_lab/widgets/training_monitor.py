@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from IPython.display import DisplayHandle, display
 
 from mpn_lab.plotting.style import style
 from mpn_lab.plotting.training import Lines, draw_training
@@ -37,6 +38,7 @@ class TrainingMonitor(Explorer):
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.rows: dict[str, list[float]] = {name: [] for name in _NAMES}
+        self._shown: DisplayHandle | None = None
         self._picture: Picture | None = None
         self._cost, self._drawn_at, self._waiting = 0.0, -math.inf, False
         super().__init__(f"TrainingMonitor({config.task}: no row yet)", [])
@@ -57,6 +59,11 @@ class TrainingMonitor(Explorer):
         self._waiting = not last and perf_counter() - self._drawn_at < self._cost / SHARE
         if not self._waiting:
             self._update()
+        if last and self._shown is not None:  # what is saved with the notebook is the whole curve
+            self._shown.update(self._repr_mimebundle_(), raw=True)
+
+    def _ipython_display_(self) -> None:
+        self._shown = display(self._repr_mimebundle_(), raw=True, display_id=True)
 
     def _update(self) -> None:
         start = perf_counter()
@@ -83,8 +90,7 @@ class TrainingMonitor(Explorer):
 
     def _frame(self) -> bytes:
         assert self._picture is not None
-        with style():
-            return self._picture.frame(0)
+        return self._picture.frame(0)
 
     def _fits(self) -> bool:
         for line, name in self._lines:

@@ -212,8 +212,7 @@ class TrialExplorer(Explorer):
             else:
                 self._picture.show(*drawn)
             self._drawn = ground
-        with style():
-            self.set_frame(self._picture.frame(self.time.value // self._unit))
+        self.set_frame(self._picture.frame(self.time.value // self._unit))
 
     def _draw(self, trial: int, time: float | int, figure: Any = None):
         return draw_trial(

@@ -1,0 +1,198 @@
+"""A JupyterLab of its own on the loopback, and a Chromium that opens notebooks in it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import TimeoutError, sync_playwright
+
+ROOT = Path(__file__).parent.parent.parent
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+FLAGS += ["--disable-background-networking", "--disable-component-update"]
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless browser; skipped where there is none, unless one is required."""
+    path = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    if path is None:
+        if os.environ.get("MPN_LAB_REQUIRE_BROWSER") == "1":
+            pytest.fail("MPN_LAB_REQUIRE_BROWSER is 1, but no Chromium was found.")
+        pytest.skip("needs a Chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    """The address of a JupyterLab over copies of the notebooks, and their folder."""
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "notebooks").mkdir()
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        for cell in notebook.cells:  # so that what is seen has just been run
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        nbformat.write(notebook, folder / "notebooks" / path.name)
+    settings = folder / "settings" / "@jupyterlab"
+    (settings / "notebook-extension").mkdir(parents=True)
+    (settings / "notebook-extension" / "tracker.jupyterlab-settings").write_text(
+        '{"windowingMode": "none"}'
+    )
+    (settings / "apputils-extension").mkdir(parents=True)
+    (settings / "apputils-extension" / "notification.jupyterlab-settings").write_text(
+        '{"fetchNews": "false", "checkForUpdates": false}'
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(16)
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    command += [
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        "--ServerApp.ip=127.0.0.1",
+    ]
+    command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder / 'notebooks'}"]
+    command += [f"--LabApp.user_settings_dir={folder / 'settings'}"]
+    command += [f"--LabApp.workspaces_dir={folder / 'workspaces'}"]
+    environment = {
+        **os.environ,
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+    }
+    with (folder / "log.txt").open("w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            _wait_for(f"{address}/api?token={token}", server, folder / "log.txt")
+            yield address, token, folder / "notebooks"
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+def _wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
+    for _ in range(300):
+        if server.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+
+
+class Notebook:
+    """A notebook open in JupyterLab."""
+
+    def __init__(self, page, address: str, token: str, name: str) -> None:
+        self.page = page
+        page.set_default_timeout(60_000)
+        page.goto(f"{address}/lab/tree/{name}?token={token}&reset")
+        page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell", timeout=90_000)
+        page.wait_for_selector('.jp-NotebookPanel [data-status="idle"]', timeout=90_000)
+
+    def run_all(self, seconds: float = 240) -> None:
+        """Run every cell, and wait until the last has run. Fails where a cell raised."""
+        prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
+        started = f"() => {prompts}.some(p => /\\[(\\d+|\\*)\\]/.test(p.textContent))"
+        for _ in range(5):  # a menu that opens before the kernel is there does nothing
+            self.page.get_by_role("menuitem", name="Run", exact=True).click()
+            self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+            try:
+                self.page.wait_for_function(started, timeout=8_000)
+                break
+            except TimeoutError:
+                self.page.keyboard.press("Escape")
+        raised = self.page.locator('[data-mime-type="application/vnd.jupyter.error"]')
+        for _ in range(int(seconds * 4)):
+            assert raised.count() == 0, raised.first.inner_text()
+            if self.page.evaluate(f"{prompts}.every(p => /\\[\\d+\\]/.test(p.textContent))"):
+                return
+            self.page.wait_for_timeout(250)
+        raise AssertionError(f"not all cells have run after {seconds} seconds")
+
+    def explorer(self, index: int = -1) -> Explorer:
+        """One of the explorers with a time slider, in the notebook's order."""
+        found = self.page.locator(".jp-OutputArea-output:has(.noUi-handle):has(.mpn-picture)")
+        found.first.wait_for()
+        return Explorer(self.page, found.nth(index))
+
+
+class Explorer:
+    """A TrialExplorer as a person meets it: a picture, a slider, buttons and menus."""
+
+    def __init__(self, page, output) -> None:
+        self.page, self.output = page, output
+        self.picture = output.locator("img.mpn-picture")
+        self.slider = output.locator(".noUi-handle")
+        self.slider.scroll_into_view_if_needed()
+
+    def pixels(self) -> str:
+        """The bytes of the picture, as a string to compare."""
+        return self.picture.evaluate(
+            """async image => {
+                const bytes = new Uint8Array(await (await fetch(image.src)).arrayBuffer());
+                let text = ''; for (const b of bytes) text += String.fromCharCode(b);
+                return btoa(text);
+            }"""
+        )
+
+    def wait_for_new(self, pixels: str, seconds: float = 20) -> str:
+        """Wait until the picture differs; the new one."""
+        for _ in range(int(seconds * 20)):
+            if (now := self.pixels()) != pixels:
+                return now
+            self.page.wait_for_timeout(50)
+        raise AssertionError("the picture did not change")
+
+    def wait_for(self, pixels: str, seconds: float = 20) -> None:
+        """Wait until the picture is this one."""
+        for _ in range(int(seconds * 20)):
+            if self.pixels() == pixels:
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError("the picture did not come back")
+
+    def press(self, key: str) -> None:
+        """Press a key on the time slider."""
+        self.slider.focus()
+        self.page.keyboard.press(key)
+
+
+@pytest.fixture
+def open_notebook(chromium, lab):
+    """A function that opens a notebook by its name, or one made of these cells."""
+    address, token, folder = lab
+    contexts = []
+
+    def open_(name: str, cells: list[str] | None = None) -> Notebook:
+        if cells is not None:
+            made = [nbformat.v4.new_code_cell(cell) for cell in cells]
+            notebook = nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": KERNEL})
+            nbformat.write(notebook, folder / name)
+        contexts.append(chromium.new_context(viewport={"width": 1500, "height": 1100}))
+        return Notebook(contexts[-1].new_page(), address, token, name)
+
+    yield open_
+    for context in contexts:
+        context.close()

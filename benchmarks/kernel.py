@@ -322,6 +322,12 @@ def markdown(table: pd.DataFrame) -> str:
     timed = table[table["unit"] == "ms"]
     for (what, threads), part in timed.groupby(["what", "threads"], sort=False):
         lines += ["", f"### {what}, {threads} thread{'s' * (threads > 1)}", ""]
+        if threads > 1:
+            lines += [
+                "On a quiet machine only: where others use its cores, threads that wait for each "
+            ]
+            lines[-1] += "other make these scatter by orders of magnitude."
+            lines += [""]
         lines += [
             f"| B, T, d, n | MPN, ms | {' | '.join(names[1:])} |",
             "|---" * (len(names) + 1) + "|",

@@ -33,6 +33,9 @@ format: .venv/installed
 
 bench: .venv/installed  ## speed beside what one would otherwise use (adds sb3-contrib)
 	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
+	$(BIN)/python benchmarks/kernel.py
+	$(BIN)/python benchmarks/batching.py
+	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/recurrent_ppo.py
 	$(BIN)/python benchmarks/imports.py
 

@@ -72,7 +72,7 @@ class TrainConfig(BaseModel):
     mpn: MPNConfig = Field(default_factory=MPNConfig)
     """Options of the MPN layer."""
 
-    gamma: Unit = 0.95
+    gamma: Unit = 0.99
     """Discount per time step."""
     td_lambda: Unit = 0.95
     """0: one-step TD targets; towards 1: the rewards that followed in the trial."""
@@ -80,13 +80,13 @@ class TrainConfig(BaseModel):
     """Trials in an update."""
     trials_per_round: Count = 25
     """Trials lived in lockstep between updates."""
-    updates_per_round: Count = 12
+    updates_per_round: Count = 24
     """Updates after each round."""
     warmup_trials: Count = 100
     """Trials lived before the first update."""
     capacity: Count = 5000
     """Trials that the replay buffer holds."""
-    learning_rate: Positive = 3e-3
+    learning_rate: Positive = 4e-3
     """Adam's, at the start; it falls to a tenth along half a cosine."""
     grad_clip: Positive = 10.0
     """The gradient's norm is clipped to this."""

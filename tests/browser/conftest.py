@@ -110,15 +110,16 @@ class Notebook:
         page.set_default_timeout(90_000)
         page.goto(f"{address}/lab/tree/{name}?token={token}&reset")
         page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell", timeout=90_000)
-        page.wait_for_selector('.jp-NotebookPanel [data-status="idle"]', timeout=90_000)
+        # Before the kernel is there, cells would be "run" without being sent to anyone.
+        page.wait_for_function(
+            "() => { const kernel = jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel;"
+            " return kernel?.connectionStatus === 'connected' && kernel.status === 'idle'; }"
+        )
 
     def run_all(self, seconds: float = 240) -> None:
         """Run every cell, and wait until the last has run. Fails where a cell raised."""
         prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
         # What the menu "Run All Cells" calls: a menu is at times closed again by what still loads.
-        self.page.wait_for_function(
-            "() => window.jupyterapp?.commands.isEnabled('notebook:run-all-cells')"
-        )
         self.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells'); }")
         raised = self.page.locator('[data-mime-type="application/vnd.jupyter.error"]')
         for _ in range(int(seconds * 4)):

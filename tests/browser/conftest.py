@@ -112,7 +112,8 @@ class Notebook:
         page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell", timeout=90_000)
         # Before the kernel is there, cells would be "run" without being sent to anyone.
         page.wait_for_function(
-            "() => { const kernel = jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel;"
+            "() => { const context = jupyterapp.shell.currentWidget?.sessionContext;"
+            " const kernel = context?.session?.kernel;"
             " return kernel?.connectionStatus === 'connected' && kernel.status === 'idle'; }"
         )
 

@@ -134,6 +134,13 @@ class QNetwork(nn.Module):
         """The states of the trials `keep` of a batch."""
         return map_state(lambda s: s[keep], state)
 
+    @staticmethod
+    def join_states(states: list[State]) -> State:
+        """The states of several batches as those of one."""
+        if isinstance(states[0], tuple):
+            return tuple(QNetwork.join_states(list(parts)) for parts in zip(*states, strict=True))
+        return torch.cat(states)
+
     def mpn_layers(self) -> list[MPN]:
         """The MPN layers from the first to the last; empty for other cores."""
         return [module for module in self.core.modules() if isinstance(module, MPN)]

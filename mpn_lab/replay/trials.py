@@ -12,13 +12,20 @@ from torch import Tensor
 
 
 class TrialBatch(NamedTuple):
-    """B trials, padded with zeros to the longest one's T steps."""
+    """B rows, padded with zeros to the longest one's T steps: whole trials, or parts of them.
+
+    A row starts from `state` (None: from M_0), is brought up to date over its `burn_in` (steps
+    that are not trained) and is then trained on.
+    """
 
     obs: Float[Tensor, "B T d"]
     action: Int[Tensor, "B T"]
     reward: Float[Tensor, "B T"]
     terminated: Bool[Tensor, "B T"]  # true at a trial's last step, unless the trial was cut
     mask: Bool[Tensor, "B T"]  # true at the steps that were lived
+    state: Any = None  # as the network's core takes it
+    burn_in: Float[Tensor, "B K d"] | None = None  # obs before each row, padded at the end
+    burn_in_length: Int[Tensor, " B"] | None = None
 
 
 class TrialReplayBuffer:
@@ -100,8 +107,19 @@ class TrialReplayBuffer:
         obs = np.asarray(obs_list, np.float32).reshape(T, -1)
         action, reward = np.asarray(action_list), np.asarray(reward_list, np.float32)
         done = np.asarray(done_list, bool)
-        self._check(obs, action, reward, done)
+        self._check(obs, action, reward)
+        if done[:-1].any():
+            raise ValueError(
+                f"the trial is done at step {int(done.argmax())} of {len(done)}; expected done at "
+                "the last step only: push one trial at a time."
+            )
+        self._put(obs, action, reward, done)
 
+    def _put(
+        self, obs: np.ndarray, action: np.ndarray, reward: np.ndarray, done: np.ndarray
+    ) -> int:
+        """Overwrite the oldest. Returns its place."""
+        T = len(obs)
         self._make_room(T, obs.shape[1])
         assert self._obs is not None
         i = self.pushed % self.capacity
@@ -111,6 +129,7 @@ class TrialReplayBuffer:
             array[i, T:] = 0  # what an older, longer trial left there
         self.length[i] = T
         self.pushed += 1
+        return i
 
     def sample(self, batch_size: int, device: torch.device | str | None = None) -> TrialBatch:
         """Draw trials uniformly, with replacement.
@@ -158,9 +177,7 @@ class TrialReplayBuffer:
         self.pushed = meta["pushed"]
         self.rng.bit_generator.state = meta["rng"]
 
-    def _check(
-        self, obs: np.ndarray, action: np.ndarray, reward: np.ndarray, done: np.ndarray
-    ) -> None:
+    def _check(self, obs: np.ndarray, action: np.ndarray, reward: np.ndarray) -> None:
         for name, array in (("observation", obs), ("reward", reward)):
             if not np.isfinite(array).all():
                 step = int(np.argwhere(~np.isfinite(array))[0][0])
@@ -176,11 +193,6 @@ class TrialReplayBuffer:
         if not np.issubdtype(action.dtype, np.integer) or action.min() < 0 or action.max() > top:
             wrong = [a for a in action.tolist() if not (isinstance(a, int) and 0 <= a <= top)]
             raise ValueError(f"the trial has the action {wrong[0]}; expected integers 0 to {top}.")
-        if done[:-1].any():
-            raise ValueError(
-                f"the trial is done at step {int(done.argmax())} of {len(done)}; expected done at "
-                "the last step only: push one trial at a time."
-            )
 
     def _make_room(self, T: int, d: int) -> None:
         if self._obs is None:

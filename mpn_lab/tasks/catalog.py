@@ -107,6 +107,9 @@ class _Scripted:
     def select_state(self, state: int, keep: Tensor) -> int:
         return state
 
+    def join_states(self, states: list[int]) -> int:
+        return states[0]  # it lives one trial at a time
+
 
 def _live(env: TrialEnv, trials: int, *, oracle: bool) -> list[Trial]:
     policy, rng = _Scripted(env, oracle), np.random.default_rng(0)

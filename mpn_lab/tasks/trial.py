@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -27,6 +27,8 @@ class Trial:
         periods: name -> (first step, step after the last); they may reach beyond T.
         performance: 1 where the task counts the trial as correct, 0 where not, nan if unknown.
         planned_obs: [T', d] the observations up to the latest possible end, or None.
+        state: the network's state before the first step, with a batch of one, where it was carried
+            over from the trial before; None: the network's start.
     """
 
     obs: np.ndarray
@@ -38,6 +40,7 @@ class Trial:
     periods: dict[str, tuple[int, int]] = field(default_factory=dict)
     performance: float = float("nan")
     planned_obs: np.ndarray | None = None
+    state: Any = None
 
     def __len__(self) -> int:
         return len(self.action)
@@ -62,8 +65,11 @@ class Policy(Protocol):
         """The states of the trials in `keep` (indices into the batch)."""
         ...
 
+    def join_states(self, states: list[Any]) -> Any:
+        """The states of several batches as those of one."""
+        ...
 
-@torch.no_grad()
+
 def collect_trials(
     envs: Sequence[TrialEnv], policy: Policy, epsilon: float, rng: np.random.Generator
 ) -> list[Trial]:
@@ -78,6 +84,48 @@ def collect_trials(
     Returns:
         The trials, in the order of `envs`.
     """
+    return _live(envs, policy, epsilon, rng, None)[0]
+
+
+def collect_episodes(
+    envs: Sequence[TrialEnv],
+    policy: Policy,
+    epsilon: float,
+    rng: np.random.Generator,
+    trials: int,
+    states: list[Any] | None = None,
+) -> tuple[list[list[Trial]], list[Any]]:
+    """Live several trials one after the other in each environment, the state carried over.
+
+    Args:
+        envs, policy, epsilon, rng: as of `collect_trials`.
+        trials: how many in each environment.
+        states: one per environment, with a batch of one; None: all begin from the start.
+
+    Returns:
+        For each environment its trials, each with the `state` it began with, and the states after
+        the last of them.
+    """
+    episodes: list[list[Trial]] = [[] for _ in envs]
+    for _ in range(trials):
+        joined = None if states is None else policy.join_states(states)
+        lived, after = _live(envs, policy, epsilon, rng, joined)
+        for i, trial in enumerate(lived):
+            before = None if states is None else states[i]
+            episodes[i].append(replace(trial, state=before))
+        states = after
+    return episodes, states or []
+
+
+@torch.no_grad()
+def _live(
+    envs: Sequence[TrialEnv],
+    policy: Policy,
+    epsilon: float,
+    rng: np.random.Generator,
+    state: Any,
+) -> tuple[list[Trial], list[Any]]:
+    """A trial in each environment, and the state that each ends with."""
     n, d = len(envs), len(envs[0].channels)
     n_actions = len(envs[0].actions)
     obs: np.ndarray = np.zeros((n, 64, d), np.float32)
@@ -87,7 +135,8 @@ def collect_trials(
     for i, env in enumerate(envs):
         obs[i, 0] = env.reset()[0]
     active: np.ndarray = np.arange(n)
-    state, t = None, 0
+    final: list[Any] = [None] * n
+    t = 0
     while len(active):
         if t + 1 == obs.shape[1]:
             obs, action, reward = (
@@ -106,11 +155,13 @@ def collect_trials(
                 ended[k] = True
                 trials[i] = _trial(obs[i], action[i], reward[i], t + 1, terminated, info)
         if ended.any():
+            for k in np.flatnonzero(ended):
+                final[active[k]] = policy.select_state(state, torch.tensor([k]))
             keep = np.flatnonzero(~ended)
             active = active[keep]
             state = policy.select_state(state, torch.from_numpy(keep))
         t += 1
-    return trials  # type: ignore[return-value]  # every trial has ended
+    return trials, final  # type: ignore[return-value]  # every trial has ended
 
 
 def _trial(obs, action, reward, length: int, terminated: bool, info: dict) -> Trial:

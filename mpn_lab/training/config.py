@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mpn_lab.networks.cores import CoreName
 from mpn_lab.networks.loop import Activation, Modulation, Update
 from mpn_lab.networks.mpn import PlasticityShape
 from mpn_lab.networks.qnetwork import Embedding
+from mpn_lab.replay.sequences import Start
+from mpn_lab.training.evaluate import ResetState
+from mpn_lab.training.loss import Backprop
 
 Count = Annotated[int, Field(ge=1)]
 Unit = Annotated[float, Field(ge=0, le=1)]
@@ -45,6 +48,35 @@ class MPNConfig(BaseModel):
     """Whether the M that every trial starts from is trained."""
 
 
+class SequenceConfig(BaseModel):
+    """Options of `replay="sequence"`; see `mpn_lab.replay.sequences`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    window: Count = 8
+    """Steps that are trained."""
+    start: Start = "stored"
+    """State before them: zero, stored when lived, or replayed from the trial's start."""
+    burn_in: Annotated[int, Field(ge=0)] = 0
+    """Steps before them that only bring the state up to date; fewer than the window."""
+    across_trials: bool = False
+    """Whether a window may hold parts of several trials (of one episode)."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.burn_in >= self.window:
+            raise ValueError(
+                f"burn_in is {self.burn_in} steps and window {self.window}; expected a burn_in "
+                "shorter than the window"
+            )
+        if self.burn_in and self.start == "replayed":
+            raise ValueError(
+                f"burn_in is {self.burn_in}, but start='replayed' goes back to the trial's start "
+                "already; set burn_in=0"
+            )
+        return self
+
+
 class TrainConfig(BaseModel):
     """Everything that decides what a training run computes."""
 
@@ -72,12 +104,25 @@ class TrainConfig(BaseModel):
     mpn: MPNConfig = Field(default_factory=MPNConfig)
     """Options of the MPN layer."""
 
+    replay: Literal["trial", "transition", "sequence"] = "trial"
+    """Whole trials from their start; single steps, or windows, from stored states."""
+    sequence: SequenceConfig = Field(default_factory=SequenceConfig)
+    """Options of replay="sequence"."""
+    reset_state: ResetState = "trial"
+    """When the state is reset: before every trial, every episode, or never."""
+    trials_per_episode: Count = 1
+    """Consecutive trials of one environment that are stored, and replayed, as one."""
+    backprop: Backprop = "full"
+    """How the gradient goes back in time: full, truncated, or checkpointed (less memory)."""
+    chunk: Count = 32
+    """Steps between the cuts of backprop="truncated", or the states that "checkpointed" keeps."""
+
     gamma: Unit = 0.99
     """Discount per time step."""
     td_lambda: Unit = 0.95
     """0: one-step TD targets; towards 1: the rewards that followed in the trial."""
     batch_size: Count = 64
-    """Trials in an update."""
+    """Trials (or transitions, windows, episodes: what `replay` draws) in an update."""
     trials_per_round: Count = 25
     """Trials lived in lockstep between updates."""
     updates_per_round: Count = 24
@@ -103,3 +148,31 @@ class TrainConfig(BaseModel):
     """Trials between two rows of metrics; a checkpoint is written with each."""
     eval_trials: Count = 200
     """Greedy trials, always the same ones, behind the accuracy in the metrics."""
+    keep_lived: Annotated[int, Field(ge=0)] = 0
+    """Trials kept with their states after every checkpoint, for `mpn_lab.analysis.staleness`."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        k = self.trials_per_episode
+        for name in ("trials", "trials_per_round", "eval_every"):
+            if (value := getattr(self, name)) % k:
+                raise ValueError(
+                    f"{name} is {value}; expected a multiple of {k} trials_per_episode"
+                )
+        across = self.replay == "sequence" and self.sequence.across_trials
+        if k > 1 and self.reset_state == "trial" and not across:
+            raise ValueError(
+                f"trials_per_episode is {k}, but reset_state='trial' makes every trial its own; "
+                "choose reset_state='episode', or sequences across trials"
+            )
+        if self.mpn.train_M0 and (self.replay != "trial" or self.reset_state == "never"):
+            raise ValueError(
+                "mpn.train_M0 needs rows that begin with M_0; choose replay='trial' and a "
+                "reset_state other than 'never'"
+            )
+        if self.keep_lived > min(self.trials_per_round, self.eval_every):
+            raise ValueError(
+                f"keep_lived is {self.keep_lived}; expected at most the {self.trials_per_round} "
+                "trials_per_round that are lived with a checkpoint's weights"
+            )
+        return self

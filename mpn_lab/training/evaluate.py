@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel
 
 from mpn_lab.tasks.ideal import ideal_accuracy
-from mpn_lab.tasks.trial import Policy, Trial, collect_trials
+from mpn_lab.tasks.trial import Policy, Trial, collect_episodes, collect_trials
 from mpn_lab.tasks.trial_env import TrialEnv
+
+ResetState = Literal["trial", "episode", "never"]
 
 
 class Evaluation(BaseModel):
@@ -44,13 +46,34 @@ def seed_envs(envs: Sequence[TrialEnv], stream: Sequence[int]) -> None:
         env.reset(seed=int(np.random.SeedSequence([*stream, i]).generate_state(1)[0]))
 
 
-def live_trials(envs: Sequence[TrialEnv], policy: Policy, trials: int) -> list[Trial]:
-    """Greedy trials, spread evenly over the environments."""
-    rng = np.random.default_rng(0)  # greedy: it draws nothing
+def lockstep(trials: int, most: int, reset_state: ResetState, trials_per_episode: int) -> int:
+    """How many environments are to live `trials` trials: few where the state is carried over."""
+    stream = {"trial": 1, "episode": trials_per_episode, "never": 50}[reset_state]
+    return min(most, -(-trials // stream))
+
+
+def live_trials(
+    envs: Sequence[TrialEnv],
+    policy: Policy,
+    trials: int,
+    reset_state: ResetState = "trial",
+    trials_per_episode: int = 1,
+    *,
+    epsilon: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> list[Trial]:
+    """Fresh trials, spread evenly over the environments; greedy unless epsilon is given."""
+    rng = np.random.default_rng(0) if rng is None else rng
     lived: list[Trial] = []
+    k = trials_per_episode if reset_state == "episode" else -(-trials // len(envs))
     while len(lived) < trials:
-        lived += collect_trials(envs[: trials - len(lived)], policy, 0.0, rng)
-    return lived
+        left = trials - len(lived)
+        if reset_state == "trial":
+            lived += collect_trials(envs[:left], policy, epsilon, rng)
+        else:
+            episodes, _ = collect_episodes(envs[: -(-left // k)], policy, epsilon, rng, k)
+            lived += [trial for episode in episodes for trial in episode]
+    return lived[:trials]
 
 
 def evaluate(
@@ -60,8 +83,12 @@ def evaluate(
     *,
     trials: int = 1000,
     seed: int = 0,
+    reset_state: ResetState = "trial",
+    trials_per_episode: int = 1,
 ) -> Evaluation:
     """Live fresh greedy trials and compare them with the ideal observer on the same trials.
+
+    `reset_state` and `trials_per_episode` say when the state is reset, as in `TrainConfig`.
 
     Raises:
         ValueError: fewer than one trial, a negative seed, or a task that cannot be made.
@@ -70,8 +97,10 @@ def evaluate(
         raise ValueError(f"trials is {trials}; expected at least 1.")
     if seed < 0:
         raise ValueError(f"seed is {seed}; expected 0 or more.")
-    envs = make_envs(task, task_kwargs or {}, min(trials, 250), (seed, _EVALUATION))
-    return summarise(envs[0], live_trials(envs, policy, trials))
+    carry = reset_state, trials_per_episode
+    n = lockstep(trials, 250, *carry)
+    envs = make_envs(task, task_kwargs or {}, n, (seed, _EVALUATION))
+    return summarise(envs[0], live_trials(envs, policy, trials, *carry))
 
 
 def summarise(env: TrialEnv, lived: Sequence[Trial]) -> Evaluation:

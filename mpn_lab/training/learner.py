@@ -55,7 +55,13 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         loss = compute_td_loss_trial(
-            self.network, self.target, batch, config.gamma, config.td_lambda
+            self.network,
+            self.target,
+            batch,
+            config.gamma,
+            config.td_lambda,
+            backprop=config.backprop,
+            chunk=config.chunk,
         )
         value = float(loss.detach())
         if not math.isfinite(value):

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from mpn_lab.replay.trials import TrialReplayBuffer
-from mpn_lab.tasks.trial import Trial, collect_trials
 from mpn_lab.training.config import TrainConfig
-from mpn_lab.training.evaluate import live_trials, make_envs, seed_envs, summarise
+from mpn_lab.training.evaluate import live_trials, lockstep, make_envs, seed_envs, summarise
+from mpn_lab.training.experience import Experience
 from mpn_lab.training.files import RunError, read_tensors
 from mpn_lab.training.learner import Learner, NonFiniteLoss
+from mpn_lab.training.lived import save_lived
 from mpn_lab.training.run import Run, load_run
 
 Row = dict[str, int | float]
@@ -80,15 +80,15 @@ class _Loop:
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         seed, kwargs = config.seed, config.task_kwargs
-        n = min(config.trials_per_round, config.eval_every)
+        n = min(config.trials_per_round, config.eval_every) // config.trials_per_episode
         self.envs = make_envs(config.task, kwargs, n, (seed, _TRAIN))
-        self.validation = make_envs(
-            config.task, kwargs, min(config.eval_trials, 100), (seed, _VALIDATE)
-        )
+        self.carry = config.reset_state, config.trials_per_episode
+        n = lockstep(config.eval_trials, 100, *self.carry)
+        self.validation = make_envs(config.task, kwargs, n, (seed, _VALIDATE))
         self.n_actions = len(self.envs[0].actions)
         self.learner = Learner(config, len(self.envs[0].channels), self.n_actions)
-        self.buffer = TrialReplayBuffer(
-            config.capacity, n_actions=self.n_actions, seed=(seed, _REPLAY)
+        self.experience = Experience(
+            config, self.learner.network, self.n_actions, seed=(seed, _REPLAY)
         )
         self.explore = np.random.default_rng((seed, _EXPLORE))
         self.trials = self.env_steps = 0
@@ -102,7 +102,7 @@ class _Loop:
             bar.set_description(config.task)
             while self.trials < config.trials:
                 try:
-                    row = self.until_next_row(bar)
+                    row = self.until_next_row(bar, run)
                 except NonFiniteLoss as error:
                     kept = f"trial {self.rows[-1]['trials']}" if self.rows else "none yet"
                     raise RunError(
@@ -116,7 +116,7 @@ class _Loop:
                     on_row(row)
         return load_run(run.path)
 
-    def until_next_row(self, bar: tqdm) -> Row:
+    def until_next_row(self, bar: tqdm, run: Run) -> Row:
         """Live and learn up to the next multiple of `eval_every` trials."""
         config, learner = self.config, self.learner
         end = min(config.trials, (self.trials // config.eval_every + 1) * config.eval_every)
@@ -125,29 +125,25 @@ class _Loop:
         losses: list[float] = []
         returns: list[float] = []
         while self.trials < end:
-            envs = self.envs[: end - self.trials]
-            lived = collect_trials(envs, learner.network, self.epsilon(), self.explore)
-            self.store(lived)
+            envs = self.envs[: (end - self.trials) // config.trials_per_episode]
+            lived = self.experience.live(envs, learner.network, self.epsilon(), self.explore)
+            if config.keep_lived and self.rows and self.trials == self.rows[-1]["trials"]:
+                save_lived(run.path, self.trials, lived[: config.keep_lived], learner.network)
+            self.trials += len(lived)
+            self.env_steps += sum(len(trial) for trial in lived)
             returns += [float(trial.reward.sum()) for trial in lived]
-            if self.trials >= config.warmup_trials and len(self.buffer) >= config.batch_size:
+            if self.trials >= config.warmup_trials and self.experience.is_enough:
                 for _ in range(config.updates_per_round):
-                    batch = self.buffer.sample(config.batch_size)
+                    batch = self.experience.sample()
                     losses.append(learner.update(batch, self.learning_rate()))
             bar.update(len(lived))
         return self.row(losses, returns)
 
-    def store(self, lived: list[Trial]) -> None:
-        for trial in lived:
-            self.buffer.push_trial(trial.obs, trial.action, trial.reward, trial.terminated)
-        self.trials += len(lived)
-        self.env_steps += sum(len(trial) for trial in lived)
-
     def row(self, losses: list[float], returns: list[float]) -> Row:
         config, network = self.config, self.learner.network
         seed_envs(self.validation, (config.seed, _VALIDATE))
-        result = summarise(
-            self.validation[0], live_trials(self.validation, network, config.eval_trials)
-        )
+        greedy = live_trials(self.validation, network, config.eval_trials, *self.carry)
+        result = summarise(self.validation[0], greedy)
         layers = network.mpn_layers()
         return {
             "trials": self.trials,
@@ -174,7 +170,7 @@ class _Loop:
         return self.config.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        arrays, buffer = self.buffer.state()
+        arrays, buffer = self.experience.state()
         arrays = {f"buffer.{name}": array for name, array in arrays.items()}
         meta = {"trials": self.trials, "env_steps": self.env_steps, "buffer": buffer}
         meta |= {"updates": self.learner.updates, "explore": self.explore.bit_generator.state}
@@ -184,7 +180,7 @@ class _Loop:
         try:
             self.learner.restore(arrays, meta["updates"])
             buffer = {k.removeprefix("buffer."): v for k, v in arrays.items() if "buffer." in k}
-            self.buffer.restore(buffer, meta["buffer"])
+            self.experience.restore(buffer, meta["buffer"])
             self.explore.bit_generator.state = meta["explore"]
             self.trials, self.env_steps = meta["trials"], meta["env_steps"]
             self.rows = meta["rows"]

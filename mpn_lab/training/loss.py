@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from mpn_lab.networks.cores import map_state
 from mpn_lab.replay.trials import TrialBatch
+
+Backprop = Literal["full", "truncated", "checkpointed"]
 
 
 def compute_td_loss_trial(
@@ -15,11 +21,15 @@ def compute_td_loss_trial(
     trial_batch: TrialBatch,
     gamma: float,
     td_lambda: float = 0.0,
+    *,
+    backprop: Backprop = "full",
+    chunk: int = 32,
 ) -> Float[Tensor, ""]:
     """The Huber loss of the TD errors of a batch of whole trials.
 
     Both networks replay every trial at once from its start, so that their states (M_t) are those
-    of today's parameters at every step; no stored state is used.
+    of today's parameters at every step; no stored state is used. A batch of parts of trials says
+    itself where they start from (`TrialBatch.state`, `TrialBatch.burn_in`).
 
     Args:
         mpn: the network that is trained; maps obs [B, T, d] to (Q [B, T, A], state).
@@ -29,6 +39,7 @@ def compute_td_loss_trial(
         gamma: discount per time step, 0 to 1.
         td_lambda: 0: one-step targets; towards 1: the rewards that really followed (see
             `td_targets`).
+        backprop, chunk: how the gradient goes back in time, see `unroll`.
 
     Returns:
         The mean over the lived steps; differentiable in the parameters of `mpn` alone.
@@ -39,14 +50,14 @@ def compute_td_loss_trial(
     for name, value in (("gamma", gamma), ("td_lambda", td_lambda)):
         if not 0 <= value <= 1:
             raise ValueError(f"{name} is {value}; expected 0 to 1.")
-    obs, action, reward, terminated, mask = trial_batch
-    q, _ = mpn(obs)  # (B, T, A)
+    obs, action, reward, terminated, mask = trial_batch[:5]
+    q = unroll(mpn, obs, start_state(mpn, trial_batch), backprop, chunk)  # (B, T, A)
     if action.numel() and int(action.max()) >= q.shape[2]:
         raise ValueError(
             f"a trial has the action {int(action.max())}, but the network has {q.shape[2]} actions."
         )
     with torch.no_grad():
-        q_target, _ = target_mpn(obs)  # (B, T, A)
+        q_target, _ = target_mpn(obs, start_state(target_mpn, trial_batch))  # (B, T, A)
         greedy = q.argmax(2, keepdim=True)  # (B, T, 1)
         value = q_target.gather(2, greedy).squeeze(2)  # (B, T)
         target = td_targets(value, reward, terminated, mask, gamma, td_lambda)  # (B, T)
@@ -55,6 +66,63 @@ def compute_td_loss_trial(
     chosen = q.gather(2, action.unsqueeze(2)).squeeze(2)  # (B, T)
     loss = nn.functional.huber_loss(chosen, target, reduction="none")  # (B, T)
     return (loss * trained).sum() / trained.sum().clamp(min=1)
+
+
+def unroll(
+    network: nn.Module,
+    obs: Float[Tensor, "B T d"],
+    state: Any = None,
+    backprop: Backprop = "full",
+    chunk: int = 32,
+) -> Float[Tensor, "B T A"]:
+    """Q at every step, with a choice of how the gradient goes back in time.
+
+    - "full": through all steps.
+    - "checkpointed": the same gradient; only every `chunk`-th state is kept, and what lies between
+      is computed a second time on the way back (`torch.utils.checkpoint`).
+    - "truncated": the state is cut off from its past every `chunk` steps, so that the gradient
+      lacks whatever passes from one chunk to the next: what is stored in one and used in another
+      is not credited.
+
+    Args:
+        network: maps obs [B, T, d] and a state to (Q [B, T, A], state).
+        state: where the rows start; None: M_0.
+        chunk: steps.
+    """
+    if backprop == "full":
+        return network(obs, state)[0]
+    parts = []
+    for part in obs.split(chunk, 1):
+        if backprop == "checkpointed":
+            q, state = checkpoint(network, part, state, use_reentrant=False)
+        else:
+            q, state = network(part, state)
+            state = map_state(Tensor.detach, state)
+        parts.append(q)
+    return torch.cat(parts, 1)
+
+
+@torch.no_grad()
+def start_state(network: nn.Module, batch: TrialBatch) -> Any:
+    """The state that each row's training starts from, after its burn-in under `network`.
+
+    No gradient passes: as in R2D2 (Kapturowski et al., ICLR 2019), the burn-in only produces a
+    state.
+    """
+    if batch.burn_in is None or batch.burn_in_length is None or batch.burn_in.shape[1] == 0:
+        return batch.state
+    length = batch.burn_in_length  # (B,)
+    _, last, activity = network(batch.burn_in, batch.state, return_states=True)
+    start = map_state(torch.zeros_like, last) if batch.state is None else batch.state
+    rows = torch.arange(len(length), device=length.device)
+
+    def after(start: Any, steps: Any) -> Any:
+        if isinstance(steps, tuple):
+            return tuple(after(*pair) for pair in zip(start, steps, strict=True))
+        reached = steps[rows, (length - 1).clamp(min=0)]  # (B, ...)
+        return torch.where((length > 0).view(-1, *[1] * (reached.dim() - 1)), reached, start)
+
+    return after(start, activity.states)
 
 
 def td_targets(
@@ -69,7 +137,7 @@ def td_targets(
 
         G_t = r_t + gamma [(1 - lambda) V_{t+1} + lambda G_{t+1}]
 
-    with G = r at the trial's end. lambda = 0 is the one-step target, lambda = 1 the discounted sum
+    with G = r at a trial's end. lambda = 0 is the one-step target, lambda = 1 the discounted sum
     of the rewards that followed. In a trial that was cut, G at its last step is its V.
 
     Args:
@@ -77,7 +145,7 @@ def td_targets(
         reward, terminated, mask: of the batch.
         gamma, td_lambda: 0 to 1.
     """
-    last = ~_next(mask, False)  # (B, T), nothing was lived after this step
+    last = terminated | ~_next(mask, False)  # (B, T), nothing that counts follows this step
     known = torch.where(terminated, reward, value)
     follow = reward + gamma * (1 - td_lambda) * _next(value, 0.0)
     a = torch.where(last, known, follow).T.contiguous()  # (T, B)

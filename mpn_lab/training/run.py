@@ -123,7 +123,15 @@ class Run:
     def evaluate(self, trials: int = 1000, seed: int = 0) -> Evaluation:
         """Greedy trials of the last network beside the ideal observer's; see `evaluate`."""
         config = self.config
-        return evaluate(self.network, config.task, config.task_kwargs, trials=trials, seed=seed)
+        return evaluate(
+            self.network,
+            config.task,
+            config.task_kwargs,
+            trials=trials,
+            seed=seed,
+            reset_state=config.reset_state,
+            trials_per_episode=config.trials_per_episode,
+        )
 
     def save(
         self,

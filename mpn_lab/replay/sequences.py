@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from mpn_lab.replay.trials import TrialBatch, TrialReplayBuffer
 Start = Literal["zero", "stored", "replayed"]
 
 
+@runtime_checkable
 class Codec(Protocol):
     """How lived states are kept, see `mpn_lab.networks.states.StateCodec`."""
 

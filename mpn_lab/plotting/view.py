@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
 from mpn_lab.analysis.checks import check_record, condition_names, time_step, trial_position
+from mpn_lab.plotting.panel import Moving, together
 from mpn_lab.plotting.style import new_figure
 from mpn_lab.plotting.trial import (
-    Moving,
     plot_hidden,
     plot_inputs,
     plot_modulations,
@@ -75,20 +77,7 @@ def draw_trial(
         matrix.set_axis_off()
         words = f"This record has no M:\nits core is {record.attrs['core']}."
         matrix.text(0.5, 0.5, words, ha="center", va="center", transform=matrix.transAxes)
-    figure.text(0.01, 0.965, trial_title(record, i), fontsize=10.5, weight="bold", va="center")
-    figure.text(0.01, 0.93, trial_conditions(record, i), fontsize=8.5, va="center", color="#404040")
-    times, periods = record["time"].values, record["period"].values[i]
-    clock = figure.text(
-        0.985, 0.955, "", fontsize=10.5, va="center", ha="right", family="monospace"
-    )
-
-    def to(step: int) -> None:
-        for panel in moving:
-            panel.to(step)
-        clock.set_text(f"{times[step]:.0f} ms  {periods[step]}")
-
-    to(step)
-    return figure, Moving([a for panel in moving for a in panel.artists] + [clock], to)
+    return figure, _with_head(figure, record, i, step, moving)
 
 
 def trial_title(record: xr.Dataset, position: int) -> str:
@@ -114,3 +103,30 @@ def trial_conditions(record: xr.Dataset, position: int) -> str:
             number = isinstance(value, np.number)
             parts.append(f"{name} {value:.4g}" if number else f"{name} {value}")
     return "   ".join(parts)
+
+
+def _with_head(
+    figure: Figure,
+    record: xr.Dataset,
+    position: int,
+    step: int,
+    panels: list[Moving],
+    more: Callable[[int], str] = lambda step: "",
+) -> Moving:
+    """Two lines on the trial and a clock above the panels, all of them as one.
+
+    `more` is what stands beside the clock at a step, before it.
+    """
+    title, conditions = trial_title(record, position), trial_conditions(record, position)
+    figure.text(0.01, 0.965, title, fontsize=10.5, weight="bold", va="center")
+    figure.text(0.01, 0.93, conditions, fontsize=8.5, va="center", color="#404040")
+    times, periods = record["time"].values, record["period"].values[position]
+    clock = figure.text(
+        0.985, 0.955, "", fontsize=10.5, va="center", ha="right", family="monospace"
+    )
+
+    def to(step: int) -> None:
+        clock.set_text(f"{more(step)}{times[step]:.0f} ms  {periods[step]}")
+
+    to(step)
+    return together([*panels, Moving([clock], to)])

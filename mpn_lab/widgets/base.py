@@ -14,8 +14,8 @@ import matplotlib
 from matplotlib.figure import Figure
 from PIL import Image
 
+from mpn_lab.plotting.panel import Moving
 from mpn_lab.plotting.style import style
-from mpn_lab.plotting.trial import Moving
 
 # A picture has a white ground. Under a dark theme its lightness is turned over and its hues kept.
 _STYLE = """<style>

@@ -54,10 +54,11 @@ def moment(record: xr.Dataset, trial: int, time: float | int) -> tuple[int, int,
     return i, step, record["time"].values[: trial_length(record, i)]
 
 
-def side_legend(ax: Axes, entries: int) -> None:
+def side_legend(ax: Axes, entries: int, title: str | None = None) -> None:
     """Beside the panel, where it hides nothing; none where it would be too long."""
     if entries <= 10:
-        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.62), labelspacing=0.25)
+        beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.62), "labelspacing": 0.25}
+        ax.legend(**beside, title=title, title_fontsize=8, alignment="left")
 
 
 def action_row(

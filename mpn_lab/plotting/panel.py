@@ -57,7 +57,11 @@ def moment(record: xr.Dataset, trial: int, time: float | int) -> tuple[int, int,
 def side_legend(ax: Axes, entries: int, title: str | None = None) -> None:
     """Beside the panel, where it hides nothing; none where it would be too long."""
     if entries <= 10:
-        beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.62), "labelspacing": 0.25}
+        beside: dict[str, Any] = {
+            "loc": "center left",
+            "bbox_to_anchor": (1.0, 0.62),
+            "labelspacing": 0.25,
+        }
         ax.legend(**beside, title=title, title_fontsize=8, alignment="left")
 
 
@@ -142,6 +146,7 @@ def over_time(
     dt = float(record.attrs["dt"])
     colors = period_colors(record)
     span: dict[str, Any] = {"alpha": 0.22} if bands == "behind" else {"ymin": 1, "ymax": 1.04}
+    inches = ax.get_position().width * ax.figure.get_figure(root=True).get_size_inches()[0]
     for name, start, end in period_spans(record["period"].values[position, : len(times)]):
         left, right = times[start] - dt / 2, times[end - 1] + dt / 2
         ax.axvspan(
@@ -149,10 +154,9 @@ def over_time(
         )
         if name_periods:
             across = blended_transform_factory(ax.transData, ax.transAxes)
-            room = (right - left) / (len(times) * dt)
-            label = (
-                name if room > 0.0115 * len(name) else f"{name[: max(1, int(room / 0.0115) - 1)]}."
-            )
+            share = (right - left) / (len(times) * dt)
+            letters = int(share * inches / 0.054)
+            label = name if letters > len(name) else f"{name[: max(1, letters - 1)]}."
             text = ax.text((left + right) / 2, 1.03, label, transform=across, ha="center")
             text.set(fontsize=7.5, color="#404040")
     ax.set_xlim(times[0] - dt / 2, times[-1] + dt / 2)

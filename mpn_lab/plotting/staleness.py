@@ -91,7 +91,7 @@ def plot_staleness_over_trial(
         )
         lines.append(line)
     _distance_axis(ax, values)
-    ax.set(ylabel=_label(variable), title=DISTANCES[variable][0])
+    ax.set(xlabel="time (ms)", ylabel=_label(variable), title=DISTANCES[variable][0])
     side_legend(ax, len(names), title="replayed from")
     _mark_windows(ax, data, times)
     cursor = over_time(ax, data, i, step, times)
@@ -209,7 +209,7 @@ def plot_staleness_q(
     ]
     action_row(ax, times, data["ground_truth"].values[i, :T], 0.06, "right")
     ax.set_yticks([tick for tick in ax.get_yticks() if low - 0.1 * room <= tick <= limits[1]])
-    ax.set_ylabel("Q (reward)")
+    ax.set(xlabel="time (ms)", ylabel="Q (reward)")
     ax.set_title("what each action is worth", pad=15)
     side_legend(ax, len(names) + 2)
     _mark_windows(ax, data, times)
@@ -228,9 +228,9 @@ def plot_staleness_q(
             lines[2 * k].set_ydata(replayed[position, :, k])
             lines[2 * k + 1].set_ydata(stored[position, :, k])
         for row, actions in zip(rows, greedy, strict=True):
-            row.set_facecolors(row_colors(actions[position]))
-            row.set_edgecolors(["black" if f else "none" for f in flipped[position]])
-            row.set_linewidths(1.1)
+            row.set_facecolor(row_colors(actions[position]))
+            row.set_edgecolor(["black" if f else "none" for f in flipped[position]])
+            row.set_linewidth(1.1)
 
     to(step)
     to_age(j)
@@ -283,7 +283,7 @@ def plot_staleness_modulations(
         return (now if show == "replayed" else now - stored[step])[chosen]
 
     moving = matrix_panel(ax, data, i, step, at, scale)
-    ax.set_title(MATRICES[show], pad=10)
+    ax.set_title(f"{MATRICES[show]}  (±{scale:.2g})", pad=10)
     return Moving(moving.artists, moving.to, Moving([], lambda k: shown.update(age=k)))
 
 

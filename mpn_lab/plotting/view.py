@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -138,7 +140,7 @@ def draw_staleness(
     step = time_step(data, i, time)
     j, s = age_position(data, age), strategy_position(data, strategy)
     name = str(data["strategy"].values[s])
-    chosen = {"trial": trial, "time": time, "age": int(data["age"].values[j]), "strategy": name}
+    chosen: dict[str, Any] = {"trial": trial, "time": time, "age": age, "strategy": name}
     figure = new_figure(*SIZE) if figure is None else figure
     figure.clear()
     left = figure.add_gridspec(
@@ -162,11 +164,12 @@ def draw_staleness(
         _say(over_trial[1], f"There is no M: the core is {data.attrs['core']}.")
     for ax in over_trial[:2]:
         ax.tick_params(labelbottom=False)
-    over_trial[2].set_xlabel("time (ms)")
+        ax.set_xlabel("")
     if "M_stored" in data:
         axes = [figure.add_subplot(upper[0, k]) for k in range(3)]
         for ax, show in zip(axes, MATRICES, strict=True):
             moving.append(plot_staleness_modulations(ax, data, **chosen, show=show, order=order))
+            ax.set_title(MATRICES[show], pad=10)  # the colour bar says the scale
         for ax in axes[1:]:
             ax.set_ylabel("")
             ax.tick_params(labelleft=False)

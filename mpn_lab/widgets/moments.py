@@ -179,6 +179,13 @@ class MomentExplorer(Explorer):
             self._held = before
 
 
+def row(*controls: w.Widget) -> w.HBox:
+    """Controls side by side; what does not fit goes into the next line, as wide as it was."""
+    for control in controls:
+        control.layout.flex = "0 0 auto"
+    return w.HBox(controls, layout={"flex_flow": "row wrap"})
+
+
 def trial_options(record: xr.Dataset, numbers: np.ndarray) -> list[tuple[str, int]]:
     """Trials as they are offered to choose from: number, answer, verdict."""
     names = [str(name) for name in record["action"].values]

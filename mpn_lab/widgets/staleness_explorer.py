@@ -20,7 +20,7 @@ from mpn_lab.analysis.checks import (
 from mpn_lab.analysis.population import leaf_order
 from mpn_lab.plotting.panel import Moving
 from mpn_lab.plotting.view import MEASURES, draw_staleness
-from mpn_lab.widgets.moments import MomentExplorer, trial_options
+from mpn_lab.widgets.moments import MomentExplorer, row, trial_options
 
 
 class StalenessExplorer(MomentExplorer):
@@ -51,7 +51,7 @@ class StalenessExplorer(MomentExplorer):
             if not lens.sizes[dim]:
                 raise ValueError(f"these stored and replayed states have no {dim} left.")
         names, ages = [str(name) for name in lens["strategy"].values], lens["age"].values
-        self.trial = _slider("trial", trial_options(lens, lens["trial"].values), 0, "330px")
+        self.trial = _slider("trial", trial_options(lens, lens["trial"].values), 0, "400px")
         self.age = _slider(
             "age", [(f"{age:,} updates", int(age)) for age in ages], len(ages) - 1, "330px"
         )
@@ -152,8 +152,8 @@ class StalenessExplorer(MomentExplorer):
 
     def _rows(self) -> list[w.Widget]:
         return [
-            w.HBox([self.play, self.time, self.strategy, self.measure, self.order]),
-            w.HBox([self.age, self.trial, self.svg, self.pdf]),
+            row(self.play, self.time, self.strategy, self.measure, self.order),
+            row(self.age, self.trial, self.svg, self.pdf),
         ]
 
     def _draw(

@@ -16,7 +16,7 @@ from mpn_lab.plotting.panel import Moving
 from mpn_lab.plotting.trial import TITLES
 from mpn_lab.plotting.view import draw_trial
 from mpn_lab.widgets.base import quiet
-from mpn_lab.widgets.moments import MomentExplorer, trial_options
+from mpn_lab.widgets.moments import MomentExplorer, row, trial_options
 
 _EVERY = "all trials"
 _ANY = "any condition"
@@ -150,8 +150,8 @@ class TrialExplorer(MomentExplorer):
 
     def _rows(self) -> list[w.Widget]:
         return [
-            w.HBox([self.play, self.time, self.show, self.order]),
-            w.HBox([self.trial, self.outcome, self.condition, self.svg, self.pdf]),
+            row(self.play, self.time, self.show, self.order),
+            row(self.trial, self.outcome, self.condition, self.svg, self.pdf),
         ]
 
     def _draw(

@@ -111,7 +111,7 @@ def test_neither_panels_nor_widgets_import_pyplot():
     code = (
         "import neurogym, sys; sys.modules.pop('matplotlib.pyplot');"
         "import mpn_lab.plotting.results, mpn_lab.widgets.trial_explorer;"
-        "import mpn_lab.widgets.training_monitor;"
+        "import mpn_lab.widgets.training_monitor, mpn_lab.widgets.staleness_explorer;"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     probe = subprocess.run(

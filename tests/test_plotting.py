@@ -21,7 +21,7 @@ def trials():
 
 @pytest.fixture
 def ax():
-    return plotting.new_figure(4, 3).subplots()
+    return plotting.new_figure(6, 3).subplots()
 
 
 def test_inputs_are_the_observations(trials, ax):

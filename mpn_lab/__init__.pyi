@@ -15,6 +15,7 @@ from .training.files import RunError
 from .training.loop import resume, train
 from .training.loss import compute_td_loss_trial
 from .training.run import Run, load_run
+from .widgets.staleness_explorer import StalenessExplorer
 from .widgets.training_monitor import TrainingMonitor
 from .widgets.trial_explorer import TrialExplorer
 
@@ -29,6 +30,7 @@ __all__ = [
     "RecordError",
     "Run",
     "RunError",
+    "StalenessExplorer",
     "TaskDescription",
     "TrainConfig",
     "TrainingMonitor",

@@ -225,16 +225,22 @@ def hidden_order(
         return np.lexsort((-strength.values, preferred.values))
     if by == "cluster":
         values, _ = _steps(record, "h")
-        values = values[:: max(1, len(values) // 2000)]
-        values = values - values.mean(0)
-        norm = np.linalg.norm(values, axis=0)
-        distance = 1 - (values.T @ values) / np.maximum(np.outer(norm, norm), 1e-12)
-        upper = distance[np.triu_indices(len(distance), 1)]
-        if not len(upper):
-            return np.zeros(1, int)
-        tree = hierarchy.linkage(np.clip(upper, 0, 2), "average", optimal_ordering=True)
-        return hierarchy.leaves_list(tree)
+        return leaf_order(values)
     raise ValueError(f"by is {by!r}; expected index, selectivity or cluster.")
+
+
+def leaf_order(values: np.ndarray) -> np.ndarray:
+    """An order of units [units] in which correlated ones lie side by side: the leaves of the
+    average linkage tree of their correlations over the samples, `values` [samples, units]."""
+    values = values[:: max(1, len(values) // 2000)]
+    values = values - values.mean(0)
+    norm = np.linalg.norm(values, axis=0)
+    distance = 1 - (values.T @ values) / np.maximum(np.outer(norm, norm), 1e-12)
+    upper = distance[np.triu_indices(len(distance), 1)]
+    if not len(upper):
+        return np.zeros(1, int)
+    tree = hierarchy.linkage(np.clip(upper, 0, 2), "average", optimal_ordering=True)
+    return hierarchy.leaves_list(tree)
 
 
 def _steps(record: xr.Dataset, variable: str) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 Equal numbers of trials and of updates; in the short tasks also of trained steps in an update, as
 near as whole windows go. Runs are kept in runs/replay and resumed; each leaves `result.json` beside
-its checkpoints. `python figures/replay/study.py` runs what is missing.
+its checkpoints. `python figures/replay/study.py [processes [task]]` runs what is missing.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ TASKS: dict[str, dict[str, Any]] = {
     "ContextDecisionMaking, cued": {
         "task": "ContextDecisionMaking-v0",
         "task_kwargs": {"use_expl_context": True},
-        "trials": 7_500,
+        "trials": 5_000,
     },
     "DelayMatchSample, dt = 20 ms": {
         "task": "DelayMatchSample-v0",
         "task_kwargs": {"dt": 20},
-        "trials": 3_000,
+        "trials": 2_500,
     },
 }
 WINDOW = {"DelayMatchSample": 6, "ContextDecisionMaking, cued": 6}  # a quarter of a trial ...
 LONG_WINDOW = 40  # ... in the long one, too
 BURN_IN = {6: 4, 40: 20}
-STRATEGIES = ("trial", "transition", "zero", "zero, burn-in", "stored", "stored, burn-in")
+STRATEGIES = ("trial", "transition", "zero", "zero, burn-in", "stored", "stored, burn-in", "replayed")
 
 
 def config_of(task: str, strategy: str, seed: int) -> TrainConfig:
@@ -125,7 +125,8 @@ def all_runs() -> list[tuple[str, str, int, Run, dict[str, Any]]]:
 
 def main() -> None:
     jobs = int(sys.argv[1]) if len(sys.argv) > 1 else 2
-    order = [(t, s, seed) for t in TASKS for seed in SEEDS for s in STRATEGIES]
+    tasks = [task for task in TASKS if len(sys.argv) < 3 or sys.argv[2] in task]
+    order = [(t, s, seed) for t in tasks for seed in SEEDS for s in STRATEGIES]
     Parallel(n_jobs=jobs)(delayed(one)(*job) for job in order)
 
 

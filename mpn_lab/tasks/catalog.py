@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mpn_lab.tasks.ideal import OBSERVERS, ideal_accuracy
 from mpn_lab.tasks.trial import Trial, collect_trials
-from mpn_lab.tasks.trial_env import TrialEnv
+from mpn_lab.tasks.trial_env import OWN_TASKS, TrialEnv
 
 
 class TaskDescription(BaseModel):
@@ -47,9 +47,9 @@ class TaskDescription(BaseModel):
 
 
 def trainable_tasks() -> list[str]:
-    """neurogym ids that need no arguments and have discrete actions."""
+    """Ids of tasks, neurogym's and our own, that need no arguments and have discrete actions."""
     names = []
-    for name in all_envs():
+    for name in (*all_envs(), *OWN_TASKS):
         try:
             TrialEnv(name, seed=0)
         except ValueError:

@@ -54,7 +54,9 @@ def main() -> None:
     table.round(4).to_csv(OUT, index=False)
     by_way = table.pivot(index="seed", columns="reset_state", values="accuracy")
     ideal = table.groupby("reset_state")["ideal_accuracy"].mean()
-    print("\n| state reset | mean accuracy | worst seed | ideal observer | gain | paired t-test p |")
+    print(
+        "\n| state reset | mean accuracy | worst seed | ideal observer | gain | paired t-test p |"
+    )
     print("|---|---|---|---|---|---|")
     for way in WAYS:
         accuracy, gain = by_way[way], by_way[way] - by_way["trial"]

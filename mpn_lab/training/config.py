@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -63,7 +63,7 @@ class SequenceConfig(BaseModel):
     """Whether a window may hold parts of several trials (of one episode)."""
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _fits(self) -> SequenceConfig:
         if self.burn_in >= self.window:
             raise ValueError(
                 f"burn_in is {self.burn_in} steps and window {self.window}; expected a burn_in "
@@ -152,7 +152,7 @@ class TrainConfig(BaseModel):
     """Trials kept with their states after every checkpoint, for `mpn_lab.analysis.staleness`."""
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _fits(self) -> TrainConfig:
         k = self.trials_per_episode
         for name in ("trials", "trials_per_round", "eval_every"):
             if (value := getattr(self, name)) % k:

@@ -83,10 +83,10 @@ def effective_weights(record: xr.Dataset) -> xr.DataArray:
 
 
 def modulation_change(record: xr.Dataset) -> xr.DataArray:
-    """M_t - M_{t-1} at every step, from M_0 on. [trial, time, hidden, input]."""
+    """M_t - M_{t-1} at every step, from where the trial began. [trial, time, hidden, input]."""
     check_record(record, "M")
     M = record["M"]
-    first = record.get("M0", 0.0)
+    first = record.get("M_start", record.get("M0", 0.0))
     change = M - M.shift(time=1)
     change[{"time": 0}] = (M.isel(time=0) - first).transpose(*change.isel(time=0).dims)
     return change.rename("modulation_change")

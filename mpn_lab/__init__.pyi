@@ -1,6 +1,7 @@
 from .analysis.checks import RecordError
 from .analysis.record_file import load_record, save_record
 from .analysis.recording import record
+from .analysis.stale_states import staleness
 from .networks.cores import GRU, LSTM, RNN
 from .networks.mpn import MPN
 from .networks.qnetwork import QNetwork
@@ -52,6 +53,7 @@ __all__ = [
     "record",
     "resume",
     "save_record",
+    "staleness",
     "train",
     "train_supervised",
     "trainable_tasks",

@@ -13,10 +13,12 @@ from .population import (
 )
 from .record_file import load_record, save_record
 from .recording import record
+from .stale_states import by_position, staleness
 
 __all__ = [
     "RecordError",
     "accumulated_evidence",
+    "by_position",
     "decode",
     "decode_across_times",
     "effective_weights",
@@ -31,5 +33,6 @@ __all__ = [
     "save_record",
     "selectivity",
     "signed_coherence",
+    "staleness",
     "variance_explained",
 ]

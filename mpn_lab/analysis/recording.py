@@ -133,9 +133,9 @@ def record(
         "versions": json.dumps({name: version(name) for name in (*PACKAGES, "xarray")}),
     }
     dataset = xr.Dataset(
-        _lived_variables(lived, envs[0]) | _network_variables(network, lived) | _weights(network),
-        coords=_coordinates(lived, envs[0], network),
-        attrs=attrs | _core_attrs(network),
+        lived_variables(lived) | _network_variables(network, lived) | _weights(network),
+        coords=coordinates(lived, envs[0]),
+        attrs=attrs | core_attrs(network),
     )
     dataset["greedy_action"] = (
         ("trial", "time"),
@@ -155,7 +155,7 @@ def _check_fit(network: QNetwork, env: TrialEnv) -> None:
         )
 
 
-def _pad(rows: Sequence[np.ndarray], length: int, fill: Any, dtype: Any) -> np.ndarray:
+def pad(rows: Sequence[np.ndarray], length: int, fill: Any, dtype: Any) -> np.ndarray:
     """Arrays [T_i, ...] as one [len(rows), length, ...]."""
     result = np.full((len(rows), length, *rows[0].shape[1:]), fill, dtype)
     for i, row in enumerate(rows):
@@ -163,17 +163,18 @@ def _pad(rows: Sequence[np.ndarray], length: int, fill: Any, dtype: Any) -> np.n
     return result
 
 
-def _lived_variables(lived: list[Trial], env: TrialEnv) -> dict[str, Any]:
+def lived_variables(lived: list[Trial]) -> dict[str, Any]:
+    """What was seen, done and received at every step, with its dimensions."""
     T = max(len(trial) for trial in lived)
     none = np.zeros(0, np.int64)
     truth = [none if t.ground_truth is None else t.ground_truth[: len(t)] for t in lived]
     steps = ("trial", "time")
     return {
-        "obs": ((*steps, "channel"), _pad([t.obs for t in lived], T, np.nan, np.float32)),
-        "taken_action": (steps, _pad([t.action for t in lived], T, -1, np.int64)),
-        "reward": (steps, _pad([t.reward for t in lived], T, np.nan, np.float32)),
-        "ground_truth": (steps, _pad(truth, T, -1, np.int64)),
-        "valid": (steps, _pad([np.ones(len(t), bool) for t in lived], T, False, bool)),
+        "obs": ((*steps, "channel"), pad([t.obs for t in lived], T, np.nan, np.float32)),
+        "taken_action": (steps, pad([t.action for t in lived], T, -1, np.int64)),
+        "reward": (steps, pad([t.reward for t in lived], T, np.nan, np.float32)),
+        "ground_truth": (steps, pad(truth, T, -1, np.int64)),
+        "valid": (steps, pad([np.ones(len(t), bool) for t in lived], T, False, bool)),
     }
 
 
@@ -189,7 +190,7 @@ def _network_variables(network: QNetwork, lived: list[Trial]) -> dict[str, Any]:
     carried = any(trial.state is not None for trial in lived)
     for where in _chunks(lived):
         chunk = [lived[i] for i in where]
-        obs = torch.from_numpy(_pad([t.obs for t in chunk], T, 0, np.float32)).to(device)
+        obs = torch.from_numpy(pad([t.obs for t in chunk], T, 0, np.float32)).to(device)
         state = None
         if chunk[0].state is not None:
             state = network.join_states([trial.state for trial in chunk])
@@ -198,7 +199,8 @@ def _network_variables(network: QNetwork, lived: list[Trial]) -> dict[str, Any]:
         named |= {"h": (("hidden",), activity.h)} | _named_states(network, activity.states)
         if not result:
             arrays = {k: np.empty((B, T, *v.shape[2:]), np.float32) for k, (_, v) in named.items()}
-            _warn_of_size(sum(array.nbytes for array in arrays.values()), B)
+            size = sum(array.nbytes for array in arrays.values())
+            warn_of_size(size, f"record of {B} trials", "record fewer trials")
             result = {k: (("trial", "time", *named[k][0]), arrays[k]) for k in named}
             if carried and "M" in named:
                 M_start = np.empty((B, *named["M"][1].shape[2:]), np.float32)
@@ -248,7 +250,8 @@ def _named_states(network: QNetwork, states: Any) -> dict[str, Any]:
     return named
 
 
-def _coordinates(lived: list[Trial], env: TrialEnv, network: QNetwork) -> dict[str, Any]:
+def coordinates(lived: list[Trial], env: TrialEnv) -> dict[str, Any]:
+    """The names and labels of trials, steps, channels and actions."""
     T = max(len(trial) for trial in lived)
     period = np.full((len(lived), T), "", dtype="<U32")
     for i, trial in enumerate(lived):
@@ -256,14 +259,13 @@ def _coordinates(lived: list[Trial], env: TrialEnv, network: QNetwork) -> dict[s
             period[i, start : min(end, len(trial))] = name
     longest = int(np.char.str_len(period).max(initial=1))
     performance = np.array([trial.performance for trial in lived])
-    ideal = ideal_actions(env, lived)
     own = {
         "length": np.array([len(trial) for trial in lived]),
         "answer": np.array([-1 if t.answer is None else t.answer for t in lived]),
         "response": np.array([int(trial.action[-1]) for trial in lived]),
         "correct": performance == 1,
         "performance": performance,
-        "ideal_answer": np.full(len(lived), -1) if ideal is None else ideal,
+        "ideal_answer": np.array([_ideal_answer(env, trial) for trial in lived]),
     }
     taken = {"trial", "time", "channel", "input", "hidden", "action", "period", "obs", "reward"}
     taken |= {"ground_truth", "M", "h", "Q", "W", "b", "eta", "lam", "valid", *own}
@@ -282,6 +284,14 @@ def _coordinates(lived: list[Trial], env: TrialEnv, network: QNetwork) -> dict[s
         "period": (("trial", "time"), period.astype(f"<U{max(1, longest)}")),
         **{name: ("trial", values) for name, values in (conditions | own).items()},
     }
+
+
+def _ideal_answer(env: TrialEnv, trial: Trial) -> int:
+    try:
+        answers = ideal_actions(env, [trial])
+    except ValueError:  # it ended before its evidence did, and the rest has not been kept
+        return -1
+    return -1 if answers is None else int(answers[0])
 
 
 def _column(values: list[Any]) -> np.ndarray:
@@ -319,7 +329,8 @@ def _weights(network: QNetwork) -> dict[str, Any]:
     return result
 
 
-def _core_attrs(network: QNetwork) -> dict[str, Any]:
+def core_attrs(network: QNetwork) -> dict[str, Any]:
+    """What a record says of the network: its core, its layers and the MPN's equations."""
     layers = list(network.core) if isinstance(network.core, nn.ModuleList) else [network.core]
     attrs: dict[str, Any] = {"core": type(layers[0]).__name__, "layers": len(layers)}
     for layer in network.mpn_layers()[:1]:
@@ -335,12 +346,13 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().cpu().numpy().copy()
 
 
-def _warn_of_size(size: int, trials: int) -> None:
+def warn_of_size(size: int, what: str, advice: str) -> None:
+    """Warn (ResourceWarning) where `size` bytes are more than `MEMORY_SHARE` of the memory."""
     memory = _memory()
     if size > MEMORY_SHARE * memory:
         warnings.warn(
-            f"this record of {trials} trials will take {size / 1e9:.1f} GB, more than "
-            f"{MEMORY_SHARE:.0%} of the machine's {memory / 1e9:.1f} GB; record fewer trials.",
+            f"this {what} will take {size / 1e9:.1f} GB, more than {MEMORY_SHARE:.0%} of the "
+            f"machine's {memory / 1e9:.1f} GB; {advice}.",
             ResourceWarning,
             stacklevel=4,
         )

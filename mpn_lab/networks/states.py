@@ -54,6 +54,12 @@ class StateCodec:
         return self.kind == "factors"
 
     @torch.no_grad()
+    def initial(self, network: QNetwork) -> Float[Tensor, "1 s"]:
+        """The state that a network's trials begin with, flattened: zero, or the trained M_0."""
+        first = [layer.initial_state(1).flatten(1) for layer in network.mpn_layers()]
+        return torch.cat(first, 1) if first else torch.zeros(1, self.size)
+
+    @torch.no_grad()
     def encode(
         self, network: QNetwork, obs: Float[Tensor, "B T c"], state: State | None = None
     ) -> Tensor:

@@ -154,8 +154,9 @@ def encode_trials(
     obs: np.ndarray = np.zeros((len(trials), max(length), network.obs_size), np.float32)
     for row, trial in zip(obs, trials, strict=True):
         row[: len(trial)] = trial.obs
-    state = None
-    if trials[0].state is not None:
-        state = network.join_states([trial.state for trial in trials])
+    state, states = None, [trial.state for trial in trials]
+    if any(s is not None for s in states):  # None among others: the first trial of an episode
+        first = codec.unflatten(codec.initial(network))
+        state = network.join_states([first if s is None else s for s in states])
     kept = codec.encode(network, torch.from_numpy(obs), state).numpy()
     return [row[:T].copy() for row, T in zip(kept, length, strict=True)]

@@ -23,6 +23,12 @@ def lived_path(run: Path, trials: int) -> Path:
     return run / "lived" / f"trial_{trials:06d}.safetensors"
 
 
+def lived_checkpoints(run: Path) -> list[int]:
+    """The checkpoints, in trials, with whose weights trials were lived and kept, ascending."""
+    names = (run / "lived").glob("trial_*.safetensors")
+    return sorted(int(name.stem.removeprefix("trial_")) for name in names)
+
+
 def save_lived(run: Path, trials: int, lived: list[Trial], network: QNetwork) -> None:
     """Keep trials and what brings back their states (see `StateCodec`). Raises RunError."""
     codec = StateCodec(network)

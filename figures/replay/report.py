@@ -1,6 +1,6 @@
-"""The table and the figure of the study, from its saved runs: `python figures/replay/report.py`.
+"""The tables and the figure of the study, from its saved runs: `python figures/replay/report.py`.
 
-Writes README.md, table.csv and replay.svg and replay.png beside this file.
+Writes README.md, runs.csv, staleness.csv, replay.svg and replay.png beside this file.
 """
 
 from __future__ import annotations
@@ -10,86 +10,164 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy import stats
 from study import BURN_IN, LONG_WINDOW, STRATEGIES, TASKS, WINDOW, all_runs, costs
 
-from mpn_lab import plotting
-from mpn_lab.analysis import by_position, staleness
+from mpn_lab import Run, plotting, staleness
+from mpn_lab.analysis import by_position
 
 HERE = Path(__file__).parent
-COLORS = dict(
-    zip(STRATEGIES, ("#0072B2", "#E69F00", "#999999", "#555555", "#56B4E9", "#009E73"), strict=True)
-)
 LABELS = {"trial": "whole trials", "transition": "transitions"}
+STARTS = ("zero", "zero, burn-in", "stored", "stored, burn-in", "start")
+COLORS = {"first": "#0072B2", "last": "#E69F00"}
+
+HEAD = """# Replay strategies, side by side
+
+Made by `python figures/replay/study.py` (trains what is missing in runs/replay, resumable) and
+`python figures/replay/report.py`; do not edit by hand. Default configuration but for the replay, five seeds;
+every strategy lives the same number of trials and makes the same number of updates. Windows are a quarter
+of a trial ({windows} steps), burn-in {burn_ins} steps.
+
+![accuracy and staleness of every strategy](replay.png)
+
+## What was learned
+
+Mean and 95 % interval over seeds (Student's t) of accuracy / ideal observer's accuracy, 2,000 fresh greedy trials each.
+"Trials to 95 %": median over the seeds that came there, of the first row of metrics (every 250 trials) whose greedy
+accuracy is 95 % of the ideal observer's. Time and memory: 500 trials stored, one thread, batches as trained on."""
+
+STALE_HEAD = """## How stale the states are
+
+In the runs that replayed whole trials: ten trials kept at each checkpoint in the second quarter of the training,
+replayed with the last checkpoint's parameters. Mean over seeds of dQ (R2D2's definition, against the stored state) and of
+the distance from the values replayed from the trial's start, at the first and the last trained step of windows that
+do not begin with the trial; mean and 95 % interval over seeds."""
 
 
 def main() -> None:
     runs = all_runs()
-    table = pd.DataFrame([_row(*run) for run in runs])
-    table.round(5).to_csv(HERE / "table.csv", index=False)
-    prices = {
-        (task, strategy): costs(task, strategy)
-        for task, strategy in table[["task", "strategy"]].drop_duplicates().itertuples(index=False)
-    }
-    text = [_INTRODUCTION, _learned(table, prices), _STALE, _stale(table)]
+    learned = pd.DataFrame(
+        [{"task": t, "strategy": s, "seed": seed, **result} for t, s, seed, _, result in runs]
+    )
+    learned.round(5).to_csv(HERE / "runs.csv", index=False)
+    stale = pd.DataFrame(
+        [
+            {"task": task, "seed": seed, **row}
+            for task, strategy, seed, run, _ in runs
+            if strategy == "trial"
+            for row in _staleness(task, run)
+        ]
+    )
+    stale.round(5).to_csv(HERE / "staleness.csv", index=False)
+    windows = sorted({*WINDOW.values(), LONG_WINDOW})
+    head = HEAD.format(
+        windows=" or ".join(map(str, windows)),
+        burn_ins=" or ".join(str(BURN_IN[w]) for w in windows),
+    )
+    text = [head, _learned_table(learned), STALE_HEAD, _stale_table(stale)]
     (HERE / "README.md").write_text("\n\n".join(text) + "\n")
     with plotting.style():
-        figure = _figure(table)
+        figure = _figure(learned, stale)
         for kind in ("svg", "png"):
-            figure.savefig(HERE / f"replay.{kind}", dpi=200)
+            figure.savefig(HERE / f"replay.{kind}", dpi=160)
 
 
-def _row(task: str, strategy: str, seed: int, run: Any, result: dict[str, Any]) -> dict[str, Any]:
-    """What was reached, and how stale states are in this run's last quarter."""
-    row = {"task": task, "strategy": strategy, "seed": seed, **result}
-    if strategy == "transition":
-        return row
+def _staleness(task: str, run: Run) -> list[dict[str, Any]]:
+    """dQ at both ends of the windows, of trials lived a while before the training's end."""
     window = WINDOW.get(task, LONG_WINDOW)
-    kept = [n for n in run.checkpoints if n >= run.checkpoints[-1] * 0.7 and n in _lived(run)]
-    lens = staleness(run, kept[0], window=window, burn_in=BURN_IN[window], states=False)
+    lived_at = next(n for n in run.checkpoints if n >= run.checkpoints[-1] // 4)
+    last = run.checkpoints[-1]
+    lens = staleness(
+        run, lived_at, window=window, burn_in=BURN_IN[window], ages=[last], states=False
+    )
     means = by_position(lens).isel(age=-1)
-    for name in means.strategy.values:
-        for position in ("first", "last"):
-            value = means.dQ.sel(strategy=name, position=position)
-            row[f"dQ {position}, {name.split(' burn-in')[0] if ', ' in name else name}"] = float(
-                value
-            )
-    row["age"] = int(means.age)
-    return row
+    return [
+        {
+            "start": str(name).split(" burn-in")[0] + (" burn-in" if "burn-in" in name else ""),
+            "position": position,
+            "age": int(means.age),
+            "dQ": float(means.dQ.sel(strategy=name, position=position)),
+            "dQ_from_start": float(means.dQ_from_start.sel(strategy=name, position=position)),
+        }
+        for name in means.strategy.values
+        for position in ("first", "last")
+    ]
 
 
-def _lived(run: Any) -> set[int]:
-    return {int(p.stem.split("_")[1]) for p in (run.path / "lived").glob("trial_*.safetensors")}
-
-
-def _interval(values: np.ndarray) -> str:
-    """Mean and half of the 95 % interval over seeds (Student's t)."""
-    values = np.asarray(values, float)
+def _interval(values: pd.Series) -> str:
+    """Mean and half of the 95 % interval."""
     if len(values) < 2:
         return f"{values.mean():.3f}"
     half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
     return f"{values.mean():.3f} ± {half:.3f}"
 
 
-def _learned(table: pd.DataFrame, prices: dict[tuple[str, str], dict[str, float]]) -> str:
-    lines = [
-        "| task | replay | accuracy / ideal | worst seed | trials to 95 % | ms an update | "
-        "bytes a trial |",
-        "|---" * 7 + "|",
-    ]
-    for task in TASKS:
-        for strategy in STRATEGIES:
-            rows = table[(table.task == task) & (table.strategy == strategy)]
-            if rows.empty:
-                continue
-            reached = rows.trials_to_95.dropna()
-            to_95 = f"{reached.median():,.0f}" if len(reached) else "never"
-            if 0 < len(reached) < len(rows):
-                to_95 += f" ({len(reached)} of {len(rows)})"
-            price = prices[task, strategy]
-            lines.append(
-                f"| {task} | {LABELS.get(strategy, strategy)} | {_interval(rows.ratio)} | "
-                f"{rows.ratio.min():.3f} | {to_95} | {price['ms_per_update']:.1f} | "
-                f"{price['bytes_per_trial']:,.0f} |"
-            )
+def _learned_table(learned: pd.DataFrame) -> str:
+    lines = ["| task | replay | accuracy / ideal | worst seed | trials to 95 % | ms an update | "]
+    lines[0] += "bytes a trial |"
+    lines.append("|---" * 7 + "|")
+    for (task, strategy), rows in learned.groupby(["task", "strategy"], sort=False):
+        reached = rows["trials_to_95"].dropna()
+        to_95 = f"{reached.median():,.0f}" if len(reached) else "never"
+        if 0 < len(reached) < len(rows):
+            to_95 += f" ({len(reached)} of {len(rows)})"
+        price = costs(task, strategy)
+        lines.append(
+            f"| {task} | {LABELS.get(strategy, strategy)} | {_interval(rows['ratio'])} | "
+            f"{rows['ratio'].min():.3f} | {to_95} | {price['ms_per_update']:.1f} | "
+            f"{price['bytes_per_trial']:,.0f} |"
+        )
     return "\n".join(lines)
+
+
+def _stale_table(stale: pd.DataFrame) -> str:
+    lines = ["| task | start | dQ first | dQ last | from the start, first | last |"]
+    lines.append("|---" * 6 + "|")
+    for (task, start), rows in stale.groupby(["task", "start"], sort=False):
+        cells = [
+            _interval(rows[rows["position"] == position][name])
+            for name in ("dQ", "dQ_from_start")
+            for position in ("first", "last")
+        ]
+        lines.append(f"| {task} | {start} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _figure(learned: pd.DataFrame, stale: pd.DataFrame) -> Figure:
+    """Above: accuracy of each run; below: staleness by starting state."""
+    tasks = [task for task in TASKS if (learned["task"] == task).any()]
+    figure = plotting.new_figure(3.6 * len(tasks), 5.6)
+    axes = figure.subplots(2, len(tasks), squeeze=False)
+    for (top, bottom), task in zip(axes.T, tasks, strict=True):
+        for x, strategy in enumerate(STRATEGIES):
+            here = (learned["task"] == task) & (learned["strategy"] == strategy)
+            ratios = learned[here]["ratio"]
+            shift = np.linspace(-0.15, 0.15, len(ratios)) if len(ratios) > 1 else 0
+            color = "#0072B2" if strategy == "trial" else "#555555"
+            top.plot(x + shift, ratios, "o", ms=4, color=color, alpha=0.8)
+            top.hlines(ratios.mean(), x - 0.3, x + 0.3, color=color, lw=2)
+        top.set(ylim=(-0.03, 1.05), title=task)
+        top.set_xticks(range(len(STRATEGIES)), [LABELS.get(s, s) for s in STRATEGIES])
+        for i, position in enumerate(("first", "last")):
+            for x, start in enumerate(STARTS):
+                rows = stale.query("task == @task and start == @start and position == @position")
+                label = f"{position} trained step" if x == 0 else None
+                bottom.bar(x + 0.36 * i - 0.18, rows["dQ"].mean(), 0.34, color=COLORS[position])
+                bottom.plot([x + 0.36 * i - 0.18] * len(rows), rows["dQ"], "_", color="black", ms=5)
+                if label:
+                    bottom.bar(0, 0, color=COLORS[position], label=label)
+        bottom.set_xticks(range(len(STARTS)), STARTS)
+        for ax in (top, bottom):
+            ax.tick_params(axis="x", rotation=35)
+            for text in ax.get_xticklabels():
+                text.set_ha("right")
+    axes[0, 0].set_ylabel("accuracy / ideal observer's")
+    axes[1, 0].set_ylabel("$\\Delta Q$ (relative)")
+    axes[1, 0].legend()
+    figure.subplots_adjust(left=0.08, right=0.99, top=0.94, bottom=0.17, hspace=0.62, wspace=0.2)
+    return figure
+
+
+if __name__ == "__main__":
+    main()

@@ -20,6 +20,7 @@ from joblib import Parallel, delayed
 
 from mpn_lab import Run, TrainConfig, load_run, resume, train
 from mpn_lab.training.config import SequenceConfig
+from mpn_lab.training.evaluate import make_envs
 from mpn_lab.training.experience import Experience
 from mpn_lab.training.learner import Learner
 
@@ -38,10 +39,18 @@ TASKS: dict[str, dict[str, Any]] = {
         "trials": 2_500,
     },
 }
-WINDOW = {"DelayMatchSample": 6, "ContextDecisionMaking, cued": 6}  # a quarter of a trial ...
-LONG_WINDOW = 40  # ... in the long one, too
+WINDOW = {"DelayMatchSample": 6, "ContextDecisionMaking, cued": 6}  # a quarter of a trial
+LONG_WINDOW = 40  # and in the long one, too
 BURN_IN = {6: 4, 40: 20}
-STRATEGIES = ("trial", "transition", "zero", "zero, burn-in", "stored", "stored, burn-in", "replayed")
+STRATEGIES = (
+    "trial",
+    "transition",
+    "zero",
+    "zero, burn-in",
+    "stored",
+    "stored, burn-in",
+    "replayed",
+)
 
 
 def config_of(task: str, strategy: str, seed: int) -> TrainConfig:
@@ -61,7 +70,9 @@ def config_of(task: str, strategy: str, seed: int) -> TrainConfig:
 
 def folder(task: str, strategy: str, seed: int) -> Path:
     """Where a run is."""
-    name = f"{task}-{strategy}-seed{seed}".replace(", ", "-").replace(" = ", "").replace(" ", "-")
+    name = f"{task}-{strategy}-seed{seed}"
+    for old, new in ((", ", "-"), (" = ", ""), (" ", "-")):
+        name = name.replace(old, new)
     return RUNS / name
 
 
@@ -93,8 +104,6 @@ def costs(task: str, strategy: str) -> dict[str, float]:
     run = load_run(folder(task, strategy, 0))
     learner = Learner(run.config, run.obs_size, run.n_actions)
     experience = Experience(run.config, learner.network, run.n_actions, (0,))
-    from mpn_lab.training.evaluate import make_envs
-
     envs = make_envs(run.config.task, run.config.task_kwargs, 50, (0,))
     rng = np.random.default_rng(0)
     for _ in range(10):

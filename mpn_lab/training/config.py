@@ -39,8 +39,8 @@ class MPNConfig(BaseModel):
     """Start value of lam; None: lam_max."""
     lam_shape: PlasticityShape = "scalar"
     """One lam for all, per input, per hidden unit or per synapse."""
-    lam_max: Annotated[float, Field(ge=0)] = 0.99
-    """lam is clamped to [0, lam_max]."""
+    lam_max: Annotated[float, Field(ge=0)] | None = None
+    """lam is clamped to [0, lam_max]; None: follows from the trials' length (0.99 if short)."""
     train_M0: bool = False
     """Whether the M that every trial starts from is trained."""
 
@@ -72,10 +72,11 @@ class TrainConfig(BaseModel):
     mpn: MPNConfig = Field(default_factory=MPNConfig)
     """Options of the MPN layer."""
 
-    gamma: Unit = 0.99
-    """Discount per time step."""
-    td_lambda: Unit = 0.95
-    """0: one-step TD targets; towards 1: the rewards that followed in the trial."""
+    gamma: Unit | None = None
+    """Discount per time step; None: follows from the trials' length (0.99 if short)."""
+    td_lambda: Unit | None = None
+    """0: one-step TD targets; towards 1: the rewards that followed in the trial; None: follows
+    from the trials' length (0.95 if short)."""
     batch_size: Count = 64
     """Trials in an update."""
     trials_per_round: Count = 25

@@ -39,7 +39,9 @@ class Learner:
     def __init__(
         self, config: TrainConfig, obs_size: int, n_actions: int, device: str = "cpu"
     ) -> None:
-        self.config = config
+        if config.gamma is None or config.td_lambda is None or config.mpn.lam_max is None:
+            raise ValueError("gamma, td_lambda or lam_max is None; `with_reach` gives the numbers.")
+        self.config, self.gamma, self.td_lambda = config, config.gamma, config.td_lambda
         self.network = make_network(config, obs_size, n_actions).to(device)
         self.target = make_network(config, obs_size, n_actions).to(device).requires_grad_(False)
         self.parameters: list[Tensor] = [p for p in self.network.parameters() if p.requires_grad]
@@ -54,9 +56,7 @@ class Learner:
         config = self.config
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        loss = compute_td_loss_trial(
-            self.network, self.target, batch, config.gamma, config.td_lambda
-        )
+        loss = compute_td_loss_trial(self.network, self.target, batch, self.gamma, self.td_lambda)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise NonFiniteLoss(f"the loss is {value} after {self.updates} updates")

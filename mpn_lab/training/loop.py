@@ -16,6 +16,7 @@ from mpn_lab.training.config import TrainConfig
 from mpn_lab.training.evaluate import live_trials, make_envs, seed_envs, summarise
 from mpn_lab.training.files import RunError, read_tensors
 from mpn_lab.training.learner import Learner, NonFiniteLoss
+from mpn_lab.training.reach import with_reach
 from mpn_lab.training.run import Run, load_run
 
 Row = dict[str, int | float]
@@ -54,7 +55,7 @@ def train(
     """
     loop = _Loop(config)
     out = Path("runs") / f"{config.task}-seed{config.seed}" if out is None else Path(out)
-    run = Run.create(out, config, len(loop.envs[0].channels), loop.n_actions)
+    run = Run.create(out, loop.config, len(loop.envs[0].channels), loop.n_actions)
     return loop.go(run, progress, on_row)
 
 
@@ -78,7 +79,7 @@ class _Loop:
     """The state of a training and the steps that advance it."""
 
     def __init__(self, config: TrainConfig) -> None:
-        self.config = config
+        self.config = config = with_reach(config)
         seed, kwargs = config.seed, config.task_kwargs
         n = min(config.trials_per_round, config.eval_every)
         self.envs = make_envs(config.task, kwargs, n, (seed, _TRAIN))

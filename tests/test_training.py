@@ -79,36 +79,45 @@ def test_every_core_trains(core, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("task", "kwargs", "gamma", "td_lambda"),
+    ("task", "kwargs", "share"),  # of 40 steps in a trial
     [
-        ("DelayMatchSample-v0", {}, 0.99, 0.95),  # exactly: 32 steps, below the rule's 40
-        ("PerceptualDecisionMaking-v0", {}, 0.99, 0.95),
-        ("ContextDecisionMaking-v0", {}, 0.99, 0.95),
-        ("ContextDecisionMaking-v0", {"use_expl_context": True}, 0.99, 0.95),
-        ("Bandit-v0", {}, 0.99, 0.95),  # one step, nothing planned
-        ("DelayMatchSample-v0", {"dt": 20}, 1 - 0.01 / 4, 1 - 0.05 / 4),  # 160 steps
-        ("PulseDecisionMaking-v0", {}, 1 - 0.01 / 6.25, 1 - 0.05 / 6.25),  # 250 steps
+        ("DelayMatchSample-v0", {}, 1),  # 32 steps
+        ("PerceptualDecisionMaking-v0", {}, 1),
+        ("ContextDecisionMaking-v0", {}, 1),
+        ("ContextDecisionMaking-v0", {"use_expl_context": True}, 1),
+        ("Bandit-v0", {}, 1),  # one step, nothing planned
+        ("DelayMatchSample-v0", {"dt": 20}, 40 / 160),
+        ("PulseDecisionMaking-v0", {}, 40 / 250),
     ],
 )
-def test_reach_follows_from_the_length_of_the_trials(task, kwargs, gamma, td_lambda):
+def test_reach_follows_from_the_length_of_the_trials(task, kwargs, share):
     config = with_reach(TrainConfig(task=task, task_kwargs=kwargs, seed=3))
-    assert (config.gamma, config.mpn.lam_max, config.td_lambda) == (gamma, gamma, td_lambda)
+    assert config.gamma == config.mpn.lam_max == 1 - 0.01 * share
+    assert config.td_lambda == 1 - 0.05 * share
+    assert config.learning_rate == 0.004 * share**0.5
+    if share == 1:  # to the last bit what short trials were always trained with
+        numbers = (config.gamma, config.td_lambda, config.learning_rate, config.mpn.lam_max)
+        assert numbers == (0.99, 0.95, 4e-3, 0.99)
     assert with_reach(config) is config
-    assert with_reach(TrainConfig(task=task, task_kwargs=kwargs)).gamma == gamma  # of any seed
+    assert with_reach(TrainConfig(task=task, task_kwargs=kwargs)).gamma == config.gamma
 
 
-def test_a_reach_that_is_given_stays():
-    given = TrainConfig(task_kwargs={"dt": 20}, td_lambda=0.0, mpn=MPNConfig(eta_init=0.5))
-    found = with_reach(given)
-    assert found == given.model_copy(
-        update={"gamma": 0.9975, "mpn": MPNConfig(eta_init=0.5, lam_max=0.9975)}
+def test_what_is_given_stays():
+    long = {"task_kwargs": {"dt": 20}}
+    given = TrainConfig(**long, td_lambda=0.0, mpn=MPNConfig(eta_init=0.5))
+    assert with_reach(given) == given.model_copy(
+        update={
+            "gamma": 0.9975,
+            "learning_rate": 0.002,
+            "mpn": MPNConfig(eta_init=0.5, lam_max=0.9975),
+        }
     )
-    given = TrainConfig(task_kwargs={"dt": 20}, gamma=0.5, mpn=MPNConfig(lam_max=0.8))
+    given = TrainConfig(**long, gamma=0.5, learning_rate=0.1, mpn=MPNConfig(lam_max=0.8))
     assert with_reach(given) == given.model_copy(update={"td_lambda": 0.9875})
 
 
 def test_a_learner_needs_the_numbers():
-    with pytest.raises(ValueError, match="gamma, td_lambda or lam_max is None"):
+    with pytest.raises(ValueError, match="gamma, td_lambda, learning_rate or lam_max is None"):
         Learner(TrainConfig(), 3, 3)
 
 

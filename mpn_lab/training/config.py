@@ -87,8 +87,9 @@ class TrainConfig(BaseModel):
     """Trials lived before the first update."""
     capacity: Count = 5000
     """Trials that the replay buffer holds."""
-    learning_rate: Positive = 4e-3
-    """Adam's, at the start; it falls to a tenth along half a cosine."""
+    learning_rate: Positive | None = None
+    """Adam's, at the start; it falls to a tenth along half a cosine; None: follows from the
+    trials' length (0.004 if short)."""
     grad_clip: Positive = 10.0
     """The gradient's norm is clipped to this."""
     target_rate: Annotated[float, Field(gt=0, le=1)] = 0.01

@@ -39,9 +39,17 @@ class Learner:
     def __init__(
         self, config: TrainConfig, obs_size: int, n_actions: int, device: str = "cpu"
     ) -> None:
-        if config.gamma is None or config.td_lambda is None or config.mpn.lam_max is None:
-            raise ValueError("gamma, td_lambda or lam_max is None; `with_reach` gives the numbers.")
+        if (
+            config.gamma is None
+            or config.td_lambda is None
+            or config.learning_rate is None
+            or config.mpn.lam_max is None
+        ):
+            raise ValueError(
+                "gamma, td_lambda, learning_rate or lam_max is None; `with_reach` sets them."
+            )
         self.config, self.gamma, self.td_lambda = config, config.gamma, config.td_lambda
+        self.learning_rate = config.learning_rate
         self.network = make_network(config, obs_size, n_actions).to(device)
         self.target = make_network(config, obs_size, n_actions).to(device).requires_grad_(False)
         self.parameters: list[Tensor] = [p for p in self.network.parameters() if p.requires_grad]

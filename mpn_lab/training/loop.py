@@ -172,7 +172,7 @@ class _Loop:
 
     def learning_rate(self) -> float:
         done = self.trials / self.config.trials
-        return self.config.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
+        return self.learner.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays, buffer = self.buffer.state()

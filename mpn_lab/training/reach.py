@@ -1,6 +1,9 @@
-"""How far back credit and memory reach: what follows from the length of the task's trials."""
+"""What follows from the length of the task's trials: how far back credit and memory reach."""
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 import numpy as np
 
@@ -12,26 +15,35 @@ SHORT = 40
 
 
 def with_reach(config: TrainConfig) -> TrainConfig:
-    """The configuration with a number for each of gamma, td_lambda and lam_max that is None.
+    """The configuration with a number for gamma, td_lambda, lam_max and learning_rate where None.
 
     A discount, a lambda-return and a modulation reach over about 1 / (1 - x) steps. Up to `SHORT`
     steps that is 100 steps for gamma and lam_max and 20 for td_lambda; in longer trials of T steps
-    it grows as T does, so that every trial spans the same share of it:
+    it grows as T does, so that every trial spans the same share of it. The learning rate falls, for
+    an M that sums over more steps answers more to every change of eta, lam and W:
 
-        1 - gamma = 1 - lam_max = 0.01 min(1, SHORT / T)
-        1 - td_lambda = 0.05 min(1, SHORT / T)
+        share = min(1, SHORT / T)
+        1 - gamma = 1 - lam_max = 0.01 share
+        1 - td_lambda = 0.05 share
+        learning_rate = 0.004 sqrt(share)
 
     Raises:
         ValueError: a task that cannot be made.
     """
-    asked = (config.gamma, config.td_lambda, config.mpn.lam_max)
-    if None not in asked:
+    if None not in (config.gamma, config.td_lambda, config.learning_rate, config.mpn.lam_max):
         return config
     share = min(1.0, SHORT / trial_length(config))
-    found = (1 - 0.01 * share, 1 - 0.05 * share, 1 - 0.01 * share)
-    gamma, td_lambda, lam_max = (b if a is None else a for a, b in zip(asked, found, strict=True))
-    mpn = config.mpn.model_copy(update={"lam_max": lam_max})
-    return config.model_copy(update={"gamma": gamma, "td_lambda": td_lambda, "mpn": mpn})
+    found = {
+        "gamma": 1 - 0.01 * share,
+        "td_lambda": 1 - 0.05 * share,
+        "learning_rate": 0.004 * math.sqrt(share),
+    }
+    missing: dict[str, Any] = {
+        name: value for name, value in found.items() if getattr(config, name) is None
+    }
+    if config.mpn.lam_max is None:
+        missing["mpn"] = config.mpn.model_copy(update={"lam_max": 1 - 0.01 * share})
+    return config.model_copy(update=missing)
 
 
 def trial_length(config: TrainConfig, trials: int = 20) -> float:

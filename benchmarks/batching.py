@@ -49,7 +49,7 @@ class Looping(Learner):
         for i, T in enumerate(lengths):
             trial = TrialBatch(*(a[i : i + 1, :T] for a in batch))
             loss = compute_td_loss_trial(
-                self.network, self.target, trial, config.gamma, config.td_lambda
+                self.network, self.target, trial, self.gamma, self.td_lambda
             )
             loss = loss * (T / sum(lengths))
             loss.backward()
@@ -87,8 +87,8 @@ class Training:
 
 
 def updates(budget: float) -> list[dict]:
-    config = TrainConfig()
-    loop = _Loop(config)
+    loop = _Loop(TrainConfig())
+    config = loop.config
     while loop.trials < 200:
         loop.store(live_trials(loop.envs, loop.learner.network, len(loop.envs)))
     batch = loop.buffer.sample(config.batch_size)

@@ -1,5 +1,7 @@
 """Ideal observers: their accuracies, and that nothing beats them."""
 
+from math import comb
+
 import numpy as np
 import pytest
 import torch
@@ -62,6 +64,24 @@ def test_a_noisier_match_is_still_the_most_likely_one():
                 )
         assert answer == (1 if likelihood[1] >= likelihood[2] else 2)
     assert 0.6 < ideal_accuracy(env, lived) < 0.95
+
+
+def test_pulses_are_counted_and_a_tie_is_worth_half():
+    """Against the accuracy by enumeration: only ties, which a coin settles, are ever wrong."""
+    env, lived = trials_of("PulseDecisionMaking-v0", {}, 4000)
+    tie = sum(comb(6, k) ** 2 for k in range(7)) * (0.3 * 0.7) ** 6
+    assert ideal_accuracy(env, lived) == pytest.approx(1 - tie / 2, abs=4 * 0.14 / 4000**0.5)
+    n1, n2 = (np.array([t.conditions[p].sum() for t in lived]) for p in ("pulse1", "pulse2"))
+    answers, truth = ideal_actions(env, lived), np.array([trial.answer for trial in lived])
+    assert (answers[n1 != n2] == truth[n1 != n2]).all()
+    assert ideal_accuracy(env, lived) == 1 - (n1 == n2).mean() / 2
+    assert ideal_accuracy(env, [lived[int(np.flatnonzero(n1 == n2)[0])]]) == 0.5
+
+
+def test_pulses_shorter_than_a_step_are_not_seen():
+    env, lived = trials_of("PulseDecisionMaking-v0", {"dt": 20}, 20)
+    assert not np.any([trial.obs[:, 1:] for trial in lived])
+    assert ideal_accuracy(env, lived) == 0.5
 
 
 def test_a_task_without_an_ideal_observer():

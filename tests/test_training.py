@@ -1,6 +1,7 @@
 """A real short training that learns, and runs that survive whatever happens to them."""
 
 import errno
+import json
 import multiprocessing
 import os
 import shutil
@@ -16,9 +17,11 @@ from safetensors.numpy import load_file, save_file
 
 from mpn_lab import MPNConfig, RunError, TrainConfig, evaluate, load_run, resume, train
 from mpn_lab.networks.states import StateCodec
-from mpn_lab.training import files
+from mpn_lab.training import files, reach
 from mpn_lab.training.config import SequenceConfig
+from mpn_lab.training.learner import Learner
 from mpn_lab.training.lived import load_lived
+from mpn_lab.training.reach import with_reach
 
 SHORT = TrainConfig(
     trials=300,
@@ -76,6 +79,69 @@ def test_every_core_trains(core, tmp_path):
     run = train(config, tmp_path / "run", progress=False)
     assert np.isfinite(run.metrics.loss.iloc[-1])
     assert run.metrics.eta.isna().all()
+
+
+@pytest.mark.parametrize(
+    ("task", "kwargs", "share"),  # of 40 steps in a trial
+    [
+        ("DelayMatchSample-v0", {}, 1),  # 32 steps
+        ("PerceptualDecisionMaking-v0", {}, 1),
+        ("ContextDecisionMaking-v0", {}, 1),
+        ("ContextDecisionMaking-v0", {"use_expl_context": True}, 1),
+        ("Bandit-v0", {}, 1),  # one step, nothing planned
+        ("DelayMatchSample-v0", {"dt": 20}, 40 / 160),
+        ("PulseDecisionMaking-v0", {}, 40 / 250),
+    ],
+)
+def test_reach_follows_from_the_length_of_the_trials(task, kwargs, share):
+    config = with_reach(TrainConfig(task=task, task_kwargs=kwargs, seed=3))
+    assert config.gamma == config.mpn.lam_max == 1 - 0.01 * share
+    assert config.td_lambda == 1 - 0.05 * share
+    assert config.learning_rate == 0.004 * share**0.5
+    if share == 1:  # to the last bit what short trials were always trained with
+        numbers = (config.gamma, config.td_lambda, config.learning_rate, config.mpn.lam_max)
+        assert numbers == (0.99, 0.95, 4e-3, 0.99)
+    assert with_reach(config) is config
+    assert with_reach(TrainConfig(task=task, task_kwargs=kwargs)).gamma == config.gamma
+
+
+def test_what_is_given_stays():
+    long = {"task_kwargs": {"dt": 20}}
+    given = TrainConfig(**long, td_lambda=0.0, mpn=MPNConfig(eta_init=0.5))
+    assert with_reach(given) == given.model_copy(
+        update={
+            "gamma": 0.9975,
+            "learning_rate": 0.002,
+            "mpn": MPNConfig(eta_init=0.5, lam_max=0.9975),
+        }
+    )
+    given = TrainConfig(**long, gamma=0.5, learning_rate=0.1, mpn=MPNConfig(lam_max=0.8))
+    assert with_reach(given) == given.model_copy(update={"td_lambda": 0.9875})
+
+
+def test_a_learner_needs_the_numbers():
+    with pytest.raises(ValueError, match="gamma, td_lambda, learning_rate is None; `with_reach`"):
+        Learner(TrainConfig(), 3, 3)
+
+
+def test_a_run_keeps_the_numbers_and_resumes_with_them(tmp_path, monkeypatch):
+    config = SHORT.model_copy(update={"task_kwargs": {"dt": 50}, "trials": 100})  # 64 steps
+    whole = train(config, tmp_path / "whole", progress=False)
+    kept = json.loads((whole.path / "config.json").read_text())["config"]
+    assert kept["gamma"] == kept["mpn"]["lam_max"] == 1 - 0.01 * 40 / 64
+    assert kept["td_lambda"] == 1 - 0.05 * 40 / 64
+    assert whole.config == with_reach(config)
+    assert whole.network.core.lam_max == kept["gamma"]
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "cut", progress=False, on_row=_interrupt)
+    monkeypatch.setattr(reach, "SHORT", 10)  # another rule does not change a run that has begun
+    resumed = resume(tmp_path / "cut", progress=False)
+    assert content(resumed.path) == content(whole.path)
+
+
+def _interrupt(row):
+    raise KeyboardInterrupt
 
 
 def test_metrics(short):

@@ -151,12 +151,12 @@ def _figure(learned: pd.DataFrame, stale: pd.DataFrame) -> Figure:
         top.set_xticks(range(len(STRATEGIES)), [LABELS.get(s, s) for s in STRATEGIES])
         for i, position in enumerate(("first", "last")):
             for x, start in enumerate(STARTS):
-                rows = stale.query("task == @task and start == @start and position == @position")
+                here = (stale["task"] == task) & (stale["start"] == start)
+                dQ = stale[here & (stale["position"] == position)]["dQ"]
+                where = x + 0.36 * i - 0.18
                 label = f"{position} trained step" if x == 0 else None
-                bottom.bar(x + 0.36 * i - 0.18, rows["dQ"].mean(), 0.34, color=COLORS[position])
-                bottom.plot([x + 0.36 * i - 0.18] * len(rows), rows["dQ"], "_", color="black", ms=5)
-                if label:
-                    bottom.bar(0, 0, color=COLORS[position], label=label)
+                bottom.bar(where, dQ.mean(), 0.34, color=COLORS[position], label=label)
+                bottom.plot([where] * len(dQ), dQ, "_", color="black", ms=5)
         bottom.set_xticks(range(len(STARTS)), STARTS)
         for ax in (top, bottom):
             ax.tick_params(axis="x", rotation=35)

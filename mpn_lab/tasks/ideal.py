@@ -1,7 +1,9 @@
 """Ideal observers: the best answer that a trial's noisy observations allow.
 
 They answer the very same trials that a network answers, so accuracies can be compared one trial at
-a time. Each is the exact maximum-a-posteriori choice under the task's own generative model.
+a time. Each is the exact maximum-a-posteriori choice under the task's own generative model. Where
+several answers are equally probable (a tie that the task settles by a coin), any of them is right
+as often as the coin says: `ideal_accuracy` counts that chance, `ideal_actions` names the first.
 """
 
 from __future__ import annotations
@@ -21,18 +23,28 @@ def ideal_actions(env: TrialEnv, trials: Sequence[Trial]) -> np.ndarray | None:
         ValueError: a trial that ended before its evidence was complete and whose planned
             observations are not known.
     """
-    observer = OBSERVERS.get(type(env.task).__name__)
-    if observer is None:
-        return None
-    return np.array([observer(env, trial) for trial in trials], int)
+    best = _best(env, trials)
+    return None if best is None else np.array([answers[0] for answers in best], int)
 
 
 def ideal_accuracy(env: TrialEnv, trials: Sequence[Trial]) -> float:
-    """The share of `trials` that the ideal observer answers correctly; nan if there is none."""
-    answers = ideal_actions(env, trials)
-    if answers is None or not len(trials):
+    """The share of `trials` that the ideal observer answers correctly; nan if there is none.
+
+    Of a trial with k equally good answers it gets 1/k, which is what it gets on average.
+    """
+    best = _best(env, trials)
+    if best is None or not len(trials):
         return float("nan")
-    return float(np.mean([a == trial.answer for a, trial in zip(answers, trials, strict=True)]))
+    chances = [
+        (t.answer in answers) / len(answers) for answers, t in zip(best, trials, strict=True)
+    ]
+    return float(np.mean(chances))
+
+
+def _best(env: TrialEnv, trials: Sequence[Trial]) -> list[list[int]] | None:
+    """For each trial the answers that are most probably right; None if the task has no observer."""
+    observer = OBSERVERS.get(type(env.task).__name__)
+    return None if observer is None else [observer(env, trial) for trial in trials]
 
 
 def _evidence(trial: Trial, period: str, where: list[int]) -> np.ndarray:
@@ -49,23 +61,23 @@ def _toward(theta: np.ndarray, evidence: np.ndarray) -> np.ndarray:
     return np.cos(theta[:, None] - theta[None, :]).T @ evidence
 
 
-def _perceptual_decision_making(env: TrialEnv, trial: Trial) -> int:
+def _perceptual_decision_making(env: TrialEnv, trial: Trial) -> list[int]:
     # The stimulus is 0.5 + coh/200 cos(theta_i - theta_k): its norm is the same for every k, so
     # for each coherence, and so for their mixture, the likelihood rises with this sum.
     task = env.task
     where = list(range(1, 1 + task.dim_ring))
-    return 1 + int(np.argmax(_toward(task.theta, _evidence(trial, "stimulus", where))))
+    return [1 + int(np.argmax(_toward(task.theta, _evidence(trial, "stimulus", where))))]
 
 
-def _context_decision_making(env: TrialEnv, trial: Trial) -> int:
+def _context_decision_making(env: TrialEnv, trial: Trial) -> list[int]:
     # As above, in the modality that counts; the other is independent of the answer.
     task = env.task
     first = 1 + task.dim_ring * int(trial.conditions["context"])
     where = list(range(first, first + task.dim_ring))
-    return 1 + int(np.argmax(_toward(task.theta, _evidence(trial, "stimulus", where))))
+    return [1 + int(np.argmax(_toward(task.theta, _evidence(trial, "stimulus", where))))]
 
 
-def _delay_match_sample(env: TrialEnv, trial: Trial) -> int:
+def _delay_match_sample(env: TrialEnv, trial: Trial) -> list[int]:
     # log p(sample, test | sample at theta_k, test at theta_k or opposite), summed over k.
     task, where = env.task, list(range(1, len(env.channels)))
     scale = 0.5 / task.sigma**2  # the stimulus is 0.5 cos + 0.5, the noise sigma at every step
@@ -73,17 +85,27 @@ def _delay_match_sample(env: TrialEnv, trial: Trial) -> int:
     test_evidence = _evidence(trial, "test", where)
     same = scale * _toward(task.theta, test_evidence)
     opposite = -same  # cos(theta + pi) = -cos(theta)
-    return 1 if np.logaddexp.reduce(sample + same) >= np.logaddexp.reduce(sample + opposite) else 2
+    match = np.logaddexp.reduce(sample + same) >= np.logaddexp.reduce(sample + opposite)
+    return [1 if match else 2]
 
 
-def _reversal_bandit(env: TrialEnv, trial: Trial) -> int:
+def _reversal_bandit(env: TrialEnv, trial: Trial) -> list[int]:
     # The task follows the posterior over the trials before; both arms tell equally much.
-    return 1 if trial.conditions["belief"] >= 0.5 else 2
+    return [1 if trial.conditions["belief"] >= 0.5 else 2]
 
 
-OBSERVERS: dict[str, Callable[[TrialEnv, Trial], int]] = {
+def _pulse_decision_making(env: TrialEnv, trial: Trial) -> list[int]:
+    # The side with more pulses is right; the pulses carry no noise. Where both have as many, the
+    # task adds U[-0.1, 0.1] to one of them, which no observation tells.
+    cues = [name for name in trial.periods if name.startswith("cue")]  # none if dt is above 10 ms
+    pulses = np.sum([_evidence(trial, cue, [1, 2]) > 0 for cue in cues], axis=0)
+    return (1 + np.flatnonzero(pulses == np.max(pulses))).tolist() if cues else [1, 2]
+
+
+OBSERVERS: dict[str, Callable[[TrialEnv, Trial], list[int]]] = {
     "PerceptualDecisionMaking": _perceptual_decision_making,
     "ContextDecisionMaking": _context_decision_making,
     "DelayMatchSample": _delay_match_sample,
+    "PulseDecisionMaking": _pulse_decision_making,
     "ReversalBandit": _reversal_bandit,
 }

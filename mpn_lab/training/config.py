@@ -42,8 +42,8 @@ class MPNConfig(BaseModel):
     """Start value of lam; None: lam_max."""
     lam_shape: PlasticityShape = "scalar"
     """One lam for all, per input, per hidden unit or per synapse."""
-    lam_max: Annotated[float, Field(ge=0)] = 0.99
-    """lam is clamped to [0, lam_max]."""
+    lam_max: Annotated[float, Field(ge=0)] | None = None
+    """lam is clamped to [0, lam_max]; None: follows from the trials' length (0.99 if short)."""
     train_M0: bool = False
     """Whether the M that every trial starts from is trained."""
 
@@ -121,10 +121,11 @@ class TrainConfig(NetworkConfig):
     chunk: Count = 32
     """Steps between the cuts of backprop="truncated", or the states that "checkpointed" keeps."""
 
-    gamma: Unit = 0.99
-    """Discount per time step."""
-    td_lambda: Unit = 0.95
-    """0: one-step TD targets; towards 1: the rewards that followed in the trial."""
+    gamma: Unit | None = None
+    """Discount per time step; None: follows from the trials' length (0.99 if short)."""
+    td_lambda: Unit | None = None
+    """0: one-step TD targets; towards 1: the rewards that followed in the trial; None: follows
+    from the trials' length (0.95 if short)."""
     batch_size: Count = 64
     """Trials (or transitions, windows, episodes: what `replay` draws) in an update."""
     trials_per_round: Count = 25
@@ -135,8 +136,9 @@ class TrainConfig(NetworkConfig):
     """Trials lived before the first update."""
     capacity: Count = 5000
     """Trials that the replay buffer holds."""
-    learning_rate: Positive = 4e-3
-    """Adam's, at the start; it falls to a tenth along half a cosine."""
+    learning_rate: Positive | None = None
+    """Adam's, at the start; it falls to a tenth along half a cosine; None: follows from the
+    trials' length (0.004 if short)."""
     grad_clip: Positive = 10.0
     """The gradient's norm is clipped to this."""
     target_rate: Annotated[float, Field(gt=0, le=1)] = 0.01

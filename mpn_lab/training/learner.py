@@ -13,6 +13,9 @@ from mpn_lab.replay.trials import TrialBatch
 from mpn_lab.training.config import NetworkConfig, SupervisedConfig, TrainConfig
 from mpn_lab.training.loss import compute_td_loss_trial
 
+FOLLOWS = ("gamma", "td_lambda", "learning_rate")
+"""What follows from the task where the configuration says None, beside mpn.lam_max."""
+
 
 class NonFiniteLoss(RuntimeError):
     """The loss is nan or infinite: training cannot go on."""
@@ -43,10 +46,16 @@ class Descent:
         n_actions: int,
         device: str = "cpu",
     ) -> None:
+        missing = [name for name in FOLLOWS if getattr(config, name, 0) is None]
+        if missing or config.mpn.lam_max is None:
+            raise ValueError(
+                f"{', '.join(missing) or 'mpn.lam_max'} is None; `with_reach` finds a number."
+            )
+        self.learning_rate: float = config.learning_rate  # type: ignore[assignment]
         self.grad_clip = config.grad_clip
         self.network = make_network(config, obs_size, n_actions).to(device)
         self.parameters: list[Tensor] = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
+        self.optimizer = torch.optim.Adam(self.parameters, lr=self.learning_rate, fused=True)
         self.updates = 0
 
     def descend(self, loss: Tensor, learning_rate: float) -> float:
@@ -104,8 +113,8 @@ class Learner(Descent):
             self.network,
             self.target,
             batch,
-            config.gamma,
-            config.td_lambda,
+            config.gamma,  # type: ignore[arg-type]  # `Descent` refuses None
+            config.td_lambda,  # type: ignore[arg-type]
             backprop=config.backprop,
             chunk=config.chunk,
         )

@@ -14,6 +14,7 @@ from mpn_lab.training.evaluate import live_trials, lockstep, make_envs, seed_env
 from mpn_lab.training.experience import Experience
 from mpn_lab.training.learner import Learner
 from mpn_lab.training.lived import save_lived
+from mpn_lab.training.reach import with_reach
 from mpn_lab.training.rows import OnRow, Row, Training, plasticity
 from mpn_lab.training.run import Run, load_run
 from mpn_lab.training.supervised import Supervision
@@ -53,7 +54,7 @@ def train(
     """
     loop = _Loop(config)
     out = Path("runs") / f"{config.task}-seed{config.seed}" if out is None else Path(out)
-    run = Run.create(out, config, len(loop.envs[0].channels), loop.n_actions)
+    run = Run.create(out, loop.config, len(loop.envs[0].channels), loop.n_actions)
     return loop.go(run, progress, on_row)
 
 
@@ -83,7 +84,7 @@ class _Loop(Training):
     learner: Learner
 
     def __init__(self, config: TrainConfig) -> None:
-        self.config = config
+        self.config = config = with_reach(config)
         seed, kwargs = config.seed, config.task_kwargs
         n = min(config.trials_per_round, config.eval_every) // config.trials_per_episode
         self.envs = make_envs(config.task, kwargs, n, (seed, _TRAIN))
@@ -148,7 +149,7 @@ class _Loop(Training):
 
     def learning_rate(self) -> float:
         done = self.trials / self.config.trials
-        return self.config.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
+        return self.learner.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays, buffer = self.experience.state()

@@ -22,6 +22,7 @@ from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.evaluate import live_trials, lockstep, make_envs, seed_envs, summarise
 from mpn_lab.training.learner import Descent
 from mpn_lab.training.loss import unroll
+from mpn_lab.training.reach import with_reach
 from mpn_lab.training.rows import OnRow, Row, Training, plasticity
 from mpn_lab.training.run import Run
 
@@ -74,7 +75,7 @@ def train_supervised(
     loop = Supervision(config)
     name = f"{config.task}-supervised-seed{config.seed}"
     out = Path("runs") / name if out is None else Path(out)
-    run = Run.create(out, config, len(loop.envs[0].channels), loop.n_actions)
+    run = Run.create(out, loop.config, len(loop.envs[0].channels), loop.n_actions)
     return loop.go(run, progress, on_row)
 
 
@@ -124,7 +125,7 @@ class Supervision(Training):
     config: SupervisedConfig
 
     def __init__(self, config: SupervisedConfig) -> None:
-        self.config = config
+        self.config = config = with_reach(config)
         seed, kwargs = config.seed, config.task_kwargs
         _check_periods(make_envs(config.task, kwargs, 1, (seed, _PROBE)), config.loss_periods)
         self.envs = make_envs(config.task, kwargs, config.batch_size, (seed, _TRAIN))

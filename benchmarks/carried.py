@@ -1,10 +1,11 @@
 """Is the state worth carrying from trial to trial? A reversal bandit, five seeds, three ways.
 
 "mpn_lab/ReversalBandit-v0", whose better arm only the memory of earlier trials tells, with the
-state reset before every trial, before every episode of 25 trials, and never; default configuration
-otherwise. Each run is evaluated on 5,000 fresh greedy trials, its state reset or carried as in its
-training. One run at a time, one thread. Safe to interrupt: what has finished is kept in
-runs/carried, and the rest resumes. Writes results/carried.csv and prints means and paired tests.
+state reset before every trial, before every episode of 5 or 25 trials, and never (in 5 environments
+or 1, whose trials are replayed by 5 or 25); default configuration otherwise. Each run is evaluated
+on 5,000 fresh greedy trials, its state reset or carried as in its training, from M_0 on. One run at
+a time, one thread. Safe to interrupt: what has finished is kept in runs/carried, and the rest
+resumes. Writes results/carried.csv and prints means and paired tests.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ from scipy import stats
 from mpn_lab import TrainConfig, resume, train
 
 TASK = "mpn_lab/ReversalBandit-v0"
-WAYS: dict[str, int] = {"trial": 1, "episode": 25, "never": 25}  # trials in an episode
+WAYS = (
+    ("trial", 1),
+    ("episode", 5),
+    ("episode", 25),
+    ("never", 5),
+    ("never", 25),
+)  # and by how many
 SEEDS = range(5)
 RUNS, OUT = Path("runs/carried"), Path(__file__).parent / "results" / "carried.csv"
 
@@ -30,7 +37,7 @@ def one(reset_state: str, trials_per_episode: int, seed: int) -> dict:
         trials_per_episode=trials_per_episode,
         seed=seed,
     )
-    path = RUNS / f"{reset_state}-seed{seed}"
+    path = RUNS / f"{reset_state}-{trials_per_episode}-seed{seed}"
     exists = (path / "config.json").exists()
     run = resume(path, progress=False) if exists else train(config, path, progress=False)
     if run.config != config:
@@ -49,24 +56,23 @@ def one(reset_state: str, trials_per_episode: int, seed: int) -> dict:
 
 def main() -> None:
     torch.set_num_threads(1)
-    table = pd.DataFrame([one(way, k, seed) for seed in SEEDS for way, k in WAYS.items()])
+    table = pd.DataFrame([one(way, k, seed) for seed in SEEDS for way, k in WAYS])
     OUT.parent.mkdir(exist_ok=True)
     table.round(4).to_csv(OUT, index=False)
-    by_way = table.pivot(index="seed", columns="reset_state", values="accuracy")
-    ideal = table.groupby("reset_state")["ideal_accuracy"].mean()
-    print(
-        "\n| state reset | mean accuracy | worst seed | ideal observer | gain | paired t-test p |"
-    )
-    print("|---|---|---|---|---|---|")
+    keys = ["reset_state", "trials_per_episode"]
+    by_way = table.pivot(index="seed", columns=keys, values="accuracy")
+    ideal = table.groupby(keys)["ideal_accuracy"].mean()
+    print("\n| state reset | by | mean accuracy | worst seed | ideal observer | gain | paired p |")
+    print("|---|---|---|---|---|---|---|")
     for way in WAYS:
-        accuracy, gain = by_way[way], by_way[way] - by_way["trial"]
-        row = f"| {way} | {accuracy.mean():.3f} | {accuracy.min():.3f} | {ideal[way]:.3f} | "
-        if way != "trial":
-            p = stats.ttest_rel(by_way[way], by_way["trial"]).pvalue
-            row += f"{gain.mean():+.3f} | {p:.1e}"
-        else:
-            row += " | "
-        print(row + " |")
+        accuracy, gain = by_way[way], by_way[way] - by_way[WAYS[0]]
+        row = f"| {way[0]} | {way[1]} | {accuracy.mean():.3f} | {accuracy.min():.3f} | "
+        row += f"{ideal[way]:.3f} | "
+        if way == WAYS[0]:
+            print(row + "| |")
+            continue
+        p = stats.ttest_rel(by_way[way], by_way[WAYS[0]]).pvalue
+        print(row + f"{gain.mean():+.3f} | {p:.1e} |")
 
 
 if __name__ == "__main__":

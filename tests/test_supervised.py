@@ -124,10 +124,11 @@ def test_learns(task, tmp_path):
     assert run.evaluate(trials=1000, seed=1).ratio > 0.97
 
 
-def test_learns_the_bandit_whose_memory_goes_from_trial_to_trial(tmp_path):
+def test_the_state_goes_from_trial_to_trial_in_a_sequence(tmp_path):
+    """No trial tells the better arm; what the teacher chose before does."""
     config = SupervisedConfig(
         task=REVERSAL_BANDIT,
-        trials=3200,
+        trials=6400,
         batch_size=8,
         eval_every=3200,
         reset_state="episode",
@@ -137,7 +138,7 @@ def test_learns_the_bandit_whose_memory_goes_from_trial_to_trial(tmp_path):
         hidden_size=32,
     )
     run = train_supervised(config, tmp_path / "run", progress=False)
-    assert np.isfinite(run.metrics.loss.iloc[-1])
+    assert run.metrics.step_accuracy.iloc[-1] > 0.8
     assert (run.metrics.train_return > 0.8).all()  # the teacher knows the better arm
 
 
@@ -195,7 +196,7 @@ def test_a_loss_that_is_not_finite_stops_it(tmp_path, monkeypatch):
 
 def test_unknown_period_names_those_that_there_are():
     with pytest.raises(
-        ValueError, match="has no period 'go'; expected .* sample, delay, test, dec"
+        ValueError, match=r"has no period 'go'; expected .* sample, delay, test, dec"
     ):
         Supervision(SHORT.model_copy(update={"loss_periods": ("go",)}))
 

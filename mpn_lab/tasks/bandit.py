@@ -77,6 +77,7 @@ class ReversalBandit(gym.Env):
         self.action_space = spaces.Discrete(3)
         self.action_space.name = {"fixation": 0, "arm_1": 1, "arm_2": 2}  # type: ignore[attr-defined]
         self._has_gt = True
+        self.gt = np.zeros(self.length, np.int64)  # the right action at every step
         self._better = 0  # none before the first reset
 
     def reset(
@@ -118,7 +119,7 @@ class ReversalBandit(gym.Env):
         self._better_pays = bool(pays)
         self._block_trial += 1
         self._t, self._chosen, self._paid = 0, 0, False
-        self.gt = np.zeros(self.length, np.int64)
+        self.gt = np.zeros_like(self.gt)
         self.gt[self.start_ind["choice"]] = self._better
         self.trial = {
             "better_arm": self._better,

@@ -183,7 +183,7 @@ def load_run(path: str | Path) -> Run:
             f"{path}/config.json is not a training configuration of this version: "
             f"{where}: {first['msg']}."
         ) from error
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise RunError(f"{path}/config.json is damaged or foreign: {error}.") from error
 
 

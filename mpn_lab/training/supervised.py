@@ -49,7 +49,9 @@ def train_supervised(
 
     Every update sees new trials, lived by a teacher that takes the right action at every step. The
     run is like that of `train`: `Run.evaluate`, `record`, `resume` take it; the network's action
-    is the argmax of its readout. The metrics have one row per `eval_every` trials:
+    is the argmax of its readout. Only the teacher's actions are ever seen: where observations
+    depend on earlier actions, as in ReversalBandit, they give the answer away, and what was learned
+    from them need not hold for the network's own. The metrics have one row per `eval_every` trials:
 
     - `trials`, `env_steps`, `updates`: so far; `learning_rate`; `epsilon`: 0;
     - `loss`: mean of the updates since the last row, in nats a step, without L1;

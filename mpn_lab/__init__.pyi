@@ -10,12 +10,14 @@ from .tasks.catalog import TaskDescription, describe_task, trainable_tasks
 from .tasks.ideal import ideal_accuracy, ideal_actions
 from .tasks.trial import Trial, collect_trials
 from .tasks.trial_env import TrialEnv
-from .training.config import MPNConfig, TrainConfig
+from .training.config import MPNConfig, SupervisedConfig, TrainConfig
 from .training.evaluate import Evaluation, evaluate
 from .training.files import RunError
 from .training.loop import resume, train
 from .training.loss import compute_td_loss_trial
 from .training.run import Run, load_run
+from .training.supervised import train_supervised
+from .widgets.staleness_explorer import StalenessExplorer
 from .widgets.training_monitor import TrainingMonitor
 from .widgets.trial_explorer import TrialExplorer
 
@@ -30,6 +32,8 @@ __all__ = [
     "RecordError",
     "Run",
     "RunError",
+    "StalenessExplorer",
+    "SupervisedConfig",
     "TaskDescription",
     "TrainConfig",
     "TrainingMonitor",
@@ -51,5 +55,6 @@ __all__ = [
     "save_record",
     "staleness",
     "train",
+    "train_supervised",
     "trainable_tasks",
 ]

@@ -17,6 +17,9 @@ class Fixate:
     def select_state(self, state, keep):
         return None
 
+    def join_states(self, states):
+        return None
+
 
 def trials_of(task, kwargs, n):
     envs = make_envs(task, kwargs, min(n, 250), (1,))

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mpn_lab import QNetwork, TrialReplayBuffer, compute_td_loss_trial
+from mpn_lab.training.loss import td_targets
 
 GAMMA = 0.9
 
@@ -73,11 +74,51 @@ def test_padding_changes_nothing():
             if name not in ("mask", "terminated")
             else torch.cat([x, torch.zeros_like(x[:, :3])], 1)
             for name, x in batch._asdict().items()
+            if x is not None
         }
     )
     one = compute_td_loss_trial(network, target, batch, GAMMA)
     two = compute_td_loss_trial(network, target, longer, GAMMA)
     assert one.item() == pytest.approx(two.item(), rel=1e-6)
+
+
+def test_checkpointing_changes_no_gradient_and_truncation_does():
+    network, target, batch = make(0), make(1), batch_of([9, 12, 3])
+    options = {"full": {}, "checkpointed": {"chunk": 4}, "truncated": {"chunk": 4}}
+    losses, grads = {}, {}
+    for backprop, chunk in options.items():
+        network.zero_grad()
+        loss = compute_td_loss_trial(network, target, batch, GAMMA, backprop=backprop, **chunk)
+        loss.backward()
+        losses[backprop] = loss.item()
+        grads[backprop] = [p.grad.clone() for p in network.parameters() if p.requires_grad]
+    assert losses["full"] == pytest.approx(losses["checkpointed"], rel=1e-6)
+    assert losses["full"] == pytest.approx(losses["truncated"], rel=1e-6)
+    for a, b in zip(grads["full"], grads["checkpointed"], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
+    assert not torch.allclose(grads["full"][0], grads["truncated"][0], rtol=1e-3)
+
+
+def test_several_trials_in_a_row_are_as_many_trials():
+    """A row of two trials has the loss of both: nothing passes a trial's end but the state."""
+    network, target = make(0), make(1)
+    batch = batch_of([6])
+    batch.terminated[0, 2] = True
+    first, second = (
+        batch._replace(**{n: getattr(batch, n)[:, part] for n in batch._fields[:5]})
+        for part in (slice(0, 3), slice(3, 6))
+    )
+    with torch.no_grad():
+        states = [net(first.obs)[1] for net in (network, target)]
+    whole = compute_td_loss_trial(network, target, batch, GAMMA, 0.7)
+    one = compute_td_loss_trial(network, target, first, GAMMA, 0.7)
+    q = network(second.obs, states[0])[0]
+    with torch.no_grad():
+        value = target(second.obs, states[1])[0].gather(2, q.argmax(2, keepdim=True)).squeeze(2)
+    goal = td_targets(value, second.reward, second.terminated, second.mask, GAMMA, 0.7)
+    chosen = q.gather(2, second.action.unsqueeze(2)).squeeze(2)
+    two = torch.nn.functional.huber_loss(chosen, goal)
+    assert whole.item() == pytest.approx((one.item() + two.item()) / 2, rel=1e-6)
 
 
 def test_only_the_trained_network_gets_a_gradient():

@@ -21,7 +21,7 @@ def trials():
 
 @pytest.fixture
 def ax():
-    return plotting.new_figure(4, 3).subplots()
+    return plotting.new_figure(6, 3).subplots()
 
 
 def test_inputs_are_the_observations(trials, ax):
@@ -111,7 +111,7 @@ def test_neither_panels_nor_widgets_import_pyplot():
     code = (
         "import neurogym, sys; sys.modules.pop('matplotlib.pyplot');"
         "import mpn_lab.plotting.results, mpn_lab.widgets.trial_explorer;"
-        "import mpn_lab.widgets.training_monitor;"
+        "import mpn_lab.widgets.training_monitor, mpn_lab.widgets.staleness_explorer;"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     probe = subprocess.run(

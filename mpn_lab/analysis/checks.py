@@ -8,6 +8,9 @@ import xarray as xr
 FORMAT = "mpn_lab_record"  # the attribute that marks a record; its value is the format's version
 
 
+STALENESS = "mpn_lab_staleness"  # the same of a Dataset from `staleness`
+
+
 class RecordError(Exception):
     """A file that cannot be read as a record, or written; one sentence says why and what to do."""
 
@@ -24,6 +27,50 @@ def check_record(record: xr.Dataset, *variables: str) -> None:
             core = record.attrs.get("core", "unknown")
             held = ", ".join(str(v) for v in record.data_vars if "trial" in record[v].dims)
             raise ValueError(f"the record of this {core} network has no {name}; it has {held}.")
+
+
+def check_trials(data: xr.Dataset) -> None:
+    """Raise ValueError unless `data` holds trials: a record, or what `staleness` made of them."""
+    if STALENESS not in data.attrs:
+        check_record(data)
+
+
+def check_staleness(data: xr.Dataset, *variables: str) -> None:
+    """Raise ValueError unless `data` is from `staleness` and has these variables."""
+    if STALENESS not in data.attrs:
+        raise ValueError(
+            f"this Dataset holds no stored and replayed states: it has no attribute {STALENESS!r}; "
+            "make one with mpn_lab.analysis.staleness(...), and keep its attributes."
+        )
+    for name in variables:
+        if name not in data.variables:
+            core = data.attrs.get("core", "unknown")
+            raise ValueError(
+                f"there is no {name} among the stored and replayed states of this {core} network; "
+                f"there are {', '.join(str(v) for v in data.data_vars)}."
+            )
+
+
+def age_position(data: xr.Dataset, age: int | None) -> int:
+    """Where an age (in updates) is; None: the oldest. Raises ValueError where it is not."""
+    ages = data["age"].values
+    where = np.flatnonzero(ages == age) if age is not None else [len(ages) - 1]
+    if not len(where):
+        raise ValueError(
+            f"there is no age of {age} updates; there are {', '.join(str(a) for a in ages)}."
+        )
+    return int(where[0])
+
+
+def strategy_position(data: xr.Dataset, strategy: str | None) -> int:
+    """Where a strategy is; None: "stored", or else the first. Raises ValueError where it is not."""
+    names = [str(name) for name in data["strategy"].values]
+    if strategy is None:
+        return names.index("stored") if "stored" in names else 0
+    if strategy not in names:
+        listed = ", ".join(repr(name) for name in names)
+        raise ValueError(f"there is no strategy {strategy!r}; there are {listed}.")
+    return names.index(strategy)
 
 
 def trial_position(record: xr.Dataset, trial: int) -> int:

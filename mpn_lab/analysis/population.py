@@ -83,10 +83,10 @@ def effective_weights(record: xr.Dataset) -> xr.DataArray:
 
 
 def modulation_change(record: xr.Dataset) -> xr.DataArray:
-    """M_t - M_{t-1} at every step, from M_0 on. [trial, time, hidden, input]."""
+    """M_t - M_{t-1} at every step, from where the trial began. [trial, time, hidden, input]."""
     check_record(record, "M")
     M = record["M"]
-    first = record.get("M0", 0.0)
+    first = record.get("M_start", record.get("M0", 0.0))
     change = M - M.shift(time=1)
     change[{"time": 0}] = (M.isel(time=0) - first).transpose(*change.isel(time=0).dims)
     return change.rename("modulation_change")
@@ -225,16 +225,22 @@ def hidden_order(
         return np.lexsort((-strength.values, preferred.values))
     if by == "cluster":
         values, _ = _steps(record, "h")
-        values = values[:: max(1, len(values) // 2000)]
-        values = values - values.mean(0)
-        norm = np.linalg.norm(values, axis=0)
-        distance = 1 - (values.T @ values) / np.maximum(np.outer(norm, norm), 1e-12)
-        upper = distance[np.triu_indices(len(distance), 1)]
-        if not len(upper):
-            return np.zeros(1, int)
-        tree = hierarchy.linkage(np.clip(upper, 0, 2), "average", optimal_ordering=True)
-        return hierarchy.leaves_list(tree)
+        return leaf_order(values)
     raise ValueError(f"by is {by!r}; expected index, selectivity or cluster.")
+
+
+def leaf_order(values: np.ndarray) -> np.ndarray:
+    """An order of units [units] in which correlated ones lie side by side: the leaves of the
+    average linkage tree of their correlations over the samples, `values` [samples, units]."""
+    values = values[:: max(1, len(values) // 2000)]
+    values = values - values.mean(0)
+    norm = np.linalg.norm(values, axis=0)
+    distance = 1 - (values.T @ values) / np.maximum(np.outer(norm, norm), 1e-12)
+    upper = distance[np.triu_indices(len(distance), 1)]
+    if not len(upper):
+        return np.zeros(1, int)
+    tree = hierarchy.linkage(np.clip(upper, 0, 2), "average", optimal_ordering=True)
+    return hierarchy.leaves_list(tree)
 
 
 def _steps(record: xr.Dataset, variable: str) -> tuple[np.ndarray, np.ndarray]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -18,16 +18,16 @@ from mpn_lab.analysis.checks import FORMAT
 from mpn_lab.networks.mpn import MPN
 from mpn_lab.networks.qnetwork import Projection, QNetwork
 from mpn_lab.tasks.ideal import ideal_actions
-from mpn_lab.tasks.trial import Trial, collect_trials
+from mpn_lab.tasks.trial import Trial
 from mpn_lab.tasks.trial_env import TrialEnv
-from mpn_lab.training.evaluate import make_envs
+from mpn_lab.training.evaluate import ResetState, live_trials, lockstep, make_envs
 from mpn_lab.training.run import PACKAGES, Run
 
 MEMORY_SHARE = 0.25
 """A record that would take more than this part of the machine's memory is warned of first."""
 
 _RECORD = 0x7265636F7264  # keeps the seeds of records apart from those of training and evaluation
-_LOCKSTEP = 250  # environments; trial i lives in environment i modulo this
+_LOCKSTEP = 250  # environments at most
 _CHUNK = 64  # trials whose states are computed at once
 
 
@@ -39,11 +39,15 @@ def record(
     trials: int = 100,
     seed: int = 0,
     epsilon: float = 0.0,
+    reset_state: ResetState | None = None,
+    trials_per_episode: int | None = None,
 ) -> xr.Dataset:
     """Live fresh trials and keep everything the network saw, held, computed and did.
 
     The trials depend on task and seed alone: every network gets the same ones, and the first 10
-    of 100 are the 10 of a record of 10.
+    of 100 are the 10 of a record of 10. A state that is carried over (`reset_state`) goes from a
+    trial to the next in one environment: episodes stand one after the other, and with "never" up
+    to 50 trials, so that their number decides which trials they are.
 
     Dimensions: `trial` (its number), `time` (ms from the trial's start, one entry per step),
     `channel` and `action` (their names), `input` (d), `hidden` (n). A trial shorter than the
@@ -53,6 +57,8 @@ def record(
     - `h` [trial, time, hidden] of the last layer; `M` [trial, time, hidden, input], M_t *after*
       step t (M_{t-1} acted at t), of the first layer, and `M_2` ... of MPN layers above it;
       an LSTM's `c`; `h_1`, `c_1` ... of layers below the last;
+    - `M_start` [trial, hidden, input], where the state is carried over: the first layer's M before
+      the trial's first step;
     - `Q` [trial, time, action]; `taken_action` and `greedy_action` [trial, time], as indices;
       `reward`; `ground_truth` [trial, time], the right action (-1 where the task has none);
     - `valid` [trial, time], and the coordinate `period` [trial, time], the period's name;
@@ -61,7 +67,8 @@ def record(
       `performance`, and `ideal_answer` (the ideal observer's, -1: none);
     - weights: `W`, `b`, `eta`, `lam`, `M0` of the first MPN layer, `readout` [action, hidden],
       `readout_bias`, `projection` [input, channel], `projection_bias`;
-    - attrs: run, task, task_kwargs, seed, epsilon, dt (ms), core, the MPN's equations, versions.
+    - attrs: run, task, task_kwargs, seed, epsilon, reset_state, trials_per_episode, dt (ms), core,
+      the MPN's equations, versions.
 
     Args:
         network: a live network, or a run (whose last checkpoint is used).
@@ -70,6 +77,8 @@ def record(
         trials: how many.
         seed: fixes the trials.
         epsilon: the probability of a random action at each step; 0: always the greedy one.
+        reset_state, trials_per_episode: when the state is reset, as in `TrainConfig`; None: as the
+            run was trained, and before every trial for a live network.
 
     Raises:
         ValueError: no task, a task that the network does not fit, or a number out of range.
@@ -90,21 +99,36 @@ def record(
         attrs |= {"run": str(run.path), "trained_trials": run.checkpoints[-1]}
         if task is None:
             task, task_kwargs = run.config.task, {**run.config.task_kwargs, **(task_kwargs or {})}
+        if reset_state is None:
+            reset_state = run.config.reset_state
+            trials_per_episode = trials_per_episode or run.config.trials_per_episode
     if task is None:
         raise ValueError("task is missing: a live network does not know its task; give its id.")
-    for name, value, low in (("trials", trials, 1), ("seed", seed, 0)):
+    reset_state, k = reset_state or "trial", 1 if trials_per_episode is None else trials_per_episode
+    if reset_state not in get_args(ResetState):
+        expected = ", ".join(get_args(ResetState))
+        raise ValueError(f"reset_state is {reset_state!r}; expected one of {expected}.")
+    for name, value, low in (
+        ("trials", trials, 1),
+        ("seed", seed, 0),
+        ("trials_per_episode", k, 1),
+    ):
         if value < low:
             raise ValueError(f"{name} is {value}; expected {low} or more.")
     if not 0 <= epsilon <= 1:
         raise ValueError(f"epsilon is {epsilon}; expected 0 to 1.")
-    envs = make_envs(task, task_kwargs or {}, min(trials, _LOCKSTEP), (seed, _RECORD))
+    n = lockstep(trials, _LOCKSTEP, reset_state, k)
+    envs = make_envs(task, task_kwargs or {}, n, (seed, _RECORD))
     _check_fit(network, envs[0])
-    lived = _live(envs, network, trials, epsilon, np.random.default_rng((seed, _RECORD)))
+    rng = np.random.default_rng((seed, _RECORD))
+    lived = live_trials(envs, network, trials, reset_state, k, epsilon=epsilon, rng=rng)
     attrs |= {
         "task": task,
         "task_kwargs": json.dumps(task_kwargs or {}),
         "seed": seed,
         "epsilon": epsilon,
+        "reset_state": reset_state,
+        "trials_per_episode": k,
         "dt": envs[0].dt,
         "versions": json.dumps({name: version(name) for name in (*PACKAGES, "xarray")}),
     }
@@ -129,19 +153,6 @@ def _check_fit(network: QNetwork, env: TrialEnv) -> None:
             f"actions, but {env.task_id} has {channels} channels and {actions} actions; give the "
             "task that it was trained on, with its task_kwargs."
         )
-
-
-def _live(
-    envs: Sequence[TrialEnv],
-    network: QNetwork,
-    trials: int,
-    epsilon: float,
-    rng: np.random.Generator,
-) -> list[Trial]:
-    lived: list[Trial] = []
-    while len(lived) < trials:
-        lived += collect_trials(envs[: trials - len(lived)], network, epsilon, rng)
-    return lived
 
 
 def pad(rows: Sequence[np.ndarray], length: int, fill: Any, dtype: Any) -> np.ndarray:
@@ -169,14 +180,21 @@ def lived_variables(lived: list[Trial]) -> dict[str, Any]:
 
 @torch.no_grad()
 def _network_variables(network: QNetwork, lived: list[Trial]) -> dict[str, Any]:
-    """Q, x, h and the states at every step, computed anew on the lived observations."""
+    """Q, x, h and the states at every step, computed anew on the lived observations.
+
+    Every trial starts from the state that it was lived from (`Trial.state`).
+    """
     T, B = max(len(trial) for trial in lived), len(lived)
     device = next(network.parameters()).device
     result: dict[str, Any] = {}
-    for start in range(0, B, _CHUNK):
-        chunk = lived[start : start + _CHUNK]
+    carried = any(trial.state is not None for trial in lived)
+    for where in _chunks(lived):
+        chunk = [lived[i] for i in where]
         obs = torch.from_numpy(pad([t.obs for t in chunk], T, 0, np.float32)).to(device)
-        q, _, activity = network(obs, return_states=True)
+        state = None
+        if chunk[0].state is not None:
+            state = network.join_states([trial.state for trial in chunk])
+        q, _, activity = network(obs, state, return_states=True)
         named = {"Q": (("action",), q), "embedded": (("input",), activity.embedded)}
         named |= {"h": (("hidden",), activity.h)} | _named_states(network, activity.states)
         if not result:
@@ -184,12 +202,32 @@ def _network_variables(network: QNetwork, lived: list[Trial]) -> dict[str, Any]:
             size = sum(array.nbytes for array in arrays.values())
             warn_of_size(size, f"record of {B} trials", "record fewer trials")
             result = {k: (("trial", "time", *named[k][0]), arrays[k]) for k in named}
+            if carried and "M" in named:
+                M_start = np.empty((B, *named["M"][1].shape[2:]), np.float32)
+                result["M_start"] = (("trial", "hidden", "input"), M_start)
         for name, (_, value) in named.items():
-            array = result[name][1][start : start + len(chunk)]
-            array[:] = value.cpu().numpy()
-            for i, trial in enumerate(chunk):
+            array = result[name][1]
+            array[where] = value.cpu().numpy()
+            for i, trial in zip(where, chunk, strict=True):
                 array[i, len(trial) :] = np.nan
+        if "M_start" in result:
+            first = _first_M(network, state, len(chunk))
+            result["M_start"][1][where] = first.cpu().numpy()
     return result
+
+
+def _chunks(lived: Sequence[Trial]) -> Iterator[list[int]]:
+    """Which trials are computed at once: with a state of their own, or from M_0."""
+    for has_state in (False, True):
+        group = [i for i, trial in enumerate(lived) if (trial.state is not None) == has_state]
+        yield from (group[i : i + _CHUNK] for i in range(0, len(group), _CHUNK))
+
+
+def _first_M(network: QNetwork, state: Any, rows: int) -> torch.Tensor:
+    """M of the first layer before the first step, [rows, n, d]."""
+    if state is None:
+        return network.mpn_layers()[0].initial_state(rows)
+    return state[0] if isinstance(network.core, nn.ModuleList) else state
 
 
 def _named_states(network: QNetwork, states: Any) -> dict[str, Any]:

@@ -39,9 +39,16 @@ class _TorchCore(nn.Module):
             nn.init.uniform_(parameter, -limit, limit, generator=generator)
 
     def forward(self, input: Tensor, state: State | None = None, return_states: bool = False):
+        self._check(input, "h", state)
         output, last = self.rnn(input, None if state is None else state.unsqueeze(0))
         state = last.squeeze(0)
         return (output, state, output) if return_states else (output, state)  # the state is h
+
+    def _check(self, input: Tensor, name: str, state: Any) -> None:
+        expected = (len(input), self.hidden_size)
+        shape = tuple(getattr(state, "shape", ())) if state is not None else expected
+        if shape != expected:
+            raise ValueError(f"state has shape {shape}; expected {name} of {expected}.")
 
 
 class GRU(_TorchCore):
@@ -71,6 +78,10 @@ class LSTM(_TorchCore):
             states = torch.stack(hs, 1), torch.stack(cs, 1)
             return states[0], state, states
         if state is not None:
+            if not isinstance(state, tuple) or len(state) != 2:
+                raise ValueError(f"state is {_kind(state)}; expected (h, c).")
+            for name, part in zip("hc", state, strict=True):
+                self._check(input, name, part)
             state = tuple(s.unsqueeze(0) for s in state)
         output, (h, c) = self.rnn(input, state)
         return output, (h.squeeze(0), c.squeeze(0))
@@ -82,6 +93,10 @@ class Stack(nn.ModuleList):
     def forward(
         self, input: Tensor, state: tuple[State, ...] | None = None, return_states: bool = False
     ):
+        if state is not None and (not isinstance(state, tuple) or len(state) != len(self)):
+            raise ValueError(
+                f"state is {_kind(state)}; expected one for each of {len(self)} layers."
+            )
         last, all_steps = [], []
         for layer, s in zip(self, state or [None] * len(self), strict=True):
             if return_states:
@@ -115,6 +130,12 @@ def make_core(
         for i in range(num_layers)
     ]
     return layers[0] if num_layers == 1 else Stack(layers)
+
+
+def _kind(state: Any) -> str:
+    if isinstance(state, tuple):
+        return f"a tuple of {len(state)}"
+    return f"a tensor of shape {tuple(state.shape)}" if isinstance(state, Tensor) else repr(state)
 
 
 def map_state(function, state: State) -> State:

@@ -1,4 +1,10 @@
 from .results import plot_cross_decoding, plot_decoding, plot_performance, plot_psychometric
+from .staleness import (
+    plot_staleness_map,
+    plot_staleness_modulations,
+    plot_staleness_over_trial,
+    plot_staleness_q,
+)
 from .style import new_figure, style
 from .training import (
     draw_training,
@@ -9,9 +15,10 @@ from .training import (
     plot_return,
 )
 from .trial import plot_hidden, plot_inputs, plot_modulations, plot_q, plot_trajectory
-from .view import draw_trial
+from .view import draw_staleness, draw_trial
 
 __all__ = [
+    "draw_staleness",
     "draw_training",
     "draw_trial",
     "new_figure",
@@ -28,6 +35,10 @@ __all__ = [
     "plot_psychometric",
     "plot_q",
     "plot_return",
+    "plot_staleness_map",
+    "plot_staleness_modulations",
+    "plot_staleness_over_trial",
+    "plot_staleness_q",
     "plot_trajectory",
     "style",
 ]

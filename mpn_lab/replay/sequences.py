@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from mpn_lab.replay.trials import TrialBatch, TrialReplayBuffer
 Start = Literal["zero", "stored", "replayed"]
 
 
+@runtime_checkable
 class Codec(Protocol):
     """How lived states are kept, see `mpn_lab.networks.states.StateCodec`."""
 
@@ -107,9 +108,14 @@ class SequenceReplayBuffer(TrialReplayBuffer):
             first: the flattened state that the stretch began with; None: zero.
 
         Raises:
-            ValueError: as `push_trial`.
+            ValueError: as `push_trial`, or a first state of another size than the network's.
         """
         self._check(obs, action, reward)
+        if first is not None and first.shape != self._first.shape[1:]:
+            raise ValueError(
+                f"the stretch's first state has shape {first.shape}; expected "
+                f"{self._first.shape[1:]}: the state of the network that the buffer was made for."
+            )
         i = self._put(obs, action, reward, done)
         self._ends[i] = ends[-1]
         self._ends[i, : len(ends)] = ends

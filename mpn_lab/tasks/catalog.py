@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from neurogym.envs.registration import all_envs
 from pydantic import BaseModel
-from torch import Tensor
 
 from mpn_lab.tasks.ideal import OBSERVERS, ideal_accuracy
+from mpn_lab.tasks.teacher import Teacher, are_actions
 from mpn_lab.tasks.trial import Trial, collect_trials
-from mpn_lab.tasks.trial_env import TrialEnv
+from mpn_lab.tasks.trial_env import OWN_TASKS, TrialEnv
 
 
 class TaskDescription(BaseModel):
@@ -47,9 +46,9 @@ class TaskDescription(BaseModel):
 
 
 def trainable_tasks() -> list[str]:
-    """neurogym ids that need no arguments and have discrete actions."""
+    """Ids of tasks, neurogym's and our own, that need no arguments and have discrete actions."""
     names = []
-    for name in all_envs():
+    for name in (*all_envs(), *OWN_TASKS):
         try:
             TrialEnv(name, seed=0)
         except ValueError:
@@ -72,7 +71,7 @@ def describe_task(task: str, *, trials: int = 100, **task_kwargs: Any) -> TaskDe
     env = TrialEnv(task, seed=0, **task_kwargs)
     fixating = _live(env, trials, oracle=False)
     has_truth = any(trial.answer is not None for trial in fixating) and all(
-        _are_actions(trial.ground_truth, len(env.actions)) for trial in fixating
+        are_actions(trial.ground_truth, len(env.actions)) for trial in fixating
     )
     oracle = _live(env, trials, oracle=True) if has_truth else []
     has_ideal = type(env.task).__name__ in OBSERVERS
@@ -92,27 +91,8 @@ def describe_task(task: str, *, trials: int = 100, **task_kwargs: Any) -> TaskDe
     )
 
 
-class _Scripted:
-    """A policy that knows the task: the right action at every step, or always action 0."""
-
-    def __init__(self, env: TrialEnv, oracle: bool) -> None:
-        self.env, self.oracle = env, oracle
-
-    def step(self, obs: Tensor, state: int | None) -> tuple[Tensor, int]:
-        t, truth = state or 0, self.env.planned_ground_truth
-        q = torch.zeros(1, len(self.env.actions))
-        q[0, int(truth[t]) if self.oracle and truth is not None and t < len(truth) else 0] = 1
-        return q, t + 1
-
-    def select_state(self, state: int, keep: Tensor) -> int:
-        return state
-
-    def join_states(self, states: list[int]) -> int:
-        return states[0]  # it lives one trial at a time
-
-
 def _live(env: TrialEnv, trials: int, *, oracle: bool) -> list[Trial]:
-    policy, rng = _Scripted(env, oracle), np.random.default_rng(0)
+    policy, rng = Teacher([env], fixate=not oracle), np.random.default_rng(0)
     return [collect_trials([env], policy, 0.0, rng)[0] for _ in range(trials)]
 
 
@@ -122,13 +102,6 @@ def _response_observations(trial: Trial) -> list[np.ndarray]:
         return []
     T = min(len(trial), len(trial.ground_truth))
     return list(trial.obs[:T][trial.ground_truth[:T] != 0])
-
-
-def _are_actions(ground_truth: np.ndarray | None, n_actions: int) -> bool:
-    """Reaching1D's ground truth, for one, is a position, not an action."""
-    if ground_truth is None or not np.issubdtype(ground_truth.dtype, np.integer):
-        return False
-    return bool(((ground_truth >= 0) & (ground_truth < n_actions)).all())
 
 
 def _periods(trials: list[Trial], dt: float) -> dict[str, float]:

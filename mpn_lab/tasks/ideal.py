@@ -76,8 +76,14 @@ def _delay_match_sample(env: TrialEnv, trial: Trial) -> int:
     return 1 if np.logaddexp.reduce(sample + same) >= np.logaddexp.reduce(sample + opposite) else 2
 
 
+def _reversal_bandit(env: TrialEnv, trial: Trial) -> int:
+    # The task follows the posterior over the trials before; both arms tell equally much.
+    return 1 if trial.conditions["belief"] >= 0.5 else 2
+
+
 OBSERVERS: dict[str, Callable[[TrialEnv, Trial], int]] = {
     "PerceptualDecisionMaking": _perceptual_decision_making,
     "ContextDecisionMaking": _context_decision_making,
     "DelayMatchSample": _delay_match_sample,
+    "ReversalBandit": _reversal_bandit,
 }

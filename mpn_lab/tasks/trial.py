@@ -105,7 +105,12 @@ def collect_episodes(
     Returns:
         For each environment its trials, each with the `state` it began with, and the states after
         the last of them.
+
+    Raises:
+        ValueError: another number of states than of environments, or one that does not fit.
     """
+    if states is not None and len(states) != len(envs):
+        raise ValueError(f"{len(states)} states were given for {len(envs)} environments.")
     episodes: list[list[Trial]] = [[] for _ in envs]
     for _ in range(trials):
         joined = None if states is None else policy.join_states(states)

@@ -14,7 +14,10 @@ from gymnasium import spaces
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 from neurogym.core import TrialEnv as NeurogymTask
 
+from mpn_lab.tasks.bandit import REVERSAL_BANDIT  # and with it the task is registered
 from mpn_lab.tasks.channels import action_names, channel_names
+
+OWN_TASKS = (REVERSAL_BANDIT,)
 
 _TRANSPARENT = (OrderEnforcing, PassiveEnvChecker)  # wrappers that change no observation
 _SHARED = {"_top", "observation_space", "action_space", "spec"}  # never changed by a trial
@@ -38,9 +41,10 @@ class TrialEnv(gym.Env):
     Observations of any space that gymnasium can flatten come flattened, see `channels`.
 
     Args:
-        task: a neurogym id such as "DelayMatchSample-v0", or a gymnasium environment whose
-            `info["new_trial"]` is true at each trial's last step and whose observation there is
-            the next trial's first (neurogym's convention).
+        task: a neurogym id such as "DelayMatchSample-v0", one of `OWN_TASKS`, or a gymnasium
+            environment whose `info["new_trial"]` is true at each trial's last step and whose
+            observation there is the next trial's first (neurogym's convention). What it lays out
+            in neurogym's attributes (`trial`, `gt`, `start_ind`, `end_ind`, `dt`) is taken over.
         seed: seeds the trials; None: drawn from the operating system.
         max_steps: a trial that is longer is cut here, with `truncated`.
         task_kwargs: passed on to the task, for example `dt=20` or `use_expl_context=True`.
@@ -240,7 +244,7 @@ class TrialEnv(gym.Env):
 def _make(task_id: str, task_kwargs: dict) -> gym.Env:
     if task_id not in gym.registry:
         known = [name for name in gym.registry if "neurogym" in str(gym.registry[name].entry_point)]
-        close = difflib.get_close_matches(task_id, known, n=3, cutoff=0.5)
+        close = difflib.get_close_matches(task_id, [*known, *OWN_TASKS], n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(close)}?" if close else "`mpn-lab tasks` lists them."
         raise ValueError(f"There is no task {task_id!r}; expected a neurogym id: {hint}")
     try:

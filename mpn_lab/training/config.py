@@ -1,8 +1,8 @@
-"""The one configuration object of the DQN loop; the command line is made from it."""
+"""The configurations: of the DQN loop (the command line is made from it), and of supervision."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -63,7 +63,7 @@ class SequenceConfig(BaseModel):
     """Whether a window may hold parts of several trials (of one episode)."""
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _fits(self) -> SequenceConfig:
         if self.burn_in >= self.window:
             raise ValueError(
                 f"burn_in is {self.burn_in} steps and window {self.window}; expected a burn_in "
@@ -77,17 +77,15 @@ class SequenceConfig(BaseModel):
         return self
 
 
-class TrainConfig(BaseModel):
-    """Everything that decides what a training run computes."""
+class NetworkConfig(BaseModel):
+    """A task, a network for it and a seed: what every training has."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     task: str = "DelayMatchSample-v0"
-    """A neurogym id."""
+    """A neurogym id, or one of `mpn_lab.tasks.trial_env.OWN_TASKS`."""
     task_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the task, for example {"dt": 20} or {"use_expl_context": True}."""
-    trials: Count = 2500
-    """Trials to live."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Fixes everything: start values, trials, exploration, replay."""
 
@@ -104,6 +102,12 @@ class TrainConfig(BaseModel):
     mpn: MPNConfig = Field(default_factory=MPNConfig)
     """Options of the MPN layer."""
 
+
+class TrainConfig(NetworkConfig):
+    """Everything that decides what a training run computes."""
+
+    trials: Count = 2500
+    """Trials to live."""
     replay: Literal["trial", "transition", "sequence"] = "trial"
     """Whole trials from their start; single steps, or windows, from stored states."""
     sequence: SequenceConfig = Field(default_factory=SequenceConfig)
@@ -152,7 +156,7 @@ class TrainConfig(BaseModel):
     """Trials kept with their states after every checkpoint, for `mpn_lab.analysis.staleness`."""
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _fits(self) -> TrainConfig:
         k = self.trials_per_episode
         for name in ("trials", "trials_per_round", "eval_every"):
             if (value := getattr(self, name)) % k:
@@ -176,3 +180,59 @@ class TrainConfig(BaseModel):
                 "trials_per_round that are lived with a checkpoint's weights"
             )
         return self
+
+
+class SupervisedConfig(NetworkConfig):
+    """Everything that decides what `mpn_lab.train_supervised` computes.
+
+    The learning rate, the clipped norm and cross-entropy at chosen steps are those of Aitken &
+    Mihalas (eLife 2023;12:e83035); their L1 coefficient is 1e-4.
+    """
+
+    trials: Count = 32_000
+    """Trials to learn from; each is seen once."""
+    loss_periods: tuple[str, ...] | None = None
+    """Periods whose steps are trained, such as ("decision",); None: all steps."""
+    batch_size: Count = 64
+    """Sequences in an update."""
+    reset_state: Literal["trial", "episode"] = "trial"
+    """Whether a sequence is one trial, or several over which the state is carried."""
+    trials_per_episode: Count = 1
+    """Trials in a sequence."""
+    backprop: Backprop = "full"
+    """As of `TrainConfig`."""
+    chunk: Count = 32
+    """As of `TrainConfig`."""
+
+    learning_rate: Positive = 1e-3
+    """Adam's."""
+    grad_clip: Positive = 10.0
+    """The gradient's norm is clipped to this."""
+    l1: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the sum of |w| over all trained weights and biases; eta, lam and M_0 are spared."""
+
+    eval_every: Count = 3_200
+    """Trials between two rows of metrics; a checkpoint is written with each."""
+    eval_trials: Count = 200
+    """Trials, always the same ones, that the network lives by itself for the accuracy."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> SupervisedConfig:
+        if self.trials_per_episode > 1 and self.reset_state == "trial":
+            raise ValueError(
+                f"trials_per_episode is {self.trials_per_episode}, but reset_state='trial' makes "
+                "every trial its own; choose reset_state='episode'"
+            )
+        in_update = self.batch_size * self.trials_per_episode
+        for name in ("trials", "eval_every"):
+            if (value := getattr(self, name)) % in_update:
+                raise ValueError(
+                    f"{name} is {value}; expected a multiple of the {in_update} trials in an update"
+                )
+        return self
+
+
+CONFIGS: dict[str, type[TrainConfig] | type[SupervisedConfig]] = {
+    "dqn": TrainConfig,
+    "supervised": SupervisedConfig,
+}

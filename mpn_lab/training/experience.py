@@ -136,6 +136,12 @@ class Experience:
         """Go back to what `state` returned. Raises KeyError or ValueError where it does not fit."""
         self.buffer.restore(arrays, meta)
         if "carried" in arrays:
+            shape = arrays["carried"].shape
+            if shape[1:] != (self.codec.size,):
+                raise ValueError(
+                    f"carried has shape {shape}; expected rows of the {self.codec.size} numbers of "
+                    "this network's state"
+                )
             rows = torch.from_numpy(arrays["carried"].copy()).split(1)
             self.carried = [self.codec.unflatten(row) for row in rows]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.replay.trials import TrialBatch
-from mpn_lab.training.config import TrainConfig
+from mpn_lab.training.config import NetworkConfig, SupervisedConfig, TrainConfig
 from mpn_lab.training.loss import compute_td_loss_trial
 
 
@@ -18,7 +18,7 @@ class NonFiniteLoss(RuntimeError):
     """The loss is nan or infinite: training cannot go on."""
 
 
-def make_network(config: TrainConfig, obs_size: int, n_actions: int) -> QNetwork:
+def make_network(config: NetworkConfig, obs_size: int, n_actions: int) -> QNetwork:
     """The network of a configuration, with the start values that its seed fixes."""
     return QNetwork(
         obs_size,
@@ -33,27 +33,73 @@ def make_network(config: TrainConfig, obs_size: int, n_actions: int) -> QNetwork
     )
 
 
-class Learner:
+class Descent:
+    """A trained network and Adam."""
+
+    def __init__(
+        self,
+        config: TrainConfig | SupervisedConfig,
+        obs_size: int,
+        n_actions: int,
+        device: str = "cpu",
+    ) -> None:
+        self.grad_clip = config.grad_clip
+        self.network = make_network(config, obs_size, n_actions).to(device)
+        self.parameters: list[Tensor] = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
+        self.updates = 0
+
+    def descend(self, loss: Tensor, learning_rate: float) -> float:
+        """One step of Adam. Returns the loss; raises NonFiniteLoss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise NonFiniteLoss(f"the loss is {value} after {self.updates} updates")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, self.grad_clip)
+        self.optimizer.step()
+        self.network.project_()
+        self.updates += 1
+        return value
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All tensors that `restore` needs to go on exactly from here."""
+        arrays = _named("network", self.network)
+        for i, moments in self.optimizer.state_dict()["state"].items():
+            arrays |= {f"adam.{i}.{name}": _array(value) for name, value in moments.items()}
+        return arrays
+
+    def restore(self, arrays: dict[str, np.ndarray], updates: int) -> None:
+        """Go back to what `state` returned. Raises KeyError or RuntimeError: it does not fit."""
+        load_arrays(self.network, arrays, "network")
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in arrays.items():
+            if key.startswith("adam."):
+                _, i, name = key.split(".")
+                moments.setdefault(int(i), {})[name] = torch.from_numpy(value.copy())
+        state = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({"state": moments, "param_groups": state["param_groups"]})
+        self.updates = updates
+
+
+class Learner(Descent):
     """A trained network, its slowly following target and Adam."""
 
     def __init__(
         self, config: TrainConfig, obs_size: int, n_actions: int, device: str = "cpu"
     ) -> None:
+        super().__init__(config, obs_size, n_actions, device)
         self.config = config
-        self.network = make_network(config, obs_size, n_actions).to(device)
         self.target = make_network(config, obs_size, n_actions).to(device).requires_grad_(False)
-        self.parameters: list[Tensor] = [p for p in self.network.parameters() if p.requires_grad]
         trained = [n for n, p in self.network.named_parameters() if p.requires_grad]
         of_target = dict(self.target.named_parameters())
         self.target_parameters: list[Tensor] = [of_target[n] for n in trained]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
-        self.updates = 0
 
     def update(self, batch: TrialBatch, learning_rate: float) -> float:
         """One step of Adam on the TD loss. Returns the loss; raises NonFiniteLoss."""
         config = self.config
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
         loss = compute_td_loss_trial(
             self.network,
             self.target,
@@ -63,38 +109,19 @@ class Learner:
             backprop=config.backprop,
             chunk=config.chunk,
         )
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise NonFiniteLoss(f"the loss is {value} after {self.updates} updates")
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, config.grad_clip)
-        self.optimizer.step()
-        self.network.project_()
+        value = self.descend(loss, learning_rate)
         with torch.no_grad():
             torch._foreach_lerp_(self.target_parameters, self.parameters, config.target_rate)
-        self.updates += 1
         return value
 
     def state(self) -> dict[str, np.ndarray]:
-        """All tensors that `restore` needs to go on exactly from here."""
-        arrays = _named("network", self.network) | _named("target", self.target)
-        for i, moments in self.optimizer.state_dict()["state"].items():
-            arrays |= {f"adam.{i}.{name}": _array(value) for name, value in moments.items()}
-        return arrays
+        """As `Descent.state`."""
+        return super().state() | _named("target", self.target)
 
     def restore(self, arrays: dict[str, np.ndarray], updates: int) -> None:
-        """Go back to what `state` returned. Raises KeyError or RuntimeError: it does not fit."""
-        load_arrays(self.network, arrays, "network")
+        """As `Descent.restore`."""
+        super().restore(arrays, updates)
         load_arrays(self.target, arrays, "target")
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in arrays.items():
-            if key.startswith("adam."):
-                _, i, name = key.split(".")
-                moments.setdefault(int(i), {})[name] = torch.from_numpy(value.copy())
-        state = self.optimizer.state_dict()
-        self.optimizer.load_state_dict({"state": moments, "param_groups": state["param_groups"]})
-        self.updates = updates
 
 
 def network_arrays(network: nn.Module) -> dict[str, np.ndarray]:

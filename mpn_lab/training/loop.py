@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from mpn_lab.training.config import TrainConfig
+from mpn_lab.training.config import SupervisedConfig, TrainConfig
 from mpn_lab.training.evaluate import live_trials, lockstep, make_envs, seed_envs, summarise
 from mpn_lab.training.experience import Experience
-from mpn_lab.training.files import RunError, read_tensors
-from mpn_lab.training.learner import Learner, NonFiniteLoss
+from mpn_lab.training.learner import Learner
 from mpn_lab.training.lived import save_lived
+from mpn_lab.training.rows import OnRow, Row, Training, plasticity
 from mpn_lab.training.run import Run, load_run
+from mpn_lab.training.supervised import Supervision
 
-Row = dict[str, int | float]
 _TRAIN, _VALIDATE, _EXPLORE, _REPLAY = range(4)  # independent streams of one seed
 
 
@@ -27,7 +26,7 @@ def train(
     out: str | Path | None = None,
     *,
     progress: bool = True,
-    on_row: Callable[[Row], None] | None = None,
+    on_row: OnRow | None = None,
 ) -> Run:
     """Train a network into a new run folder.
 
@@ -58,24 +57,30 @@ def train(
     return loop.go(run, progress, on_row)
 
 
-def resume(
-    path: str | Path, *, progress: bool = True, on_row: Callable[[Row], None] | None = None
-) -> Run:
+def resume(path: str | Path, *, progress: bool = True, on_row: OnRow | None = None) -> Run:
     """Go on with a run from its last checkpoint, to exactly where it would have ended unbroken.
+
+    Takes runs of `train` and of `train_supervised`.
 
     Raises:
         RunError: there is no run, or its files are damaged or belong to another one.
     """
     run = load_run(path)
     run.prepare_to_resume()
-    loop = _Loop(run.config)
-    if (run.path / "resume.safetensors").exists():
-        loop.restore(*read_tensors(run.path / "resume.safetensors"), path=run.path)
+    loop: Training
+    if isinstance(run.config, SupervisedConfig):
+        loop = Supervision(run.config)
+    else:
+        loop = _Loop(run.config)
+    loop.restore(run.path)
     return loop.go(run, progress, on_row)
 
 
-class _Loop:
+class _Loop(Training):
     """The state of a training and the steps that advance it."""
+
+    config: TrainConfig
+    learner: Learner
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
@@ -93,28 +98,6 @@ class _Loop:
         self.explore = np.random.default_rng((seed, _EXPLORE))
         self.trials = self.env_steps = 0
         self.rows: list[Row] = []
-
-    def go(self, run: Run, progress: bool, on_row: Callable[[Row], None] | None) -> Run:
-        config = self.config
-        with tqdm(
-            total=config.trials, initial=self.trials, unit="trial", disable=not progress
-        ) as bar:
-            bar.set_description(config.task)
-            while self.trials < config.trials:
-                try:
-                    row = self.until_next_row(bar, run)
-                except NonFiniteLoss as error:
-                    kept = f"trial {self.rows[-1]['trials']}" if self.rows else "none yet"
-                    raise RunError(
-                        f"Training stopped: {error}; the last good checkpoint is kept ({kept}). "
-                        "Try a smaller learning_rate or grad_clip."
-                    ) from error
-                self.rows.append(row)
-                run.save(self.learner.network, self.rows, *self.state())
-                bar.set_postfix(_postfix(row))
-                if on_row is not None:
-                    on_row(row)
-        return load_run(run.path)
 
     def until_next_row(self, bar: tqdm, run: Run) -> Row:
         """Live and learn up to the next multiple of `eval_every` trials."""
@@ -144,7 +127,6 @@ class _Loop:
         seed_envs(self.validation, (config.seed, _VALIDATE))
         greedy = live_trials(self.validation, network, config.eval_trials, *self.carry)
         result = summarise(self.validation[0], greedy)
-        layers = network.mpn_layers()
         return {
             "trials": self.trials,
             "env_steps": self.env_steps,
@@ -156,8 +138,7 @@ class _Loop:
             "accuracy": result.accuracy,
             "ideal_accuracy": math.nan if result.ideal_accuracy is None else result.ideal_accuracy,
             "mean_return": result.mean_return,
-            "eta": float(np.mean([m.eta.mean().item() for m in layers])) if layers else math.nan,
-            "lam": float(np.mean([m.lam.mean().item() for m in layers])) if layers else math.nan,
+            **plasticity(network),
         }
 
     def epsilon(self) -> float:
@@ -176,26 +157,9 @@ class _Loop:
         meta |= {"updates": self.learner.updates, "explore": self.explore.bit_generator.state}
         return arrays | self.learner.state(), meta
 
-    def restore(self, arrays: dict[str, np.ndarray], meta: dict[str, Any], path: Path) -> None:
-        try:
-            self.learner.restore(arrays, meta["updates"])
-            buffer = {k.removeprefix("buffer."): v for k, v in arrays.items() if "buffer." in k}
-            self.experience.restore(buffer, meta["buffer"])
-            self.explore.bit_generator.state = meta["explore"]
-            self.trials, self.env_steps = meta["trials"], meta["env_steps"]
-            self.rows = meta["rows"]
-        except (KeyError, ValueError, RuntimeError, TypeError) as error:
-            raise RunError(
-                f"{path}/resume.safetensors does not belong to the run that {path}/config.json "
-                f"describes ({str(error).splitlines()[0]}); restore the file that does."
-            ) from error
-
-
-def _postfix(row: Row) -> dict[str, str]:
-    ideal = "" if math.isnan(row["ideal_accuracy"]) else f" of {row['ideal_accuracy']:.3f}"
-    return {
-        "accuracy": f"{row['accuracy']:.3f}{ideal}",
-        "return": f"{row['mean_return']:.2f}",
-        "loss": f"{row['loss']:.4f}",
-        "epsilon": f"{row['epsilon']:.2f}",
-    }
+    def take(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        self.learner.restore(arrays, meta["updates"])
+        buffer = {k.removeprefix("buffer."): v for k, v in arrays.items() if "buffer." in k}
+        self.experience.restore(buffer, meta["buffer"])
+        self.explore.bit_generator.state = meta["explore"]
+        self.trials, self.env_steps = meta["trials"], meta["env_steps"]

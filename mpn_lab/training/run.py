@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from mpn_lab.networks.qnetwork import QNetwork
-from mpn_lab.training.config import TrainConfig
+from mpn_lab.training.config import CONFIGS, SupervisedConfig, TrainConfig
 from mpn_lab.training.evaluate import Evaluation, evaluate
 from mpn_lab.training.files import RunError, read_tensors, write_tensors, write_whole
 from mpn_lab.training.learner import load_arrays, make_network, network_arrays
@@ -24,23 +24,25 @@ from mpn_lab.training.learner import load_arrays, make_network, network_arrays
 if TYPE_CHECKING:
     import pandas as pd
 
+AnyConfig = TrainConfig | SupervisedConfig
 PACKAGES = ("mpn_lab", "torch", "neurogym", "gymnasium", "numpy")
 
 
 class Run:
     """A folder with what a training left.
 
-    `config.json` (the configuration, the network's sizes and the versions it began with),
+    `config.json` (the kind of training, "dqn" or "supervised", its configuration, the network's
+    sizes and the versions it began with),
     `metrics.csv` (one row per `eval_every` trials), `checkpoints/trial_N.safetensors` (the weights
     after N trials) and `resume.safetensors` (all that is needed to go on). Nothing in it is code.
     """
 
-    def __init__(self, path: Path, config: TrainConfig, obs_size: int, n_actions: int) -> None:
+    def __init__(self, path: Path, config: AnyConfig, obs_size: int, n_actions: int) -> None:
         self.path, self.config = path, config
         self.obs_size, self.n_actions = obs_size, n_actions
 
     @classmethod
-    def create(cls, path: Path, config: TrainConfig, obs_size: int, n_actions: int) -> Run:
+    def create(cls, path: Path, config: AnyConfig, obs_size: int, n_actions: int) -> Run:
         """Begin a run in a new or empty folder. Raises RunError where it cannot."""
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -50,7 +52,9 @@ class Run:
                 )
         except OSError as error:
             raise RunError(f"{path} cannot be made a run folder: {error.strerror}.") from error
-        content = {"config": config.model_dump(), "obs_size": obs_size, "n_actions": n_actions}
+        kind = next(kind for kind, of_kind in CONFIGS.items() if isinstance(config, of_kind))
+        content: dict[str, Any] = {"kind": kind, "config": config.model_dump()}
+        content |= {"obs_size": obs_size, "n_actions": n_actions}
         content["versions"] = _versions()
         write_whole(path / "config.json", (json.dumps(content, indent=2) + "\n").encode())
         return cls(path, config, obs_size, n_actions)
@@ -162,7 +166,13 @@ def load_run(path: str | Path) -> Run:
     path = Path(path)
     try:
         content = json.loads((path / "config.json").read_text())
-        config = TrainConfig.model_validate(content["config"])
+        kind = content.get("kind", "dqn")  # what older runs, which do not say it, all are
+        if kind not in CONFIGS:
+            raise RunError(
+                f"{path}/config.json is of the kind {kind!r}; expected {' or '.join(CONFIGS)}: "
+                "open it with the version that made it."
+            )
+        config = CONFIGS[kind].model_validate(content["config"])
         return Run(path, config, int(content["obs_size"]), int(content["n_actions"]))
     except FileNotFoundError as error:
         raise RunError(f"{path} is no run folder: it has no config.json.") from error

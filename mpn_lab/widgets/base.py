@@ -6,16 +6,17 @@ import base64
 import html
 import io
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from PIL import Image
 
+from mpn_lab.plotting.panel import Moving
 from mpn_lab.plotting.style import style
-from mpn_lab.plotting.trial import Moving
 
 # A picture has a white ground. Under a dark theme its lightness is turned over and its hues kept.
 _STYLE = """<style>
@@ -30,6 +31,8 @@ _STYLE = """<style>
 class Picture:
     """A figure that is drawn once; for each frame only what moves is drawn onto what stays.
 
+    What lies `under` the moving artists is drawn when it changes, and stays from then on.
+
     Neither pyplot nor a backend knows of the figure: it goes when its picture goes.
     """
 
@@ -42,11 +45,26 @@ class Picture:
         """Draw another figure (or the same, drawn into anew), and keep what stays of it."""
         self.figure, self.moving = figure, moving
         self.canvas = figure.canvas
-        for artist in moving.artists:
+        under = [] if moving.under is None else moving.under.artists
+        for artist in (*moving.artists, *under):
             artist.set_animated(True)
         with style():
             self.canvas.draw()
-        self._ground = self.canvas.copy_from_bbox(figure.bbox)
+        self._ground = self._bare = self.canvas.copy_from_bbox(figure.bbox)
+        if under:
+            self._lay()
+
+    def lay(self, position: int) -> None:
+        """Bring what lies under the moving artists to a position; the next frame shows it."""
+        if self.moving.under is not None:
+            self.canvas.restore_region(self._bare)
+            self.moving.under.to(position)
+            self._lay()
+
+    def _lay(self) -> None:
+        assert self.moving.under is not None
+        self._draw_artists(self.moving.under.artists)
+        self._ground = self.canvas.copy_from_bbox(self.figure.bbox)
 
     def frame(self, step: int) -> bytes:
         """The picture at a step, as PNG."""
@@ -57,7 +75,10 @@ class Picture:
         """Bring the canvas to a step."""
         self.canvas.restore_region(self._ground)
         self.moving.to(step)
-        for artist in self.moving.artists:
+        self._draw_artists(self.moving.artists)
+
+    def _draw_artists(self, artists: Sequence[Artist]) -> None:
+        for artist in artists:
             (artist.axes or self.figure).draw_artist(artist)
 
     def image(self) -> Image.Image:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from IPython.display import DisplayHandle, display
 
+from mpn_lab.plotting.panel import Moving
 from mpn_lab.plotting.style import style
 from mpn_lab.plotting.training import Lines, draw_training
-from mpn_lab.plotting.trial import Moving
 from mpn_lab.training.config import TrainConfig
 from mpn_lab.training.loop import Row
 from mpn_lab.widgets.base import Explorer, Picture, quiet

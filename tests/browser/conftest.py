@@ -138,12 +138,13 @@ class Notebook:
 
 
 class Explorer:
-    """A TrialExplorer as a person meets it: a picture, a slider, buttons and menus."""
+    """An explorer as a person meets it: a picture, sliders (time first), buttons and menus."""
 
     def __init__(self, page, output) -> None:
         self.page, self.output = page, output
         self.picture = output.locator("img.mpn-picture")
-        self.slider = output.locator(".noUi-handle")
+        self.sliders = output.locator(".noUi-handle")
+        self.slider = self.sliders.first
         self.slider.scroll_into_view_if_needed()
 
     def pixels(self) -> str:
@@ -172,9 +173,9 @@ class Explorer:
             self.page.wait_for_timeout(50)
         raise AssertionError("the picture did not come back")
 
-    def press(self, key: str) -> None:
-        """Press a key on the time slider."""
-        self.slider.focus()
+    def press(self, key: str, slider: int = 0) -> None:
+        """Press a key on the time slider, or on another one."""
+        self.sliders.nth(slider).focus()
         self.page.keyboard.press(key)
 
 

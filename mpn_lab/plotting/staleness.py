@@ -1,0 +1,353 @@
+"""The panels of stored and replayed states, each a function that draws into an `ax`.
+
+Each takes a Dataset from `staleness`, the number of a trial, a moment in ms, an age in updates
+(None: the oldest) and a strategy (None: "stored"), and returns a `Moving`: the artists that change
+with time and, under them, those that change with the age.
+
+A distance is drawn on one scale for all ages and strategies of the trial: linear from 0 to
+`LINEAR`, logarithmic above, so that 0 can be seen beside what is a thousand times larger.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import SymLogNorm
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from mpn_lab.analysis.checks import age_position, check_staleness, strategy_position
+from mpn_lab.plotting.panel import (
+    Moving,
+    action_row,
+    matrix_panel,
+    moment,
+    over_time,
+    row_colors,
+    side_legend,
+)
+from mpn_lab.plotting.style import GREY, action_color, largest
+
+LINEAR = 0.01
+"""Below this a distance is drawn on a linear scale, above on a logarithmic one."""
+
+DISTANCES = {
+    "dM": ("how far M is from the replayed one", r"$\Delta M$", "relative"),
+    "dQ": ("how far Q is from the replayed one", r"$\Delta Q$", "relative"),
+    "dM_raw": ("how far M is from the replayed one", r"$\Vert\hat{M}-M\Vert_F$", ""),
+    "dQ_raw": ("how far Q is from the replayed one", r"$\Vert\hat{q}-q\Vert_2$", "reward"),
+    "dQ_from_start": ("how far Q is from a replay of all", r"$\Delta Q$", "relative"),
+}
+"""What a distance is, its symbol and its unit."""
+MATRICES = {"stored": "stored $M$", "replayed": "replayed $M$", "difference": "difference"}
+_COLORS = {"zero": ("#E69F00", "#D55E00"), "stored": ("#56B4E9", "#0072B2")}
+_START = "#009E73"
+_MAP = "BuPu"  # white at zero
+
+
+def plot_staleness_over_trial(
+    ax: Axes,
+    data: xr.Dataset,
+    trial: int,
+    time: float | int = 0,
+    age: int | None = None,
+    strategy: str | None = None,
+    variable: str = "dQ",
+) -> Moving:
+    """A distance between stored and replayed over the trial: one line for each strategy, the
+    chosen one bold, with a dot at the moment. Thin upright lines: where a window starts.
+
+    Args:
+        ax: where to draw.
+        data: from `staleness`.
+        trial: its number.
+        time: in ms.
+        age: of the stored states, in updates since the trial was lived.
+        strategy: how the state is replayed.
+        variable: `dM`, `dQ`, `dM_raw`, `dQ_raw` or `dQ_from_start`.
+
+    Raises:
+        ValueError: no Dataset from `staleness`, or one without the variable; no such trial,
+            moment, age or strategy.
+    """
+    i, step, times, j, s = _place(data, trial, time, age, strategy)
+    values = _distances(data, variable, i, len(times))  # (strategy, age, time)
+    names = [str(name) for name in data["strategy"].values]
+    lines = []
+    for k, name in enumerate(names):
+        chosen = k == s
+        (line,) = ax.plot(
+            times,
+            values[k, j],
+            "--" if "burn-in" in name else "-",
+            color=strategy_color(name),
+            lw=2.6 if chosen else 1.2,
+            zorder=3 if chosen else 2.5,
+            label=name,
+        )
+        lines.append(line)
+    _distance_axis(ax, values)
+    ax.set(xlabel="time (ms)", ylabel=_label(variable), title=DISTANCES[variable][0])
+    side_legend(ax, len(names), title="replayed from")
+    _mark_windows(ax, data, times)
+    cursor = over_time(ax, data, i, step, times)
+    (head,) = ax.plot([], [], "o", ms=7, mec="white", color=strategy_color(names[s]), zorder=5)
+    shown = {"age": j}
+
+    def to(step: int) -> None:
+        cursor.to(step)
+        head.set_data([times[step]], [values[s, shown["age"], step]])
+
+    def to_age(position: int) -> None:
+        shown["age"] = position
+        for line, of_strategy in zip(lines, values, strict=True):
+            line.set_ydata(of_strategy[position])
+
+    to(step)
+    return Moving([*cursor.artists, head], to, Moving(lines, to_age))
+
+
+def plot_staleness_map(
+    ax: Axes,
+    data: xr.Dataset,
+    trial: int,
+    time: float | int = 0,
+    age: int | None = None,
+    strategy: str | None = None,
+    variable: str = "dQ",
+) -> Moving:
+    """A distance between stored and replayed by age and time, for one strategy.
+
+    Each age has a row of the same height, the youngest at the bottom; the chosen one is framed.
+    A dot: the greedy action is another one than the stored state's. Grey: not defined (the
+    replayed state is zero and the stored one is not).
+
+    The arguments and errors are those of `plot_staleness_over_trial`.
+    """
+    i, step, times, j, s = _place(data, trial, time, age, strategy)
+    values = _distances(data, variable, i, len(times))
+    dt, ages = float(data.attrs["dt"]), data["age"].values
+    extent = (times[0] - dt / 2, times[-1] + dt / 2, -0.5, len(ages) - 0.5)
+    norm = SymLogNorm(LINEAR, linscale=0.5, vmin=0, vmax=_top(values))
+    ax.set_facecolor("#D0D0D0")
+    image = ax.imshow(
+        np.ma.masked_invalid(values[s]),
+        aspect="auto",
+        origin="lower",
+        extent=extent,
+        cmap=_MAP,
+        norm=norm,
+    )
+    rows, steps = np.nonzero(data["flipped"].values[s, :, i, : len(times)])
+    dark = norm(np.nan_to_num(values[s][rows, steps])) > 0.6
+    colors = np.where(dark, "white", "black")
+    ax.scatter(times[steps], rows, s=5, c=colors, linewidths=0, zorder=2)
+    _age_ticks(ax, ages)
+    name = str(data["strategy"].values[s])
+    ax.set(ylabel="age (updates)", xlabel="time (ms)")
+    ax.set_title(f"{DISTANCES[variable][1]} by age, replayed from: {name}", pad=10)
+    bar = ax.figure.colorbar(image, ax=ax, pad=0.02, aspect=18, label=_label(variable))
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(_plain))
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    _mark_windows(ax, data, times)
+    cursor = over_time(ax, data, i, step, times, bands="strip")
+    frame = Rectangle(
+        (extent[0], j - 0.5), extent[1] - extent[0], 1, fill=False, ec="#0072B2", lw=1.8, zorder=4
+    )
+    frame.set_clip_on(False)
+    ax.add_patch(frame)
+    return Moving(cursor.artists, cursor.to, Moving([frame], lambda k: frame.set_y(k - 0.5)))
+
+
+def plot_staleness_q(
+    ax: Axes,
+    data: xr.Dataset,
+    trial: int,
+    time: float | int = 0,
+    age: int | None = None,
+    strategy: str | None = None,
+) -> Moving:
+    """The value of every action over the trial: from the replayed state (broad and light) and
+    from the stored one (dashed), under the same parameters.
+
+    Below, three rows of squares: the greedy action of the stored and of the replayed state, ringed
+    where they differ, and the right action.
+
+    The arguments and errors are those of `plot_staleness_over_trial`.
+    """
+    i, step, times, j, s = _place(data, trial, time, age, strategy)
+    check_staleness(data, "Q_stored", "Q_replayed", "ground_truth", "flipped")
+    T = len(times)
+    stored = data["Q_stored"].values[:, i, :T]  # (age, T, action)
+    replayed = data["Q_replayed"].values[s, :, i, :T]
+    flipped = data["flipped"].values[s, :, i, :T].astype(bool)
+    names = [str(name) for name in data["action"].values]
+    lines, heads = [], []
+    for k, name in enumerate(names):
+        color = action_color(k)
+        (broad,) = ax.plot(times, replayed[j, :, k], color=color, lw=3.4, alpha=0.42)
+        (thin,) = ax.plot(times, stored[j, :, k], "--", color=color, lw=1.3, dashes=(3, 1.4))
+        ax.plot([], [], color=color, label=name)
+        heads += ax.plot([], [], "o", ms=7, color=color, mec="white", zorder=4)
+        heads += ax.plot([], [], "o", ms=5, mfc="white", mec=color, mew=1.4, zorder=4.5)
+        lines += [broad, thin]
+    ax.plot([], [], color=GREY, lw=3.4, alpha=0.6, label="replayed")
+    ax.plot([], [], "--", color=GREY, lw=1.3, dashes=(3, 1.4), label="stored")
+    both = np.concatenate([stored.ravel(), replayed.ravel()])
+    low, high = float(np.nanmin(both)), float(np.nanmax(both))
+    room = max(high - low, 0.1)
+    limits = (low - 0.52 * room, high + 0.08 * room)
+    ax.set_ylim(limits)
+    greedy = [_greedy(stored), _greedy(replayed)]
+    rows = [
+        action_row(ax, times, greedy[0][j], 0.26, "stored"),
+        action_row(ax, times, greedy[1][j], 0.16, "replayed"),
+    ]
+    action_row(ax, times, data["ground_truth"].values[i, :T], 0.06, "right")
+    ax.set_yticks([tick for tick in ax.get_yticks() if low - 0.1 * room <= tick <= limits[1]])
+    ax.set(xlabel="time (ms)", ylabel="Q (reward)")
+    ax.set_title("what each action is worth", pad=15)
+    side_legend(ax, len(names) + 2)
+    _mark_windows(ax, data, times)
+    cursor = over_time(ax, data, i, step, times, name_periods=True)
+    shown = {"age": j}
+
+    def to(step: int) -> None:
+        cursor.to(step)
+        for k in range(len(names)):
+            heads[2 * k].set_data([times[step]], [replayed[shown["age"], step, k]])
+            heads[2 * k + 1].set_data([times[step]], [stored[shown["age"], step, k]])
+
+    def to_age(position: int) -> None:
+        shown["age"] = position
+        for k in range(len(names)):
+            lines[2 * k].set_ydata(replayed[position, :, k])
+            lines[2 * k + 1].set_ydata(stored[position, :, k])
+        for row, actions in zip(rows, greedy, strict=True):
+            row.set_facecolor(row_colors(actions[position]))
+            row.set_edgecolor(["black" if f else "none" for f in flipped[position]])
+            row.set_linewidth(1.1)
+
+    to(step)
+    to_age(j)
+    return Moving([*cursor.artists, *heads], to, Moving([*lines, *rows], to_age))
+
+
+def plot_staleness_modulations(
+    ax: Axes,
+    data: xr.Dataset,
+    trial: int,
+    time: float | int = 0,
+    age: int | None = None,
+    strategy: str | None = None,
+    show: str = "difference",
+    order: np.ndarray | None = None,
+) -> Moving:
+    """M_{t-1}, which acts at the step, as a heat map: stored, replayed, or replayed minus stored.
+
+    The scale is centred on zero, and one for all three, all times and all ages of the trial and
+    the strategy.
+
+    Args:
+        ax: where to draw.
+        data: from `staleness`, of an MPN.
+        trial: its number.
+        time: in ms.
+        age: of the stored states, in updates since the trial was lived.
+        strategy: how the state is replayed.
+        show: `stored`, `replayed` or `difference`.
+        order: the hidden units' order, see `leaf_order`.
+
+    Raises:
+        ValueError: no Dataset from `staleness`, or one without M; another `show`; no such trial,
+            moment, age or strategy.
+    """
+    i, step, times, j, s = _place(data, trial, time, age, strategy)
+    if show not in MATRICES:
+        raise ValueError(f"show is {show!r}; expected one of {', '.join(MATRICES)}.")
+    check_staleness(data, "M_stored", "M_replayed")
+    chosen = slice(None) if order is None else order
+    stored = data["M_stored"].values[i, : len(times)]  # (T, n, d)
+    replayed = data["M_replayed"].values[s, :, i, : len(times)]  # (age, T, n, d)
+    scale = max(largest(stored), largest(replayed))
+    shown = {"age": j}
+
+    def at(step: int) -> np.ndarray:
+        if show == "stored":
+            return stored[step][chosen]
+        now = replayed[shown["age"], step]
+        return (now if show == "replayed" else now - stored[step])[chosen]
+
+    moving = matrix_panel(ax, data, i, step, at, scale)
+    ax.set_title(f"{MATRICES[show]}  (±{scale:.2g})", pad=10)
+    return Moving(moving.artists, moving.to, Moving([], lambda k: shown.update(age=k)))
+
+
+def strategy_color(name: str) -> str:
+    """The colour of a strategy, the same in every panel: orange from zero, blue from the stored
+    state (the darker without burn-in), green from the trial's start."""
+    light, dark = _COLORS.get(name.split(",")[0], (_START, _START))
+    return light if "burn-in" in name else dark
+
+
+def _place(
+    data: xr.Dataset, trial: int, time: float | int, age: int | None, strategy: str | None
+) -> tuple[int, int, np.ndarray, int, int]:
+    """Positions of the trial and the step, the trial's times, positions of age and strategy."""
+    check_staleness(data)
+    return *moment(data, trial, time), age_position(data, age), strategy_position(data, strategy)
+
+
+def _distances(data: xr.Dataset, variable: str, position: int, length: int) -> np.ndarray:
+    """A distance in one trial, [strategy, age, time]."""
+    if variable not in DISTANCES:
+        raise ValueError(f"variable is {variable!r}; expected one of {', '.join(DISTANCES)}.")
+    check_staleness(data, variable)
+    return data[variable].values[:, :, position, :length]
+
+
+def _label(variable: str) -> str:
+    _, symbol, unit = DISTANCES[variable]
+    return f"{symbol} ({unit})" if unit else symbol
+
+
+def _top(values: np.ndarray) -> float:
+    return max(1.25 * largest(values), 10 * LINEAR)
+
+
+def _distance_axis(ax: Axes, values: np.ndarray) -> None:
+    """Linear up to LINEAR, logarithmic above, and a little room below 0 for its line."""
+    ax.set_yscale("symlog", linthresh=LINEAR, linscale=0.5)
+    ax.set_ylim(-LINEAR / 4, _top(values))
+    ax.yaxis.set_major_formatter(FuncFormatter(_plain))
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
+def _plain(value: float, _: Any = None) -> str:
+    return f"{value:g}"
+
+
+def _age_ticks(ax: Axes, ages: np.ndarray) -> None:
+    """At most eight ages are written, the oldest among them."""
+    every = -(-len(ages) // 8)
+    positions = np.arange(len(ages) - 1, -1, -every)[::-1]
+    ax.set_yticks(positions, [f"{ages[k]:,}" for k in positions])
+
+
+def _mark_windows(ax: Axes, data: xr.Dataset, times: np.ndarray) -> list[Line2D]:
+    """A thin line where a trained window starts; none at the trial's start."""
+    if "step_in_window" not in data.coords:
+        return []
+    first = data["step_in_window"].values[: len(times)] == 0
+    half = float(data.attrs["dt"]) / 2
+    starts = [t - half for t, is_first in zip(times[1:], first[1:], strict=True) if is_first]
+    return [ax.axvline(t, color="#707070", lw=0.8, ls=(0, (1, 2)), zorder=1) for t in starts]
+
+
+def _greedy(q: np.ndarray) -> np.ndarray:
+    """The greedy action along the last axis; -1 where a value is not a number."""
+    return np.where(np.isfinite(q).all(-1), np.nan_to_num(q).argmax(-1), -1)

@@ -1,0 +1,63 @@
+"""A policy that knows the task: it takes the right action at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mpn_lab.tasks.trial_env import TrialEnv
+
+_State = tuple[tuple[int, ...], int]  # the environments that still live their trial, and the step
+
+
+class Teacher:
+    """Lives trials in lockstep (`collect_trials`) as the ground truth tells, or fixating.
+
+    Args:
+        envs: the very environments that trials are collected from, in their order.
+        fixate: take action 0 at every step instead.
+
+    Raises:
+        ValueError: at the first step of a trial whose ground truth is not an action at every step.
+    """
+
+    def __init__(self, envs: Sequence[TrialEnv], *, fixate: bool = False) -> None:
+        self.envs, self.fixate = envs, fixate
+
+    def step(self, obs: Tensor, state: _State | None) -> tuple[Tensor, _State]:
+        """One step of the trials in `state` (None: the first step of all). obs [B, d] -> [B, A]."""
+        where, t = (tuple(range(len(obs))), 0) if state is None else state
+        q = torch.zeros(len(where), len(self.envs[0].actions))
+        for row, i in enumerate(where):
+            q[row, self._right(self.envs[i], t)] = 1
+        return q, (where, t + 1)
+
+    def select_state(self, state: _State, keep: Tensor) -> _State:
+        """As of `Policy`."""
+        where, t = state
+        return tuple(where[k] for k in keep.tolist()), t
+
+    def join_states(self, states: list[_State]) -> _State:
+        """As of `Policy`; a teacher carries nothing from trial to trial."""
+        raise NotImplementedError("a teacher carries no state over")
+
+    def _right(self, env: TrialEnv, t: int) -> int:
+        if self.fixate:
+            return 0
+        truth = env.planned_ground_truth
+        if t == 0 and not are_actions(truth, len(env.actions)):
+            raise ValueError(
+                f"{env.task_id} does not tell the right action at every step (it has no ground "
+                "truth that is an action); train it on rewards, with mpn_lab.train."
+            )
+        return int(truth[t]) if truth is not None and t < len(truth) else 0
+
+
+def are_actions(ground_truth: np.ndarray | None, n_actions: int) -> bool:
+    """Whether a trial's ground truth is an action: Reaching1D's, for one, is a position."""
+    if ground_truth is None or not np.issubdtype(ground_truth.dtype, np.integer):
+        return False
+    return bool(((ground_truth >= 0) & (ground_truth < n_actions)).all())

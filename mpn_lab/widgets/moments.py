@@ -1,0 +1,194 @@
+"""What the explorers of one moment of one trial share: play, time, the trial, saving, the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as w
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from mpn_lab.analysis.checks import time_step, trial_position
+from mpn_lab.plotting.panel import Moving
+from mpn_lab.plotting.style import style
+from mpn_lab.plotting.view import trial_title
+from mpn_lab.widgets.base import Explorer, Picture, quiet, save_figure
+from mpn_lab.widgets.page import write_page
+
+
+class MomentExplorer(Explorer):
+    """A picture of one trial, one moment at a time.
+
+    A subclass builds the controls that say which figure is drawn, and draws it in `_draw`. While
+    only time moves, only what moves with it is drawn; a change of the control `under` draws what
+    lies under that; a change of any other draws the figure anew.
+
+    Args:
+        record: trials, each with its steps.
+        description: of the explorer, in one line.
+        controls: by the names under which `_draw` gets their values; `trial` is one of them.
+        under: the name of the control whose position `Moving.under` follows.
+    """
+
+    def __init__(
+        self,
+        record: xr.Dataset,
+        description: str,
+        controls: dict[str, Any],
+        under: str | None = None,
+    ) -> None:
+        self.record = record
+        self._controls, self._under = controls, under
+        self._drawn: tuple[dict, dict] | None = None  # what the figure's ground shows
+        self._picture: Picture | None = None
+        self._held = False
+        dt = float(record.attrs["dt"])
+        self._unit = int(dt) if dt >= 1 and dt.is_integer() else 1  # ms, or one step, per key press
+        self.play = w.Play(interval=100, step=self._unit, max=1, layout={"width": "115px"})
+        self.time = w.IntSlider(
+            description="time (ms)" if self._unit == dt else "step",
+            step=self._unit,
+            max=1,
+            layout={"width": "430px"},
+        )
+        self.svg = w.Button(description="save SVG", layout={"width": "90px"})
+        self.pdf = w.Button(description="save PDF", layout={"width": "90px"})
+        w.jslink((self.play, "value"), (self.time, "value"))
+        for control in (self.time, *controls.values()):
+            control.observe(self._on_change, "value")
+        self.svg.on_click(lambda _: self._on_save("svg"))
+        self.pdf.on_click(lambda _: self._on_save("pdf"))
+        super().__init__(description, self._rows())
+
+    def _rows(self) -> list[w.Widget]:
+        """The controls as they stand above the picture."""
+        raise NotImplementedError
+
+    def _draw(
+        self, chosen: dict[str, Any], time: float | int, figure: Figure | None
+    ) -> tuple[Figure, Moving]:
+        """The figure for the controls' values at a time, in ms; drawn into `figure`."""
+        raise NotImplementedError
+
+    def _file_name(self, chosen: dict[str, Any], time: float | int) -> str:
+        """Of a moment that is saved, without its ending."""
+        return f"{self.record.attrs['task']}_trial{chosen['trial']}_{time:.0f}ms"
+
+    def _chosen(self, **asked: Any) -> dict[str, Any]:
+        """The controls' values, and what is asked for instead where it is not None."""
+        values = {name: control.value for name, control in self._controls.items()}
+        return values | {name: value for name, value in asked.items() if value is not None}
+
+    def _save(self, path: str | Path, time: float | int | None, **asked: Any) -> Path:
+        """Save a moment, with what is asked for in place of the controls' values."""
+        chosen = self._chosen(**asked)
+        time = self._time(chosen["trial"], time)
+        with style():
+            figure, _ = self._draw(chosen, time, None)
+            save_figure(figure, path)
+        return Path(path)
+
+    def _page(self, path: str | Path, **asked: Any) -> Path:
+        """Write the trial's page, with what is asked for in place of the controls' values."""
+        chosen = self._chosen(**asked)
+        i = trial_position(self.record, chosen["trial"])
+        steps, times = range(int(self.record["length"][i])), self.record["time"].values
+        with style():
+            picture = Picture(*self._draw(chosen, float(times[0]), None))
+            frames = []
+            for step in steps:
+                picture.draw(step)
+                frames.append(picture.image())
+        labels = [f"{times[s]:.0f} ms, {self.record['period'].values[i, s]}" for s in steps]
+        return write_page(Path(path), trial_title(self.record, i), frames, labels)
+
+    def _show(self, time: float | int | None, **asked: Any) -> None:
+        """Set the controls, which are known to take these values, and draw once."""
+        chosen = self._chosen(**asked)
+        step = time_step(
+            self.record,
+            trial_position(self.record, chosen["trial"]),
+            self._time(chosen["trial"], time),
+        )
+        with self._hold():
+            for name, value in chosen.items():
+                self._controls[name].value = value
+            self._fit_time()
+            self.time.value = step * self._unit
+        self._refresh()
+
+    @quiet
+    def _on_change(self, _: Any) -> None:
+        if not self._held:
+            self._refresh()
+
+    @quiet
+    def _on_save(self, kind: str) -> None:
+        chosen = self._chosen()
+        name = self._file_name(chosen, self._time(chosen["trial"], None))
+        path = self._save(f"{name}.{kind}", None)
+        self.tell(f"Saved to {path.resolve()}")
+
+    def _refresh(self) -> None:
+        """Show what the controls say, and draw no more than has changed."""
+        with self._hold():
+            self._fit_time()
+        chosen = self._chosen()
+        ground = {name: value for name, value in chosen.items() if name != self._under}
+        if self._picture is None or self._drawn is None or ground != self._drawn[0]:
+            self._drawn, figure = None, None if self._picture is None else self._picture.figure
+            with style():
+                drawn = self._draw(chosen, float(self.record["time"][0]), figure)
+            if self._picture is None:
+                self._picture = Picture(*drawn)
+            else:
+                self._picture.show(*drawn)
+        elif self._under is not None and chosen != self._drawn[1]:
+            self._picture.lay(self._controls[self._under].index)
+        self._drawn = ground, chosen
+        self.set_frame(self._picture.frame(self.time.value // self._unit))
+
+    def _time(self, trial: int, time: float | int | None) -> float | int:
+        """In ms, as shown where it is None; checked. So is the trial's number."""
+        i = trial_position(self.record, trial)
+        if time is None:
+            step = min(self.time.value // self._unit, int(self.record["length"][i]) - 1)
+            time = float(self.record["time"][step])
+        time_step(self.record, i, time)
+        return time
+
+    def _fit_time(self) -> None:
+        """Let time run over the trial that is chosen."""
+        i = trial_position(self.record, self._controls["trial"].value)
+        last = (int(self.record["length"][i]) - 1) * self._unit
+        if self.time.max != last:
+            self.time.value = min(self.time.value, last)
+            self.time.max = self.play.max = last
+
+    @contextmanager
+    def _hold(self) -> Iterator[None]:
+        """Set several controls, and draw once afterwards."""
+        self._held, before = True, self._held
+        try:
+            yield
+        finally:
+            self._held = before
+
+
+def row(*controls: w.Widget) -> w.HBox:
+    """Controls side by side; what does not fit goes into the next line, as wide as it was."""
+    for control in controls:
+        control.layout.flex = "0 0 auto"
+    return w.HBox(controls, layout={"flex_flow": "row wrap"})
+
+
+def trial_options(record: xr.Dataset, numbers: np.ndarray) -> list[tuple[str, int]]:
+    """Trials as they are offered to choose from: number, answer, verdict."""
+    names = [str(name) for name in record["action"].values]
+    chosen = record.sel(trial=numbers)
+    rows = zip(numbers, chosen["response"].values, chosen["correct"].values, strict=True)
+    return [(f"{n}: {names[r]}, {'correct' if c else 'wrong'}", int(n)) for n, r, c in rows]

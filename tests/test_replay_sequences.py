@@ -1,0 +1,221 @@
+"""Windows, stored states and burn-in: what every strategy must keep to."""
+
+import numpy as np
+import pytest
+import torch
+
+from mpn_lab import QNetwork
+from mpn_lab.networks.states import StateCodec
+from mpn_lab.replay.sequences import SequenceReplayBuffer
+from mpn_lab.training.loss import start_state
+
+LENGTHS = (9, 5, 12)  # of the trials in each stretch
+
+
+def make(seed=0, **options):
+    generator = torch.Generator().manual_seed(seed)
+    return QNetwork(3, 4, hidden_size=6, embedding_size=5, generator=generator, **options)
+
+
+def fill(network, buffer, *, reset_trials=True, stretches=4, carried=None, seed=0):
+    """Stretches of three trials whose observations tell stretch and step; the states before them.
+
+    Returns obs and the state before every step, lived one step at a time.
+    """
+    rng = np.random.default_rng(seed)
+    ends = np.cumsum(LENGTHS)
+    all_obs, all_states = [], []
+    for k in range(stretches):
+        obs = rng.normal(size=(ends[-1], 3)).astype(np.float32)
+        obs[:, 0], obs[:, 1] = k, np.arange(ends[-1])
+        done = np.isin(np.arange(ends[-1]), ends - 1)
+        state = None if carried is None else carried[k : k + 1]
+        states, kept = [], []
+        starts = [0, *ends[:-1]]
+        for t in range(ends[-1]):
+            if t in starts and reset_trials and t:
+                state = None
+            states.append(state)
+            with torch.no_grad():
+                _, state = network.step(torch.from_numpy(obs[t : t + 1]), state)
+        bounds = list(zip(starts, ends, strict=True)) if reset_trials else [(0, ends[-1])]
+        for a, b in bounds:
+            kept.append(
+                buffer.codec.encode(network, torch.from_numpy(obs[None, a:b]), states[a])[0]
+            )
+        action = rng.integers(4, size=len(obs))
+        first = None if carried is None else buffer.codec.flatten(carried[k : k + 1])[0].numpy()
+        buffer.push_stretch(
+            obs, action, obs[:, 1] * 10, done, ends.tolist(), torch.cat(kept).numpy(), first
+        )
+        all_obs.append(obs)
+        all_states.append(states)
+    return all_obs, all_states
+
+
+def buffer_of(network, capacity=4, **options):
+    return SequenceReplayBuffer(
+        capacity, StateCodec(network), trials_per_stretch=3, n_actions=4, **options
+    )
+
+
+def trial_of(step):
+    return int(np.searchsorted(np.cumsum(LENGTHS), step, side="right"))
+
+
+STRATEGIES = [
+    {"window": 1},
+    {"window": 4},
+    {"window": 4, "start": "zero"},
+    {"window": 4, "burn_in": 3},
+    {"window": 4, "burn_in": 3, "start": "zero"},
+    {"window": 4, "start": "replayed"},
+    {"window": 8, "across_trials": True},
+    {"window": 8, "across_trials": True, "burn_in": 2},
+    {"window": 8, "across_trials": True, "reset_trials": False},
+    {"window": 8, "across_trials": True, "reset_trials": False, "burn_in": 3},
+    {"window": 4, "reset_trials": False, "start": "replayed"},
+    {"window": None, "reset_trials": False},
+]
+
+
+@pytest.mark.parametrize("options", STRATEGIES, ids=str)
+@pytest.mark.parametrize("core", ["mpn", "lstm"])
+def test_rows_are_what_was_lived(core, options):
+    network = make(core=core)
+    buffer = buffer_of(network, **options)
+    reset = options.get("reset_trials", True)
+    obs, states = fill(network, buffer, reset_trials=reset)
+    batch = buffer.sample(200)
+    with torch.no_grad():
+        begin = start_state(network, batch)
+    longest = (options["window"] or sum(LENGTHS)) + 1
+    assert batch.mask.shape[1] <= longest
+    assert (batch.mask.sum(1) >= 1).all()
+    assert not batch.obs[~batch.mask].any()
+    assert not batch.terminated[~batch.mask].any()
+    for r in range(len(batch.obs)):
+        T = int(batch.mask[r].sum())
+        k, s = int(batch.obs[r, 0, 0]), int(batch.obs[r, 0, 1])
+        np.testing.assert_array_equal(batch.obs[r, :T].numpy(), obs[k][s : s + T])
+        np.testing.assert_array_equal(batch.reward[r, :T], obs[k][s : s + T, 1] * 10)
+        if reset:  # nothing leaks across a reset
+            assert trial_of(s) == trial_of(s + T - 1)
+        ends = [t for t in range(s, s + T) if t in np.cumsum(LENGTHS) - 1]
+        terminated = batch.terminated[r].nonzero().ravel().tolist()
+        # A last step that only gives its value is not marked, be it a trial's end or not.
+        assert terminated in ([t - s for t in ends], [t - s for t in ends if t - s < T - 1])
+        if options.get("start", "stored") == "zero":
+            continue
+        # same parameters as when it was lived: every way of starting gives the lived state
+        lived = states[k][s]
+        got = None if begin is None else [leaf[r] for leaf in leaves(begin)]
+        for i, leaf in enumerate(got or []):
+            want = torch.zeros_like(leaf) if lived is None else leaves(lived)[i][0]
+            torch.testing.assert_close(leaf, want, rtol=1e-5, atol=1e-5)
+        if got is None:
+            assert lived is None
+
+
+def leaves(state):
+    return list(state) if isinstance(state, tuple) else [state]
+
+
+def test_zero_start_and_burn_in():
+    network = make()
+    buffer = buffer_of(network, window=4, start="zero")
+    fill(network, buffer)
+    assert buffer.sample(20).state is None
+    buffer = buffer_of(network, window=4, start="zero", burn_in=3)
+    obs, _ = fill(network, buffer)
+    batch = buffer.sample(100)
+    begin = start_state(network, batch)
+    for r in range(100):
+        k, s = int(batch.obs[r, 0, 0]), int(batch.obs[r, 0, 1])
+        low = int(np.concatenate([[0], np.cumsum(LENGTHS)])[trial_of(s)])
+        steps = obs[k][max(low, s - 3) : s]
+        assert int(batch.burn_in_length[r]) == len(steps)
+        M = network(torch.from_numpy(steps[None]))[1] if len(steps) else torch.zeros(1, 6, 5)
+        torch.testing.assert_close(begin[r : r + 1], M, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("window", "across"), [(1, False), (4, False), (8, True)])
+def test_every_step_is_trained_equally_often(window, across):
+    network = make()
+    buffer = buffer_of(network, window=window, across_trials=across)
+    fill(network, buffer, stretches=1)
+    batch = buffer.sample(40_000)
+    trained = batch.mask & (
+        batch.terminated | torch.cat([batch.mask[:, 1:], ~batch.mask[:, :1]], 1)
+    )
+    trained[:, -1] &= batch.terminated[:, -1] | (batch.mask.shape[1] <= window)
+    step = batch.obs[..., 1][trained].long()
+    count = torch.bincount(step, minlength=sum(LENGTHS)).double()
+    assert count.min() / count.max() > 0.9
+
+
+def test_carried_stretches_start_from_their_stored_state():
+    network = make()
+    carried = torch.randn(4, 6, 5, generator=torch.Generator().manual_seed(0))
+    for options in ({"window": None}, {"window": 5}, {"window": 5, "start": "replayed"}):
+        buffer = buffer_of(network, **options, reset_trials=False, carried=True)
+        _, states = fill(network, buffer, reset_trials=False, carried=carried)
+        batch = buffer.sample(50)
+        begin = start_state(network, batch)
+        for r in range(50):
+            k, s = int(batch.obs[r, 0, 0]), int(batch.obs[r, 0, 1])
+            torch.testing.assert_close(begin[r], states[k][s][0], rtol=1e-5, atol=1e-5)
+
+
+CODECS = [
+    ("factors", {}, 1e-6),
+    ("factors", {"update": "presynaptic"}, 1e-6),
+    ("factors", {"update": "postsynaptic", "modulation": "additive"}, 1e-6),
+    ("half", {"bound": 0.1}, 1e-3),
+    ("half", {"eta_shape": "synapse"}, 1e-3),
+    ("half", {"num_layers": 2}, 1e-3),
+    ("full", {"core": "gru"}, 1e-6),
+    ("full", {"core": "lstm", "num_layers": 2}, 1e-6),
+]
+
+
+@pytest.mark.parametrize(("kind", "options", "error"), CODECS)
+def test_states_come_back(kind, options, error):
+    generator = torch.Generator().manual_seed(0)
+    network = QNetwork(3, 4, hidden_size=64, embedding_size=10, generator=generator, **options)
+    codec = StateCodec(network)
+    assert codec.kind == kind
+    obs = torch.randn(7, 12, 3, generator=generator)
+    kept = codec.encode(network, obs)
+    assert kept.element_size() * kept.shape[2] == codec.bytes_per_step
+    for t in (0, 1, 5, 12):
+        _, state = network(obs[:, :t]) if t else (None, None)
+        length = torch.full((7,), t)
+        steps = kept if codec.needs_history else kept[:, max(t - 1, 0)][:, None]
+        got = codec.flatten(codec.decode(steps, length))
+        want = torch.zeros_like(got) if state is None else codec.flatten(state)
+        assert (got - want).norm() <= error * want.norm() + 1e-12
+
+
+def test_restored_buffer_samples_the_same():
+    network = make()
+    one, two = (buffer_of(network, window=4, burn_in=2, max_steps=8, seed=s) for s in (0, 1))
+    fill(network, one)
+    two.restore(*one.state())
+    for a, b in zip(one.sample(30), two.sample(30), strict=True):
+        assert torch.equal(a, b)  # the states and the burn-in, too
+    assert one.nbytes == two.nbytes
+
+
+def test_window_longer_than_any_trial():
+    network = make()
+    buffer = buffer_of(network, window=13)
+    fill(network, buffer)
+    with pytest.raises(ValueError, match="window is 13 steps, but the longest trial has 12"):
+        buffer.sample(4)
+
+
+def test_empty_buffer_and_empty_batch():
+    buffer = buffer_of(make(), window=2)
+    with pytest.raises(ValueError, match="batch_size is 4 and the buffer holds 0 stretches"):
+        buffer.sample(4)

@@ -144,6 +144,8 @@ def staleness(
             "task_kwargs": json.dumps(run.config.task_kwargs),
             "seed": run.config.seed,
             "epsilon": float(row["epsilon"]),
+            "reset_state": run.config.reset_state,
+            "trials_per_episode": run.config.trials_per_episode,
             "dt": env.dt,
             "versions": json.dumps({name: version(name) for name in (*PACKAGES, "xarray")}),
             "window": window,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,11 +21,10 @@ from mpn_lab.analysis.recording import (
     pad,
     warn_of_size,
 )
+from mpn_lab.analysis.replayed_states import ReplayedStates, Strategy
 from mpn_lab.networks.qnetwork import QNetwork
-from mpn_lab.networks.states import StateCodec
 from mpn_lab.tasks.trial import Trial
 from mpn_lab.tasks.trial_env import TrialEnv
-from mpn_lab.training.experience import encode_trials
 from mpn_lab.training.files import RunError
 from mpn_lab.training.lived import lived_checkpoints, load_lived
 from mpn_lab.training.run import PACKAGES, Run
@@ -34,14 +32,7 @@ from mpn_lab.training.run import PACKAGES, Run
 STALENESS = "mpn_lab_staleness"  # the attribute that marks the result; its value is the version
 
 _AGES = 6  # checkpoints, where they are not named
-_NUMBERS = 4_000_000  # float64 that are worked on at once
 _DISTANCES = ("dM", "dM_raw", "dQ", "dQ_raw", "dQ_from_start")
-
-
-class _Strategy(NamedTuple):
-    name: str
-    start: Literal["zero", "stored", "trial"]
-    burn_in: int = 0
 
 
 def staleness(
@@ -126,12 +117,12 @@ def staleness(
         raise ValueError(
             f"window is {window} steps, but the longest trial has {T}; choose a shorter window."
         )
-    strategies = [_Strategy("zero", "zero"), _Strategy("stored", "stored")]
+    strategies = [Strategy("zero", "zero"), Strategy("stored", "stored")]
     if burn_in:
         strategies += [
-            _Strategy(f"{start}, burn-in {burn_in}", start, burn_in) for start in ("zero", "stored")
+            Strategy(f"{start}, burn-in {burn_in}", start, burn_in) for start in ("zero", "stored")
         ]
-    strategies.append(_Strategy("start", "trial"))
+    strategies.append(Strategy("start", "trial"))
     env = TrialEnv(run.config.task, seed=0, **run.config.task_kwargs)
     row = run.metrics.set_index("trials").loc[lived_at]
     variables = lived_variables(lived)
@@ -153,6 +144,8 @@ def staleness(
             "task_kwargs": json.dumps(run.config.task_kwargs),
             "seed": run.config.seed,
             "epsilon": float(row["epsilon"]),
+            "reset_state": run.config.reset_state,
+            "trials_per_episode": run.config.trials_per_episode,
             "dt": env.dt,
             "versions": json.dumps({name: version(name) for name in (*PACKAGES, "xarray")}),
             "window": window,
@@ -281,12 +274,12 @@ def _replayed(
     networks: list[QNetwork],
     lived: list[Trial],
     kept: list[np.ndarray],
-    strategies: list[_Strategy],
+    strategies: list[Strategy],
     window: int,
     keep_states: bool,
 ) -> dict[str, Any]:
     """The distances, values and states of all strategies and ages, with their dimensions."""
-    network, codec = networks[0], StateCodec(networks[0])
+    network = networks[0]
     B, T, A = len(lived), max(len(trial) for trial in lived), network.n_actions
     valid = pad([np.ones(len(trial), bool) for trial in lived], T, False, bool)
     many, steps = (len(strategies), len(networks), B, T), ("trial", "time")
@@ -294,6 +287,7 @@ def _replayed(
     layers = network.mpn_layers()
     M_shape = (layers[0].hidden_size, layers[0].input_size) if layers else (0, 0)
     keep_states = keep_states and bool(layers)
+    sizes: dict[str, tuple[tuple[str, ...], tuple[int, ...]]]
     sizes = {"Q_replayed": (dims, (A,)), "Q_stored": (dims[1:], (A,))}
     if keep_states:
         sizes |= {"M_replayed": (dims, M_shape), "M_stored": (steps, M_shape)}
@@ -310,17 +304,16 @@ def _replayed(
     }
     result |= {name: (dims, np.full(many, np.nan)) for name in _DISTANCES}
     result["flipped"] = (dims, np.zeros(many, bool))
-    rows = _Rows(codec, lived, kept, networks)
+    rows = ReplayedStates(lived, kept, networks, window)
     for part in rows.parts():
         v, stored = valid[part], rows.stored(part)  # (b, T), (b, T, s)
         if keep_states:
             result["M_stored"][1][part] = _first_layer(stored, v, M_shape)
-        for a, now in enumerate(networks):
-            precise = copy.deepcopy(now).double()
-            q_stored = _values(precise, codec, rows.obs[part], stored)  # (b, T, A)
+        for a in range(len(networks)):
+            q_stored = rows.values(part, a, stored)  # (b, T, A)
             result["Q_stored"][1][a, part] = np.where(v[..., None], q_stored, np.nan)
-            states = [rows.replayed(part, a, strategy, stored, window) for strategy in strategies]
-            q = [_values(precise, codec, rows.obs[part], state) for state in states]
+            states = [rows.replayed(part, a, strategy, stored) for strategy in strategies]
+            q = [rows.values(part, a, state) for state in states]
             for i, (state, q_hat) in enumerate(zip(states, q, strict=True)):
                 at = i, a, part
                 result["Q_replayed"][1][at] = np.where(v[..., None], q_hat, np.nan)
@@ -341,89 +334,6 @@ def _replayed(
                 result["flipped"][1][at] = v & (q_hat.argmax(2) != q_stored.argmax(2))
     # age 0 are the parameters that the trials were lived with
     return result | {"Q_lived": ((*steps, "action"), result["Q_stored"][1][0].copy())}
-
-
-class _Rows:
-    """The kept trials, padded to the longest, and their states before every step, flattened.
-
-    Both sides of every comparison come out of the same computations with the same shapes, so equal
-    parameters give equal bits.
-    """
-
-    def __init__(
-        self,
-        codec: StateCodec,
-        lived: list[Trial],
-        kept: list[np.ndarray],
-        networks: list[QNetwork],
-    ) -> None:
-        T = max(len(trial) for trial in lived)
-        self.codec, self.networks, self.shape = codec, networks, (len(lived), T)
-        self.obs = torch.from_numpy(pad([trial.obs for trial in lived], T, 0, np.float32))
-        self.initial = [codec.initial(network).double() for network in networks]  # (1, s)
-        self.starts = [
-            torch.cat([i if t.state is None else codec.flatten(t.state).double() for t in lived])
-            for i in self.initial
-        ]  # of every age, (B, s)
-        steps = [encode_trials(codec, network, lived) for network in networks]
-        self.kept, *self.encoded = (
-            torch.from_numpy(pad(rows, T, 0, rows[0].dtype)) for rows in [kept, *steps]
-        )  # (B, T, width)
-
-    def parts(self) -> Iterator[slice]:
-        """The trials in portions that bound the memory."""
-        B, T = self.shape
-        n = max(1, _NUMBERS // (T * (T * self.codec.width + 8 * self.codec.size)))
-        return (slice(i, i + n) for i in range(0, B, n))
-
-    def stored(self, part: slice) -> Tensor:
-        """The states that acted when the trials were lived, (b, T, s)."""
-        return self._whole(self.kept[part], self.starts[0][part])
-
-    def replayed(
-        self, part: slice, age: int, strategy: _Strategy, stored: Tensor, window: int
-    ) -> Tensor:
-        """The states that act when the trials are replayed, (b, T, s)."""
-        if strategy.start == "trial":
-            return self._whole(self.encoded[age][part], self.starts[age][part])
-        codec, obs = self.codec, self.obs[part]
-        b, T, _ = obs.shape
-        before = stored if strategy.start == "stored" else self.initial[age].expand(b, T, -1)
-        s = torch.arange(0, T, window)  # (w,), the windows' first steps
-        begin = (s - strategy.burn_in).clamp(min=0)
-        t = begin[:, None] + torch.arange(strategy.burn_in + window)  # (w, L)
-        start = before[:, begin].flatten(0, 1)  # (b w, s)
-        kept = codec.encode(
-            self.networks[age],
-            obs[:, t.clamp(max=T - 1)].flatten(0, 1),  # (b w, L, c)
-            codec.unflatten(start.float()),
-        )
-        length = (s - begin)[:, None] + torch.arange(window)  # (w, window)
-        states = _after(codec, kept, length.repeat(b, 1), start)  # (b w, window, s)
-        return states.view(b, len(s) * window, -1)[:, :T]
-
-    def _whole(self, kept: Tensor, start: Tensor) -> Tensor:
-        return _after(self.codec, kept, torch.arange(self.shape[1]).repeat(len(kept), 1), start)
-
-
-def _after(codec: StateCodec, kept: Tensor, length: Tensor, start: Tensor) -> Tensor:
-    """States after `length` (R, k) of the kept steps (R, L, width) from `start` (R, s): (R, k, s).
-
-    In float64, so that little is lost between h and M.
-    """
-    R, k = length.shape
-    row, n = torch.arange(R).repeat_interleave(k), length.flatten()
-    if codec.needs_history:
-        steps = kept.double()[row]  # (R k, L, width)
-    else:
-        steps = kept[row, (n - 1).clamp(min=0)][:, None]  # (R k, 1, width)
-    return codec.flatten(codec.decode(steps, n, start[row])).double().view(R, k, -1)
-
-
-def _values(network: QNetwork, codec: StateCodec, obs: Tensor, states: Tensor) -> np.ndarray:
-    """q of every step, (b, T, A), from the states (b, T, s) that act at it; float64."""
-    q, _ = network.step(obs.flatten(0, 1).double(), codec.unflatten(states.flatten(0, 1)))
-    return q.view(*obs.shape[:2], -1).numpy()
 
 
 def _first_layer(states: Tensor, valid: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

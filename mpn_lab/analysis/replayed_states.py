@@ -1,0 +1,119 @@
+"""Kept trials lived once more: the states that act at every step, from a choice of starts."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mpn_lab.analysis.recording import pad
+from mpn_lab.networks.qnetwork import QNetwork
+from mpn_lab.networks.states import StateCodec
+from mpn_lab.tasks.trial import Trial
+from mpn_lab.training.experience import encode_trials
+
+_NUMBERS = 4_000_000  # float64 that are worked on at once
+
+
+class Strategy(NamedTuple):
+    """From which state each window of a trial is replayed."""
+
+    name: str
+    start: Literal["zero", "stored", "trial"]  # "trial": from the trial's start instead
+    burn_in: int = 0  # steps before the window
+
+
+class ReplayedStates:
+    """The states before every step of kept trials, flattened: as stored, and as replayed.
+
+    Both sides of every comparison come out of the same computations with the same shapes, so equal
+    parameters give equal bits: h and x in float32, as in training; M and q from them in float64.
+
+    Args:
+        lived, kept: from `load_lived`; trials shorter than the longest are padded.
+        networks: the ones to replay with, the first being the one the trials were lived with.
+        window: steps of the windows that tile a trial.
+    """
+
+    def __init__(
+        self,
+        lived: list[Trial],
+        kept: list[np.ndarray],
+        networks: list[QNetwork],
+        window: int,
+    ) -> None:
+        T = max(len(trial) for trial in lived)
+        self.codec = codec = StateCodec(networks[0])
+        self.networks, self.window, self.shape = networks, window, (len(lived), T)
+        self.precise = [copy.deepcopy(network).double() for network in networks]
+        self.obs = torch.from_numpy(pad([trial.obs for trial in lived], T, 0, np.float32))
+        self.initial = [codec.initial(network).double() for network in networks]  # (1, s)
+        self.starts = [
+            torch.cat([i if t.state is None else codec.flatten(t.state).double() for t in lived])
+            for i in self.initial
+        ]  # with every network, (B, s)
+        steps = [encode_trials(codec, network, lived) for network in networks]
+        self.kept, *self.encoded = (
+            torch.from_numpy(pad(rows, T, 0, rows[0].dtype)) for rows in [kept, *steps]
+        )  # (B, T, width)
+
+    def parts(self) -> Iterator[slice]:
+        """The trials in portions that bound the memory."""
+        B, T = self.shape
+        history = T if self.codec.needs_history else 1
+        n = max(1, _NUMBERS // (T * (history * self.codec.width + 8 * self.codec.size)))
+        return (slice(i, i + n) for i in range(0, B, n))
+
+    def stored(self, part: slice) -> Float[Tensor, "b T s"]:
+        """The states that acted when the trials were lived."""
+        return self._whole(self.kept[part], self.starts[0][part])
+
+    def replayed(
+        self, part: slice, age: int, strategy: Strategy, stored: Float[Tensor, "b T s"]
+    ) -> Float[Tensor, "b T s"]:
+        """The states that act when the trials are replayed with the network number `age`."""
+        if strategy.start == "trial":
+            return self._whole(self.encoded[age][part], self.starts[age][part])
+        codec, window, obs = self.codec, self.window, self.obs[part]
+        b, T, _ = obs.shape
+        before = stored if strategy.start == "stored" else self.initial[age].expand(b, T, -1)
+        s = torch.arange(0, T, window)  # (w,), the windows' first steps
+        begin = (s - strategy.burn_in).clamp(min=0)
+        t = begin[:, None] + torch.arange(strategy.burn_in + window)  # (w, L)
+        start = before[:, begin].flatten(0, 1)  # (b w, s)
+        kept = codec.encode(
+            self.networks[age],
+            obs[:, t.clamp(max=T - 1)].flatten(0, 1),  # (b w, L, c)
+            codec.unflatten(start.float()),
+        )
+        length = (s - begin)[:, None] + torch.arange(window)  # (w, window)
+        states = _after(codec, kept, length.repeat(b, 1), start)  # (b w, window, s)
+        return states.view(b, len(s) * window, -1)[:, :T]
+
+    def values(self, part: slice, age: int, states: Float[Tensor, "b T s"]) -> np.ndarray:
+        """q of every step, [b, T, A] float64, from the states that act at it: one step of each."""
+        obs = self.obs[part].flatten(0, 1).double()  # (b T, c)
+        q, _ = self.precise[age].step(obs, self.codec.unflatten(states.flatten(0, 1)))
+        return q.view(*states.shape[:2], -1).numpy()
+
+    def _whole(self, kept: Tensor, start: Tensor) -> Tensor:
+        return _after(self.codec, kept, torch.arange(self.shape[1]).repeat(len(kept), 1), start)
+
+
+def _after(
+    codec: StateCodec,
+    kept: Float[Tensor, "R L width"],
+    length: Int[Tensor, "R k"],
+    start: Float[Tensor, "R s"],
+) -> Float[Tensor, "R k s"]:
+    """The states after `length` of the kept steps of each row, float64."""
+    R, k = length.shape
+    row, n = torch.arange(R).repeat_interleave(k), length.flatten()
+    last = kept[row, (n - 1).clamp(min=0)][:, None]  # (R k, 1, width)
+    steps = kept.double()[row] if codec.needs_history else last  # (R k, L, width)
+    return codec.flatten(codec.decode(steps, n, start[row])).double().view(R, k, -1)

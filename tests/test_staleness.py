@@ -1,0 +1,316 @@
+"""Stored states against replayed ones: exact where they must be, and equal to a slow loop."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from safetensors.numpy import load_file
+
+import mpn_lab
+from mpn_lab import RunError, TrainConfig, load_run, staleness, train
+from mpn_lab.analysis import by_position, recording
+from mpn_lab.networks.loop import mpn_loop
+from mpn_lab.training.experience import encode_trials
+from mpn_lab.training.lived import load_lived, save_lived
+
+SMALL = TrainConfig(
+    task="ContextDecisionMaking-v0",  # its trials differ in length
+    trials=100,
+    hidden_size=8,
+    embedding_size=5,
+    eval_every=20,
+    eval_trials=4,
+    trials_per_round=20,
+    warmup_trials=20,
+    batch_size=8,
+    updates_per_round=3,
+    keep_lived=5,
+)
+WINDOW, BURN_IN = 5, 2
+SHORTENED = 3  # steps of a trial that is cut short
+
+
+def made(tmp_path, **changes):
+    config = TrainConfig.model_validate({**SMALL.model_dump(), **changes})
+    return train(config, tmp_path / "run", progress=False)
+
+
+def lens_of(run, **options):
+    return staleness(run, 20, window=WINDOW, burn_in=BURN_IN, **options)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run whose kept trials differ in length, one of them shorter than a window."""
+    run = made(tmp_path_factory.mktemp("stale"))
+    lived, _ = load_lived(run.path, 20, run.network_at(20))
+    cut = {n: getattr(lived[2], n)[:SHORTENED] for n in ("obs", "action", "reward", "terminated")}
+    lived[2] = dataclasses.replace(lived[2], **cut)
+    save_lived(run.path, 20, lived, run.network_at(20))
+    return run
+
+
+@pytest.fixture(scope="module")
+def lens(run):
+    return lens_of(run)
+
+
+def slowly(run, lens):
+    """The distances again: trial by trial, step by step, in float64, from the files of the run."""
+    lived, _ = load_lived(run.path, 20, run.network_at(20))
+    options = {"update": run.config.mpn.update, "modulation": run.config.mpn.modulation}
+    options |= {"bound": run.config.mpn.bound}
+    result = {
+        name: np.full(lens[name].shape, np.nan) for name in ("dM", "dM_raw", "dQ", "dQ_raw")
+    } | {"dQ_from_start": np.full(lens["dQ"].shape, np.nan)}
+
+    def steps_of(weights, obs, M):
+        """M before every step, and Q at it."""
+        before, values = [], []
+        for o in obs:
+            x = weights["embedding.weight"] @ o + weights["embedding.bias"]
+            eta, lam = weights["core.eta"], weights["core.lam"]
+            before.append(M)
+            h, M, _ = mpn_loop(
+                x[None, None], M[None], weights["core.W"], weights["core.b"], eta, lam, **options
+            )
+            M = M[0]
+            values.append(weights["readout.weight"] @ h[0, 0] + weights["readout.bias"])
+        return before, values
+
+    def weights_at(trials):
+        arrays = load_file(run.checkpoint_path(trials))
+        return {
+            name.removeprefix("network."): torch.from_numpy(array).double().reshape(array.shape)
+            for name, array in arrays.items()
+        }
+
+    ages = [weights_at(int(trials)) for trials in lens["trained_trials"]]
+    for i, trial in enumerate(lived):
+        obs = torch.from_numpy(trial.obs).double()
+        zero = torch.zeros_like(ages[0]["core.W"])
+        first = zero if trial.state is None else trial.state[0].double()
+        stored, _ = steps_of(ages[0], obs, first)
+        for a, theta in enumerate(ages):
+            _, whole = steps_of(theta, obs, first)
+            for k, strategy in enumerate(lens["strategy"].values):
+                burn_in = BURN_IN if "burn-in" in strategy else 0
+                for s in range(0, len(obs), WINDOW):
+                    begin = max(0, s - burn_in)
+                    M = zero if strategy.startswith("zero") else stored[begin]
+                    if strategy == "start":
+                        begin, M = 0, first
+                    end = min(s + WINDOW, len(obs))
+                    hats, values = steps_of(theta, obs[begin:end], M)
+                    hats, values = hats[s - begin :], values[s - begin :]
+                    largest = max(float(q.abs().max()) for q in values)
+                    for t, M_hat, q_hat in zip(range(s, end), hats, values, strict=True):
+                        _, (q,) = steps_of(theta, obs[t : t + 1], stored[t])
+                        dM, size = float((M_hat - stored[t]).norm()), float(M_hat.norm())
+                        dQ = float((q_hat - q).norm())
+                        at = k, a, i, t
+                        result["dM_raw"][at], result["dQ_raw"][at] = dM, dQ
+                        result["dM"][at] = dM / size if size else (np.nan if dM else 0)
+                        result["dQ"][at] = dQ / largest
+                        result["dQ_from_start"][at] = float((q_hat - whole[t]).norm()) / largest
+    return result
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        None,
+        {"mpn": {"update": "presynaptic", "modulation": "additive"}, "hidden_size": 7},
+        {"reset_state": "episode", "trials_per_episode": 2},  # every other trial is carried over
+        {"reset_state": "never", "task": "DelayMatchSample-v0"},
+    ],
+)
+def test_distances_equal_a_slow_loop(changes, run, lens, tmp_path):
+    if changes is not None:
+        run = made(tmp_path, **changes)
+        lens = lens_of(run)
+        lived, _ = load_lived(run.path, 20, run.network_at(20))
+        assert any(t.state is not None for t in lived) == ("reset_state" in changes)
+    assert (lens.dM_raw.sel(age=lens.age[-1]) > 1e-3).any(["trial", "time"]).all()
+    largest = float(((lens.M_replayed**2).sum(["hidden", "input"]) ** 0.5).max())
+    for name, values in slowly(run, lens).items():
+        # h and x are float32, lived and replayed: some 1e-7 of M, which dM_raw is in units of
+        scale = largest if name == "dM_raw" else 1.0
+        np.testing.assert_allclose(
+            lens[name] / scale, values / scale, rtol=1e-6, atol=1e-6, err_msg=name
+        )
+
+
+def test_zero_where_nothing_can_differ(lens):
+    valid = lens.valid
+    fresh = lens.sel(strategy="start", age=0)
+    for name in ("dM", "dM_raw", "dQ", "dQ_raw", "dQ_from_start"):
+        assert (fresh[name].where(valid, 0) == 0).all(), name
+    assert not fresh.flipped.any()
+    first = lens.sel(strategy="stored").isel(time=lens.step_in_window.values == 0)
+    for name in ("dM", "dQ", "dQ_raw"):
+        assert (first[name].where(first.valid, 0) == 0).all(), name
+    # At its start a trial that was reset is known exactly, whatever the parameters.
+    start = lens.isel(time=0)
+    for name in ("dM", "dQ", "dQ_raw", "dQ_from_start"):
+        assert (start[name] == 0).all(), name
+
+
+def test_the_dataset_is_consistent(run, lens):
+    assert lens["strategy"].values.tolist() == [
+        "zero",
+        "stored",
+        "zero, burn-in 2",
+        "stored, burn-in 2",
+        "start",
+    ]
+    assert lens.trained_trials.values.tolist() == [20, 40, 60, 80, 100]
+    assert lens.age.values.tolist() == [0, 3, 6, 9, 12]
+    valid = lens.valid.values
+    assert valid[2].sum() == SHORTENED
+    assert len(set(lens["length"].values)) > 1
+    for name in ("dM_raw", "dQ", "dQ_raw", "dQ_from_start"):
+        assert (np.isnan(lens[name].values) == ~np.broadcast_to(valid, lens[name].shape)).all()
+    # M = 0 replayed where another was stored
+    later = lens.isel(time=(lens.time.values > 0) & (lens.step_in_window.values == 0))
+    assert np.isnan(later.dM.sel(strategy="zero")).all()
+    greedy = lens.Q_replayed.fillna(0).argmax("action") != lens.Q_stored.fillna(0).argmax("action")
+    assert (lens.flipped == (greedy & lens.valid)).all()
+    assert lens.Q_lived.equals(lens.Q_stored.sel(age=0).drop_vars(["age", "trained_trials"]))
+    norm = ((lens.M_replayed - lens.M_stored) ** 2).sum(["hidden", "input"]) ** 0.5
+    np.testing.assert_allclose(norm.where(lens.valid), lens.dM_raw, atol=1e-5)
+    assert np.isnan(lens.M_stored.values[~valid]).all()
+    assert lens.attrs["mpn_lab_staleness"] == 1
+    assert (lens.attrs["window"], lens.attrs["burn_in"], lens.attrs["lived_at"]) == (5, 2, 20)
+    assert "M_stored" not in lens_of(run, states=False)
+    record = mpn_lab.record(run, trials=2)
+    shared = {"obs", "taken_action", "reward", "ground_truth", "valid"}
+    for name in shared | (set(record.coords) - {"input", "hidden"}):
+        assert lens[name].dims == record[name].dims, name
+        assert lens[name].dtype.kind == record[name].dtype.kind, name
+    assert set(record.attrs) <= set(lens.attrs)
+
+
+def test_it_survives_a_file(lens, tmp_path):
+    loaded = mpn_lab.load_record(mpn_lab.save_record(lens, tmp_path / "lens.nc"))
+    xr.testing.assert_identical(loaded, lens)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"core": "gru"},
+        {"core": "lstm", "num_layers": 2},
+        {"core": "rnn", "embedding": "none", "reset_state": "never"},
+        {"num_layers": 2},
+        {"mpn": {"eta_shape": "synapse", "bound": 0.5}},
+        {"mpn": {"train_M0": True}},
+    ],
+)
+def test_every_core_goes_stale(changes, tmp_path):
+    run = made(tmp_path, trials=60, **changes)
+    lens = lens_of(run)
+    assert ("M_stored" in lens) == ("core" not in changes)
+    fresh = lens.sel(strategy="start", age=0)
+    assert float(fresh.dM.max()) == float(fresh.dQ.max()) == 0
+    stored = lens.sel(strategy="stored").isel(time=lens.step_in_window.values == 0)
+    assert float(stored.dQ.max()) == 0
+    # Within a window only rounding is left: of float16 where the states are kept in it.
+    half = "num_layers" in changes or "bound" in changes.get("mpn", {})
+    assert float(lens.dM.sel(strategy="stored", age=0).max()) < (2e-3 if half else 1e-5)
+    old = lens.isel(age=-1)
+    assert (old.dM_raw.max(["trial", "time"]) > 1e-4).all()
+    assert old.dQ.sel(strategy="zero").mean() > old.dQ.sel(strategy="stored").mean()
+
+
+def test_kept_states_of_episodes_begin_with_the_carried_one(tmp_path):
+    run = made(tmp_path, reset_state="episode", trials_per_episode=2)
+    network = run.network_at(20)
+    lived, kept = load_lived(run.path, 20, network)
+    assert [trial.state is None for trial in lived] == [True, False, True, False, True]
+    for trial, steps in zip(lived, kept, strict=True):
+        (alone,) = encode_trials(mpn_lab.networks.states.StateCodec(network), network, [trial])
+        np.testing.assert_allclose(steps, alone, atol=1e-5)
+
+
+def test_chosen_ages_are_sorted_and_begin_with_the_trials_own(run):
+    assert lens_of(run, ages=[80, 40, 40]).trained_trials.values.tolist() == [20, 40, 80]
+    assert staleness(run, 60).trained_trials.values.tolist() == [60, 80, 100]
+    assert "zero, burn-in 0" not in staleness(run, burn_in=0)["strategy"]
+
+
+def test_checkpoints_without_an_update_between_them_count_once(tmp_path):
+    lens = staleness(made(tmp_path, warmup_trials=60))
+    assert lens.trained_trials.values.tolist() == [20, 60, 80, 100]
+    assert lens.age.values.tolist() == [0, 3, 6, 9]
+
+
+def test_by_position(lens):
+    means = by_position(lens)
+    dQ = lens.dQ.values
+    rows = [[], []]
+    for i, n in enumerate(lens["length"].values.tolist()):
+        if n > WINDOW:
+            rows[0].append(dQ[..., i, WINDOW:n:WINDOW].mean(-1))
+            ends = [min(s + WINDOW, n) - 1 for s in range(WINDOW, n, WINDOW)]
+            rows[1].append(dQ[..., i, ends].mean(-1))
+    for position, expected in zip(("first", "last"), rows, strict=True):
+        expected = np.array(expected)  # (trials, strategy, age)
+        at = means.sel(position=position)
+        np.testing.assert_allclose(at.dQ, expected.mean(0), atol=1e-12)
+        half = 3.1824463 * expected.std(0, ddof=1) / 2  # t of 3 degrees of freedom; 4 trials
+        assert len(expected) == 4
+        np.testing.assert_allclose(at.dQ_high - at.dQ, half, rtol=1e-5, atol=1e-12)
+        np.testing.assert_allclose(at.dQ - at.dQ_low, half, rtol=1e-5, atol=1e-12)
+    assert np.isnan(means.dM.sel(strategy="zero", position="first")).all()
+    with pytest.raises(ValueError, match=r"make one with mpn_lab\.staleness"):
+        by_position(xr.Dataset())
+    with pytest.raises(ValueError, match="within its first window of 5 steps"):
+        by_position(lens.isel(trial=[2]))
+
+
+def test_a_large_result_is_warned_of(run, monkeypatch):
+    monkeypatch.setattr(recording, "_memory", lambda: 100_000)
+    with pytest.warns(ResourceWarning, match=r"comparison of 5 trials.*fewer ages"):
+        lens_of(run)
+
+
+def test_bad_arguments_get_one_sentence(run):
+    for arguments, words in (
+        ({"window": 0}, "window is 0; expected 1"),
+        ({"window": 4, "burn_in": 4}, "burn_in is 4 and window 4; expected"),
+        ({"burn_in": -1}, "burn_in is -1"),
+        ({"window": 1000}, "window is 1000 steps, but the longest trial has"),
+        ({"lived_at": 30}, "lived_at is 30, but .* at 20, 40, 60, 80 trials"),
+        ({"ages": [50]}, "ages holds 50, but .* at 20, 40, 60, 80, 100 trials"),
+        ({"lived_at": 40, "ages": [20]}, "ages holds 20, but .* from 40 trials on"),
+    ):
+        with pytest.raises(ValueError, match=words) as caught:
+            staleness(run, **arguments)
+        assert "\n" not in str(caught.value)
+
+
+def test_runs_that_cannot_be_compared_say_so(run, tmp_path):
+    def copy(name):
+        shutil.copytree(run.path, tmp_path / name)
+        return load_run(tmp_path / name)
+
+    unkept, early, bare, foreign = (copy(n) for n in ("unkept", "early", "bare", "foreign"))
+    shutil.rmtree(unkept.path / "lived")
+    for trials in (40, 60, 80, 100):
+        early.checkpoint_path(trials).unlink()
+    shutil.rmtree(bare.path / "checkpoints")
+    other = made(tmp_path / "other", hidden_size=7, trials=40)
+    shutil.copy(other.checkpoint_path(40), foreign.checkpoint_path(40))
+    for broken, words in (
+        (unkept, "kept no lived trials; train with keep_lived"),
+        (early, "no checkpoint after 20 trials"),
+        (bare, "no checkpoint yet"),
+        (foreign, "weights of another network"),
+    ):
+        with pytest.raises(RunError, match=words) as caught:
+            staleness(broken)
+        assert "\n" not in str(caught.value)

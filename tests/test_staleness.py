@@ -60,7 +60,7 @@ def lens(run):
 
 def slowly(run, lens):
     """The distances again: trial by trial, step by step, in float64, from the files of the run."""
-    lived, _ = load_lived(run.path, 20, run.network_at(20))
+    lived, kept = load_lived(run.path, 20, run.network_at(20))
     options = {"update": run.config.mpn.update, "modulation": run.config.mpn.modulation}
     options |= {"bound": run.config.mpn.bound}
     result = {
@@ -81,6 +81,17 @@ def slowly(run, lens):
             values.append(weights["readout.weight"] @ h[0, 0] + weights["readout.bias"])
         return before, values
 
+    def states_of(kept, M):
+        """M before every step, from the h, x, eta and lam that were kept."""
+        n, d = M.shape
+        before = []
+        for row in torch.from_numpy(kept).double():
+            before.append(M)
+            h, x, eta, lam = row.split([n, d, 1, 1])
+            u = torch.ones(n).double() / n**0.5 if options["update"] == "presynaptic" else h
+            M = lam * M + eta * torch.outer(u, x)
+        return before
+
     def weights_at(trials):
         arrays = load_file(run.checkpoint_path(trials))
         return {
@@ -89,11 +100,11 @@ def slowly(run, lens):
         }
 
     ages = [weights_at(int(trials)) for trials in lens["trained_trials"]]
-    for i, trial in enumerate(lived):
+    for i, (trial, steps) in enumerate(zip(lived, kept, strict=True)):
         obs = torch.from_numpy(trial.obs).double()
         zero = torch.zeros_like(ages[0]["core.W"])
         first = zero if trial.state is None else trial.state[0].double()
-        stored, _ = steps_of(ages[0], obs, first)
+        stored = states_of(steps, first)
         for a, theta in enumerate(ages):
             _, whole = steps_of(theta, obs, first)
             for k, strategy in enumerate(lens["strategy"].values):
@@ -120,15 +131,17 @@ def slowly(run, lens):
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "tolerance"),
     [
-        None,
-        {"mpn": {"update": "presynaptic", "modulation": "additive"}, "hidden_size": 7},
-        {"reset_state": "episode", "trials_per_episode": 2},  # every other trial is carried over
-        {"reset_state": "never", "task": "DelayMatchSample-v0"},
+        (None, 1e-6),
+        ({"mpn": {"update": "presynaptic", "modulation": "additive"}, "hidden_size": 7}, 1e-6),
+        # every other trial is carried over
+        ({"reset_state": "episode", "trials_per_episode": 2}, 1e-6),
+        # |M| is in the fifties after ten trials, and float32 to 1e-7 of it
+        ({"reset_state": "never", "task": "DelayMatchSample-v0"}, 3e-6),
     ],
 )
-def test_distances_equal_a_slow_loop(changes, run, lens, tmp_path):
+def test_distances_equal_a_slow_loop(changes, tolerance, run, lens, tmp_path):
     if changes is not None:
         run = made(tmp_path, **changes)
         lens = lens_of(run)
@@ -137,11 +150,13 @@ def test_distances_equal_a_slow_loop(changes, run, lens, tmp_path):
     assert (lens.dM_raw.sel(age=lens.age[-1]) > 1e-3).any(["trial", "time"]).all()
     largest = float(((lens.M_replayed**2).sum(["hidden", "input"]) ** 0.5).max())
     for name, values in slowly(run, lens).items():
-        # h and x are float32, lived and replayed: some 1e-7 of M, which dM_raw is in units of
+        # from the start h and x are float32, as they were kept: some 1e-7 of M
         scale = largest if name == "dM_raw" else 1.0
-        np.testing.assert_allclose(
-            lens[name] / scale, values / scale, rtol=1e-6, atol=1e-6, err_msg=name
-        )
+        found, expected = lens[name].values / scale, values / scale
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=tolerance, err_msg=name)
+        windows = lens["strategy"].values != "start"
+        if name != "dQ_from_start":
+            np.testing.assert_allclose(found[windows], expected[windows], rtol=1e-6, atol=1e-6)
 
 
 def test_zero_where_nothing_can_differ(lens):
@@ -266,7 +281,7 @@ def test_by_position(lens):
         np.testing.assert_allclose(at.dQ_high - at.dQ, half, rtol=1e-5, atol=1e-12)
         np.testing.assert_allclose(at.dQ - at.dQ_low, half, rtol=1e-5, atol=1e-12)
     assert np.isnan(means.dM.sel(strategy="zero", position="first")).all()
-    with pytest.raises(ValueError, match=r"make one with mpn_lab\.staleness"):
+    with pytest.raises(ValueError, match="holds no stored and replayed states"):
         by_position(xr.Dataset())
     with pytest.raises(ValueError, match="within its first window of 5 steps"):
         by_position(lens.isel(trial=[2]))

@@ -32,7 +32,8 @@ class ReplayedStates:
     """The states before every step of kept trials, flattened: as stored, and as replayed.
 
     Both sides of every comparison come out of the same computations with the same shapes, so equal
-    parameters give equal bits: h and x in float32, as in training; M and q from them in float64.
+    parameters give equal bits: h and x from the trial's start in float32, as they were kept; all
+    else in float64.
 
     Args:
         lived, kept: from `load_lived`; trials shorter than the longest are padded.
@@ -49,7 +50,7 @@ class ReplayedStates:
     ) -> None:
         T = max(len(trial) for trial in lived)
         self.codec = codec = StateCodec(networks[0])
-        self.networks, self.window, self.shape = networks, window, (len(lived), T)
+        self.window, self.shape = window, (len(lived), T)
         self.precise = [copy.deepcopy(network).double() for network in networks]
         self.obs = torch.from_numpy(pad([trial.obs for trial in lived], T, 0, np.float32))
         self.initial = [codec.initial(network).double() for network in networks]  # (1, s)
@@ -87,9 +88,9 @@ class ReplayedStates:
         t = begin[:, None] + torch.arange(strategy.burn_in + window)  # (w, L)
         start = before[:, begin].flatten(0, 1)  # (b w, s)
         kept = codec.encode(
-            self.networks[age],
-            obs[:, t.clamp(max=T - 1)].flatten(0, 1),  # (b w, L, c)
-            codec.unflatten(start.float()),
+            self.precise[age],
+            obs[:, t.clamp(max=T - 1)].flatten(0, 1).double(),  # (b w, L, c)
+            codec.unflatten(start),
         )
         length = (s - begin)[:, None] + torch.arange(window)  # (w, window)
         states = _after(codec, kept, length.repeat(b, 1), start)  # (b w, window, s)

@@ -13,7 +13,7 @@ import xarray as xr
 from scipy import stats
 from torch import Tensor
 
-from mpn_lab.analysis.checks import FORMAT
+from mpn_lab.analysis.checks import FORMAT, STALENESS, check_staleness
 from mpn_lab.analysis.recording import (
     coordinates,
     core_attrs,
@@ -28,8 +28,6 @@ from mpn_lab.tasks.trial_env import TrialEnv
 from mpn_lab.training.files import RunError
 from mpn_lab.training.lived import lived_checkpoints, load_lived
 from mpn_lab.training.run import PACKAGES, Run
-
-STALENESS = "mpn_lab_staleness"  # the attribute that marks the result; its value is the version
 
 _AGES = 6  # checkpoints, where they are not named
 _DISTANCES = ("dM", "dM_raw", "dQ", "dQ_raw", "dQ_from_start")
@@ -176,10 +174,7 @@ def by_position(lens: xr.Dataset) -> xr.Dataset:
     Raises:
         ValueError: another Dataset, or trials of a single window.
     """
-    if STALENESS not in lens.attrs:
-        raise ValueError(
-            f"this Dataset has no attribute {STALENESS!r}; make one with mpn_lab.staleness(run)."
-        )
+    check_staleness(lens)
     valid, window = lens["valid"].values, int(lens.attrs["window"])
     step = np.arange(valid.shape[1])
     later = valid & (step >= window)

@@ -28,15 +28,15 @@ SHORT = {"mpn": SHORT_LAM, "gamma": 0.99, "td_lambda": 0.95, "learning_rate": 4e
 VARIANTS = {  # name: (what differs from the default configuration, number of seeds)
     "DelayMatchSample-v0, dt = 20 ms": (DELAY, 5),
     "PulseDecisionMaking-v0": (PULSE, 5),
+    "learning_rate 0.004": (DELAY | {"learning_rate": 4e-3}, 5),
+    "PulseDecisionMaking-v0, learning_rate 0.004": (PULSE | {"learning_rate": 4e-3}, 3),
     "lam_max 0.99": (DELAY | {"mpn": SHORT_LAM}, 2),
+    "one-step targets": (DELAY | {"td_lambda": 0.0}, 2),
+    "all four as in short trials": (DELAY | SHORT, 2),
+    "all four, and one-step targets": (DELAY | SHORT | {"td_lambda": 0.0}, 2),
     "gamma 0.99": (DELAY | {"gamma": 0.99}, 2),
     "gamma 0.95": (DELAY | {"gamma": 0.95}, 2),
     "td_lambda 0.95": (DELAY | {"td_lambda": 0.95}, 2),
-    "one-step targets": (DELAY | {"td_lambda": 0.0}, 2),
-    "learning_rate 0.004": (DELAY | {"learning_rate": 4e-3}, 5),
-    "all four as in short trials": (DELAY | SHORT, 2),
-    "all four, and one-step targets": (DELAY | SHORT | {"td_lambda": 0.0}, 2),
-    "PulseDecisionMaking-v0, learning_rate 0.004": (PULSE | {"learning_rate": 4e-3}, 3),
 }
 REACH = ("gamma", "lam_max", "td_lambda", "learning_rate")
 RUNS, OUT = Path("runs/long_trials"), Path(__file__).parent / "results" / "long_trials.csv"

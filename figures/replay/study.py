@@ -58,7 +58,8 @@ def config_of(task: str, strategy: str, seed: int) -> TrainConfig:
     window = WINDOW.get(task, LONG_WINDOW)
     options: dict[str, Any] = {}
     if strategy == "transition":
-        options = {"replay": "transition", "batch_size": 1_536}
+        many = 1_536 if task in WINDOW else 512  # as many as whole trials have, or what time allows
+        options = {"replay": "transition", "batch_size": many}
     elif strategy != "trial":
         start, _, burn_in = strategy.partition(", ")
         sequence = SequenceConfig(

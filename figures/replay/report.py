@@ -25,8 +25,8 @@ COLORS = {"first": "#0072B2", "last": "#E69F00"}
 HEAD = """# Replay strategies, side by side
 
 Made by `python figures/replay/study.py` (trains what is missing in runs/replay, resumable) and
-`python figures/replay/report.py`; do not edit by hand. Default configuration but for the replay, five seeds;
-every strategy lives the same number of trials and makes the same number of updates. Windows are a quarter
+`python figures/replay/report.py`; do not edit by hand. Default configuration but for the replay, as many seeds as
+the tables say; every strategy lives the same number of trials and makes the same number of updates. Windows are a quarter
 of a trial ({windows} steps), burn-in {burn_ins} steps.
 
 ![accuracy and staleness of every strategy](replay.png)
@@ -39,8 +39,8 @@ accuracy is 95 % of the ideal observer's. Time and memory: 500 trials stored, on
 
 STALE_HEAD = """## How stale the states are
 
-In the runs that replayed whole trials: ten trials kept at each checkpoint in the second quarter of the training,
-replayed with the last checkpoint's parameters. Mean over seeds of dQ (R2D2's definition, against the stored state) and of
+In the runs that replayed whole trials: the ten trials kept at a quarter of the training, replayed with the last
+checkpoint's parameters. Mean over seeds of dQ (R2D2's definition, against the stored state) and of
 the distance from the values replayed from the trial's start, at the first and the last trained step of windows that
 do not begin with the trial; mean and 95 % interval over seeds."""
 
@@ -104,9 +104,9 @@ def _interval(values: pd.Series) -> str:
 
 
 def _learned_table(learned: pd.DataFrame) -> str:
-    lines = ["| task | replay | accuracy / ideal | worst seed | trials to 95 % | ms an update | "]
-    lines[0] += "bytes a trial |"
-    lines.append("|---" * 7 + "|")
+    lines = ["| task | replay | seeds | accuracy / ideal | worst seed | trials to 95 % | "]
+    lines[0] += "ms an update | bytes a trial |"
+    lines.append("|---" * 8 + "|")
     for (task, strategy), rows in learned.groupby(["task", "strategy"], sort=False):
         reached = rows["trials_to_95"].dropna()
         to_95 = f"{reached.median():,.0f}" if len(reached) else "never"
@@ -114,7 +114,8 @@ def _learned_table(learned: pd.DataFrame) -> str:
             to_95 += f" ({len(reached)} of {len(rows)})"
         price = costs(task, strategy)
         lines.append(
-            f"| {task} | {LABELS.get(strategy, strategy)} | {_interval(rows['ratio'])} | "
+            f"| {task} | {LABELS.get(strategy, strategy)} | {len(rows)} | "
+            f"{_interval(rows['ratio'])} | "
             f"{rows['ratio'].min():.3f} | {to_95} | {price['ms_per_update']:.1f} | "
             f"{price['bytes_per_trial']:,.0f} |"
         )
@@ -122,15 +123,16 @@ def _learned_table(learned: pd.DataFrame) -> str:
 
 
 def _stale_table(stale: pd.DataFrame) -> str:
-    lines = ["| task | start | dQ first | dQ last | from the start, first | last |"]
-    lines.append("|---" * 6 + "|")
+    lines = ["| task | start | seeds | dQ first | dQ last | from the start, first | last |"]
+    lines.append("|---" * 7 + "|")
     for (task, start), rows in stale.groupby(["task", "start"], sort=False):
         cells = [
             _interval(rows[rows["position"] == position][name])
             for name in ("dQ", "dQ_from_start")
             for position in ("first", "last")
         ]
-        lines.append(f"| {task} | {start} | " + " | ".join(cells) + " |")
+        seeds = rows["seed"].nunique()
+        lines.append(f"| {task} | {start} | {seeds} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -143,6 +145,8 @@ def _figure(learned: pd.DataFrame, stale: pd.DataFrame) -> Figure:
         for x, strategy in enumerate(STRATEGIES):
             here = (learned["task"] == task) & (learned["strategy"] == strategy)
             ratios = learned[here]["ratio"]
+            if ratios.empty:
+                continue
             shift = np.linspace(-0.15, 0.15, len(ratios)) if len(ratios) > 1 else 0
             color = "#0072B2" if strategy == "trial" else "#555555"
             top.plot(x + shift, ratios, "o", ms=4, color=color, alpha=0.8)

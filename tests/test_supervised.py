@@ -22,6 +22,7 @@ from mpn_lab import (
 from mpn_lab.tasks.bandit import REVERSAL_BANDIT
 from mpn_lab.tasks.teacher import Teacher
 from mpn_lab.training.evaluate import make_envs
+from mpn_lab.training.reach import with_reach
 from mpn_lab.training.supervised import Supervision, batch_of, masked_cross_entropy
 
 CONTEXT = "ContextDecisionMaking-v0"  # its trials differ in length
@@ -151,7 +152,7 @@ def test_metrics_evaluation_and_record(short):
     assert short.checkpoints == [32, 64, 96]
     assert 0 <= short.evaluate(trials=50).accuracy <= 1
     assert record(short, trials=2).attrs["task"] == SHORT.task
-    assert load_run(short.path).config == SHORT
+    assert load_run(short.path).config == with_reach(SHORT)
 
 
 def test_resumed_after_an_interruption_ends_the_same(short, tmp_path):

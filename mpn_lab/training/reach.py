@@ -19,8 +19,8 @@ def with_reach(config: TrainConfig) -> TrainConfig:
 
     A discount, a lambda-return and a modulation reach over about 1 / (1 - x) steps. Up to `SHORT`
     steps that is 100 steps for gamma and lam_max and 20 for td_lambda; in longer trials of T steps
-    it grows as T does, so that every trial spans the same share of it. The learning rate falls; why,
-    and what each of these contributes, is measured in ai_docs/long_trials.md:
+    it grows as T does, so that every trial spans the same share of it. The learning rate falls.
+    What each contributes is measured in ai_docs/long_trials.md:
 
         share = min(1, SHORT / T)
         1 - gamma = 1 - lam_max = 0.01 share

@@ -12,6 +12,7 @@ the rest resumes. Writes results/long_trials.csv after every run and prints the 
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -22,21 +23,28 @@ from mpn_lab import MPNConfig, Run, TrainConfig, resume, train
 from mpn_lab.training.reach import with_reach
 
 DELAY = {"task": "DelayMatchSample-v0", "task_kwargs": {"dt": 20}, "trials": 8_000}
+DELAY_640 = {"task": "DelayMatchSample-v0", "task_kwargs": {"dt": 5}, "trials": 4_000}
 PULSE = {"task": "PulseDecisionMaking-v0", "trials": 25_000}
-SHORT_LAM = MPNConfig(lam_max=0.99)
-SHORT = {"mpn": SHORT_LAM, "gamma": 0.99, "td_lambda": 0.95, "learning_rate": 4e-3}
+SHORT_LAM = {"mpn": MPNConfig(lam_max=0.99)}
+SHORT = SHORT_LAM | {"gamma": 0.99, "td_lambda": 0.95}
 VARIANTS = {  # name: (what differs from the default configuration, number of seeds)
     "DelayMatchSample-v0, dt = 20 ms": (DELAY, 5),
+    "- learning_rate 0.004": (DELAY | {"learning_rate": 4e-3}, 5),
+    "- lam_max 0.99": (DELAY | SHORT_LAM, 1),
+    "- gamma 0.99": (DELAY | {"gamma": 0.99}, 1),
+    "- gamma 0.95": (DELAY | {"gamma": 0.95}, 1),
+    "- td_lambda 0.95": (DELAY | {"td_lambda": 0.95}, 1),
+    "- one-step targets": (DELAY | {"td_lambda": 0.0}, 1),
+    "- all four as in short trials": (DELAY | SHORT | {"learning_rate": 4e-3}, 1),
+    "- the same, and one-step targets": (
+        DELAY | SHORT | {"learning_rate": 4e-3, "td_lambda": 0.0},
+        1,
+    ),
+    "DelayMatchSample-v0, dt = 5 ms": (DELAY_640, 1),
+    "- 5 ms, the reach of short trials": (DELAY_640 | SHORT, 1),
     "PulseDecisionMaking-v0": (PULSE, 5),
-    "learning_rate 0.004": (DELAY | {"learning_rate": 4e-3}, 5),
-    "PulseDecisionMaking-v0, learning_rate 0.004": (PULSE | {"learning_rate": 4e-3}, 3),
-    "lam_max 0.99": (DELAY | {"mpn": SHORT_LAM}, 2),
-    "one-step targets": (DELAY | {"td_lambda": 0.0}, 2),
-    "all four as in short trials": (DELAY | SHORT, 2),
-    "all four, and one-step targets": (DELAY | SHORT | {"td_lambda": 0.0}, 2),
-    "gamma 0.99": (DELAY | {"gamma": 0.99}, 2),
-    "gamma 0.95": (DELAY | {"gamma": 0.95}, 2),
-    "td_lambda 0.95": (DELAY | {"td_lambda": 0.95}, 2),
+    "- pulses, learning_rate 0.004": (PULSE | {"learning_rate": 4e-3}, 3),
+    "- pulses, the reach of short trials": (PULSE | SHORT, 1),
 }
 REACH = ("gamma", "lam_max", "td_lambda", "learning_rate")
 RUNS, OUT = Path("runs/long_trials"), Path(__file__).parent / "results" / "long_trials.csv"
@@ -44,7 +52,7 @@ RUNS, OUT = Path("runs/long_trials"), Path(__file__).parent / "results" / "long_
 
 def one(name: str, options: dict, seed: int) -> dict:
     config = with_reach(TrainConfig(**options, seed=seed))
-    path = RUNS / f"{name.replace(' ', '-').replace(',', '').replace('=', '')}-seed{seed}"
+    path = RUNS / f"{re.sub('[^A-Za-z0-9_.]+', '-', name).strip('-')}-seed{seed}"
     exists = (path / "config.json").exists()
     run = resume(path, progress=False) if exists else train(config, path, progress=False)
     if run.config != config:

@@ -53,13 +53,6 @@ def test_learns_delay_match_to_sample(tmp_path):
 
 
 @pytest.mark.slow
-def test_learns_trials_of_160_steps(tmp_path):
-    config = TrainConfig(task="DelayMatchSample-v0", task_kwargs={"dt": 20}, trials=4000)
-    run = train(config, tmp_path / "run", progress=False)
-    assert run.evaluate(trials=1000, seed=1).ratio >= 0.95
-
-
-@pytest.mark.slow
 def test_control_without_embedding_stays_at_chance(tmp_path):
     """The observation is zero at the response, and a raw MPN says the same whatever it saw."""
     config = TrainConfig(task="DelayMatchSample-v0", embedding="none", trials=1500)

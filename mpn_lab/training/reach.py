@@ -22,8 +22,8 @@ def with_reach(config: Config) -> Config:
 
     A discount, a lambda-return and a modulation reach over about 1 / (1 - x) steps. Up to `SHORT`
     steps that is 100 steps for gamma and lam_max and 20 for td_lambda; in longer trials of T steps
-    it grows as T does, so that every trial spans the same share of it. The learning rate falls, for
-    an M that sums over more steps answers more to every change of eta, lam and W:
+    it grows as T does, so that every trial spans the same share of it. The learning rate falls.
+    What each contributes is measured in ai_docs/long_trials.md:
 
         share = min(1, SHORT / T)
         1 - gamma = 1 - lam_max = 0.01 share

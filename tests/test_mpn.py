@@ -1,5 +1,6 @@
 """The MPN layer against a separately written NumPy loop, and its gradients."""
 
+import contextlib
 import itertools
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from mpn_lab import MPN
+from mpn_lab.networks.fused import plain_loop
 
 B, T, d, n = 3, 6, 4, 5
 VARIANTS = list(
@@ -54,6 +56,10 @@ def numpy_mpn(core, x, M0=None):
     return hs, Ms
 
 
+BACKENDS = {"fused": contextlib.nullcontext, "loop": plain_loop}
+both_backends = pytest.mark.parametrize("backend", BACKENDS)
+
+
 def layer(generator, **options):
     options = {"input_size": d, "hidden_size": n, **options}
     core = MPN(
@@ -70,13 +76,15 @@ def layer(generator, **options):
 
 @pytest.mark.parametrize(("update", "modulation", "bound"), VARIANTS)
 @pytest.mark.parametrize("activation", list(PHI))
-def test_agrees_with_numpy(generator, update, modulation, bound, activation):
+@both_backends
+def test_agrees_with_numpy(generator, update, modulation, bound, activation, backend):
     core = layer(
         generator, update=update, modulation=modulation, bound=bound, activation=activation
     )
     x = torch.randn(B, T, d, dtype=torch.float64, generator=generator)
-    with torch.no_grad():
+    with torch.no_grad(), BACKENDS[backend]():
         h, M, Ms = core(x, return_states=True)
+    assert core.backend == (backend if activation in ("tanh", "relu") else "loop")
     expected_h, expected_M = numpy_mpn(core, x.numpy())
     np.testing.assert_allclose(h, expected_h, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(Ms, expected_M, rtol=1e-10, atol=1e-10)
@@ -85,18 +93,21 @@ def test_agrees_with_numpy(generator, update, modulation, bound, activation):
 
 @pytest.mark.parametrize("shape", ["scalar", "input", "hidden", "synapse"])
 @pytest.mark.parametrize(("bias", "train_M0"), [(True, False), (False, True)])
-def test_shapes_of_eta_and_lam_agree_with_numpy(generator, shape, bias, train_M0):
+@both_backends
+def test_shapes_of_eta_and_lam_agree_with_numpy(generator, shape, bias, train_M0, backend):
     core = layer(generator, eta_shape=shape, lam_shape=shape, bias=bias, train_M0=train_M0)
     x = torch.randn(B, T, d, dtype=torch.float64, generator=generator)
-    with torch.no_grad():
+    with torch.no_grad(), BACKENDS[backend]():
         h, _, Ms = core(x, return_states=True)
+    assert core.backend == backend
     expected_h, expected_M = numpy_mpn(core, x.numpy())
     np.testing.assert_allclose(h, expected_h, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(Ms, expected_M, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize(("update", "modulation", "bound"), VARIANTS)
-def test_gradients(generator, update, modulation, bound):
+@both_backends
+def test_gradients(generator, update, modulation, bound, backend):
     core = layer(generator, update=update, modulation=modulation, bound=bound, train_M0=True)
     x = torch.randn(2, 4, d, dtype=torch.float64, generator=generator, requires_grad=True)
     names, values = zip(*core.named_parameters(), strict=True)
@@ -104,7 +115,9 @@ def test_gradients(generator, update, modulation, bound):
     def run(x, *parameters):
         return torch.func.functional_call(core, dict(zip(names, parameters, strict=True)), (x,))
 
-    assert torch.autograd.gradcheck(run, (x, *values), atol=1e-6)
+    with BACKENDS[backend]():
+        assert torch.autograd.gradcheck(run, (x, *values), atol=1e-6)
+    assert core.backend == backend
 
 
 def test_sequence_in_two_parts_equals_the_whole(generator):

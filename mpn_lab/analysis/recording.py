@@ -310,8 +310,9 @@ def _column(values: list[Any]) -> np.ndarray:
 def _weights(network: QNetwork) -> dict[str, Any]:
     result: dict[str, Any] = {
         "readout": (("action", "hidden"), _array(network.readout.weight)),
-        "readout_bias": ("action", _array(network.readout.bias)),
     }
+    if network.readout.bias is not None:
+        result["readout_bias"] = ("action", _array(network.readout.bias))
     if isinstance(network.embedding, Projection):
         result["projection"] = (("input", "channel"), _array(network.embedding.weight))
         result["projection_bias"] = ("input", _array(network.embedding.bias))

@@ -16,8 +16,9 @@ from neurogym.core import TrialEnv as NeurogymTask
 
 from mpn_lab.tasks.bandit import REVERSAL_BANDIT  # and with it the task is registered
 from mpn_lab.tasks.channels import action_names, channel_names
+from mpn_lab.tasks.integration import INTEGRATION
 
-OWN_TASKS = (REVERSAL_BANDIT,)
+OWN_TASKS = (REVERSAL_BANDIT, INTEGRATION)
 
 _TRANSPARENT = (OrderEnforcing, PassiveEnvChecker)  # wrappers that change no observation
 _SHARED = {"_top", "observation_space", "action_space", "spec"}  # never changed by a trial

@@ -116,7 +116,9 @@ def _train(name: str, config: SupervisedConfig) -> None:
 
 
 def _load(name: str, config: SupervisedConfig) -> Trained:
-    again = f"make it again with `make figures FIG={name.split('/')[0].removeprefix('fig')} FRESH=1`"
+    again = (
+        f"make it again with `make figures FIG={name.split('/')[0].removeprefix('fig')} FRESH=1`"
+    )
     try:
         arrays, meta = read_tensors(_file(name))
         if SupervisedConfig.model_validate(meta["config"]) != config:
@@ -149,6 +151,8 @@ def save_numbers(figure: str, rows: Iterable[tuple[str, str, int, float]]) -> No
     write_whole(NUMBERS / f"{figure}.csv", text.getvalue().encode())
 
 
-def names(figure: str, kinds: Sequence[str], seeds: Iterable[int] = SEEDS) -> list[tuple[str, int, str]]:
+def names(
+    figure: str, kinds: Sequence[str], seeds: Iterable[int] = SEEDS
+) -> list[tuple[str, int, str]]:
     """(network, seed, NAME) of all that a figure trains."""
     return [(k, s, f"{figure}/{k.replace(' ', '-')}-seed{s}") for k in kinds for s in seeds]

@@ -46,13 +46,15 @@ PAPER_TASKS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """The 19 tasks of the paper's figure 7j: its name -> today's neurogym id and arguments.
 
-The list and the defaults are likely, not certain: the paper's own code is not public. In two of
-them part of the right actions cannot be told from the observations, by any network:
+The list and the defaults are likely, not certain: the paper's own code is not public. In three of
+them no network can tell all right actions from the observations:
 
 - DelayMatchCategory shows cos(theta) alone, while the category is the sign of sin(theta): match or
   not is a guess (with `dim_ring=3` or more it is not).
 - HierarchicalReasoning never shows which rule is in force (an agent would find out by its rewards):
   the rule that is to be named, and with it the choice, is a guess between two.
+- PulseDecisionMaking's trials have 250 steps (dt is 10 ms there): no sequence of 100 steps that
+  reaches the decision holds more than the last two of the six pulses.
 """
 
 
@@ -99,12 +101,8 @@ class TrialStream:
         self.batch_size, self.steps = batch_size, steps
         self._envs = [TrialEnv(task, seed=0, **task_kwargs) for _ in range(batch_size)]
         one = self._envs[0]
-        self.task_id, self.channels, self.actions, self.dt = (
-            one.task_id,
-            one.channels,
-            one.actions,
-            one.dt,
-        )
+        self.task_id, self.dt = one.task_id, one.dt
+        self.channels, self.actions = one.channels, one.actions
         self._planned = (
             one.env is one.task  # no wrapper that changes what is planned
             and isinstance(one.task, NeurogymTask)

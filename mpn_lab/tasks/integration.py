@@ -6,7 +6,6 @@ The tasks of Aitken & Mihalas, eLife 2023;12:e83035, registered with gymnasium b
 from __future__ import annotations
 
 from math import sqrt
-from typing import Literal, get_args
 
 import gymnasium as gym
 import numpy as np
@@ -69,7 +68,7 @@ class Integration(BatchTask):
     ) -> None:
         if delay < 0:
             raise ValueError(f"delay is {delay} steps; expected 0 or more")
-        if max(2, n_classes) > steps - 1:
+        if n_classes > steps - 1:
             raise ValueError(
                 f"steps is {steps} and n_classes {n_classes}; expected at least one stimulus step "
                 "per class and the go step"
@@ -103,9 +102,6 @@ class Integration(BatchTask):
         return self._batch(rng, obs, label, latent, conditions)
 
 
-Context = Literal["retrospective", "prospective"]
-
-
 class ContextIntegration(BatchTask):
     """Two integration tasks of two classes at once, and a context that tells which one counts.
 
@@ -129,7 +125,7 @@ class ContextIntegration(BatchTask):
       last `evidence_X` of each class).
 
     Args:
-        context: when the context is shown, after the stimulus or before it.
+        context: when it is shown: "retrospective", after the stimulus, or "prospective", before.
         input_size: d, even.
         noise, dt: as of `Integration`.
         vectors_seed: fixes the vectors.
@@ -141,15 +137,14 @@ class ContextIntegration(BatchTask):
 
     def __init__(
         self,
-        context: Context = "retrospective",
+        context: str = "retrospective",
         input_size: int = 50,
         noise: float = 0.1,
         vectors_seed: int = 0,
         dt: int = 100,
     ) -> None:
-        if context not in get_args(Context):
-            expected = " or ".join(get_args(Context))
-            raise ValueError(f"context is {context!r}; expected {expected}")
+        if context not in ("retrospective", "prospective"):
+            raise ValueError(f"context is {context!r}; expected retrospective or prospective")
         if input_size % 2 or input_size <= 0:
             raise ValueError(f"input_size is {input_size}; expected an even number above 0")
         periods = {"stimulus": 19, "delay_1": 10, "context": 5, "delay_2": 5, "go": 1}
@@ -194,9 +189,6 @@ class ContextIntegration(BatchTask):
         return self._batch(rng, obs, np.where(which, labels[1], labels[0]), latent, conditions)
 
 
-Asked = Literal["sum", "mean"]
-
-
 class ContinuousIntegration(BatchTask):
     """See one input whose strength varies from step to step; at go, tell the sign of its sum.
 
@@ -234,14 +226,14 @@ class ContinuousIntegration(BatchTask):
         input_size: int = 50,
         steps: int = 20,
         noise: float = 0.1,
-        asked: Asked = "sum",
+        asked: str = "sum",
         vectors_seed: int = 0,
         dt: int = 100,
     ) -> None:
         if steps < 2:
             raise ValueError(f"steps is {steps}; expected at least one stimulus step and go")
-        if asked not in get_args(Asked):
-            raise ValueError(f"asked is {asked!r}; expected {' or '.join(get_args(Asked))}")
+        if asked not in ("sum", "mean"):
+            raise ValueError(f"asked is {asked!r}; expected sum or mean")
         self.asked = asked
         super().__init__({"stimulus": steps - 1, "go": 1}, input_size, 2, noise, dt)
         rng, height = np.random.default_rng(vectors_seed), sqrt(2 / input_size)

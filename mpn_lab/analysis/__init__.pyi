@@ -14,6 +14,7 @@ from .population import (
 from .record_file import load_record, save_record
 from .recording import record
 from .stale_states import by_position, staleness
+from .theory import first_order, first_order_error
 
 __all__ = [
     "RecordError",
@@ -22,6 +23,8 @@ __all__ = [
     "decode",
     "decode_across_times",
     "effective_weights",
+    "first_order",
+    "first_order_error",
     "hidden_order",
     "load_record",
     "modulation_change",

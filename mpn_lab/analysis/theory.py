@@ -1,0 +1,87 @@
+"""The MPN to first order in its modulations: equations 4 and 5 of Aitken & Mihalas.
+
+What M adds to h is small in a wide layer: M is made of products of inputs, whose entries shrink
+with d, and of W, whose entries shrink with n + d. Neglecting M where M itself is made leaves
+
+    M_t = lam M_{t-1} + eta phi(W x_t + b) x_t^T                                          (5)
+    h_t = phi(W x_t + b
+              + sum_{s=1}^{t-1} eta lam^(s-1) phi(W x_{t-s} + b) * (W (x_{t-s} * x_t)))   (4)
+
+The sum in (4) is (W * M_{t-1}) x_t with the M_{t-1} of (5): nothing beyond (5) must be summed.
+
+Source: Aitken & Mihalas, eLife 2023;12:e83035.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from mpn_lab.analysis.checks import check_record
+
+_PHI = {"tanh": np.tanh, "relu": lambda a: np.maximum(a, 0)}
+
+
+def first_order(record: xr.Dataset) -> xr.Dataset:
+    """h and M of every step from the inputs and the weights alone, by equations 4 and 5.
+
+    Args:
+        record: from `record`, of a multiplicative MPN with the associative update and no bound,
+            whose trials start at M_0 = 0.
+
+    Returns:
+        `h` [trial, time, hidden] and `M` [trial, time, hidden, input], as in the record.
+
+    Raises:
+        ValueError: the record of another network, or of trials that start from another M.
+    """
+    check_record(record, "M", "W")
+    kind = record.attrs["modulation"], record.attrs["update"], record.attrs["activation"]
+    if kind[:2] != ("multiplicative", "associative") or kind[2] not in _PHI:
+        raise ValueError(
+            f"the record's MPN is {', '.join(kind)}; expected multiplicative, associative, and "
+            f"{' or '.join(_PHI)}."
+        )
+    if "M0" in record or "M_start" in record:
+        raise ValueError("the trials do not start at M_0 = 0, as the equations have it.")
+    phi = _PHI[kind[2]]
+    W = record["W"].values.astype(np.float64)  # [n, d]
+    eta, lam = (record[name].broadcast_like(record["W"]).values for name in ("eta", "lam"))
+    b = record["b"].values if "b" in record else 0.0
+    x = record["embedded"].values  # [B, T, d]
+    unmodulated = x @ W.T + b  # [B, T, n]
+    h = np.full(unmodulated.shape, np.nan)
+    M: np.ndarray = np.zeros((*unmodulated.shape, W.shape[1]), np.float32)
+    now = np.zeros((len(x), *W.shape))
+    for t in range(x.shape[1]):
+        h[:, t] = phi(
+            unmodulated[:, t] + np.einsum("bij,ij,bj->bi", now, W, x[:, t], optimize=True)
+        )
+        now = lam * now + eta * phi(unmodulated[:, t])[:, :, None] * x[:, t, None, :]
+        M[:, t] = now
+    dims = ("trial", "time")
+    return xr.Dataset(
+        {"h": ((*dims, "hidden"), h), "M": ((*dims, "hidden", "input"), M)},
+        coords={name: record[name] for name in (*dims, "period")},
+        attrs=record.attrs,
+    )
+
+
+def first_order_error(record: xr.Dataset) -> xr.Dataset:
+    """How far equations 4 and 5 are from the network: |theory - network| / |network|.
+
+    Returns:
+        `h` and `M` [trial, time], with the norm of a vector and that of a matrix (Frobenius); nan
+        where the network's own is 0.
+
+    Raises:
+        ValueError: as of `first_order`.
+    """
+    theory = first_order(record)
+    errors = {}
+    for name in ("h", "M"):
+        over = list(record[name].dims[2:])
+        size = (record[name] ** 2).sum(over, skipna=False) ** 0.5
+        off = ((theory[name] - record[name]) ** 2).sum(over, skipna=False) ** 0.5
+        errors[name] = off / size.where(size > 0)
+    return xr.Dataset(errors)

@@ -48,14 +48,19 @@ def measured(
         fresh: measure all of these anew.
         processes: how many at once.
     """
-    rows = {Number(*row[:3]): row[3] for row in numbers(figure).itertuples(index=False)}
-    missing = [job for job in jobs if fresh or job not in rows]
+    kept = _rows(figure)
+    missing = [job for job in jobs if fresh or job not in kept]
     work = (delayed(_measure)(job, jobs[job]) for job in missing)
     done = Parallel(n_jobs=processes, return_as="generator_unordered")(work)
     for job, found in tqdm(done, total=len(missing), unit="job", disable=not missing):
+        rows = _rows(figure)  # read again: another process may have added to them
         rows |= {Number(name, job.network, job.seed): value for name, value in found.items()}
         save_numbers(figure, ((*key, rows[key]) for key in sorted(rows)))
     return numbers(figure)
+
+
+def _rows(figure: str) -> dict[Number, float]:
+    return {Number(*row[:3]): row[3] for row in numbers(figure).itertuples(index=False)}
 
 
 def _measure(job: Number, function: Callable[[], Measured]) -> tuple[Number, Measured]:

@@ -117,7 +117,10 @@ def draw(table: pd.DataFrame):
         figure = plotting.new_figure(7.2, 5.8)
         axes = figure.subplots(1, 2, sharey=True)
         for ax, quantity, title in zip(
-            axes, (ALL, RESPONSES), ("i–j  all steps", "steps that ask for a response"), strict=True
+            axes,
+            (ALL, RESPONSES),
+            ("i, j  all steps", "steps that ask for a response"),
+            strict=True,
         ):
             here = table[table["quantity"] == quantity]
             for k, kind in enumerate(NETWORKS):

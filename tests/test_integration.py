@@ -9,7 +9,7 @@ import pytest
 
 import mpn_lab
 from mpn_lab import TrialEnv, collect_trials, describe_task, ideal_accuracy
-from mpn_lab.analysis.recording import _latent_variables
+from mpn_lab.analysis.trial_variables import latent_variables
 from mpn_lab.tasks.batches import binary_vectors
 from mpn_lab.tasks.evidence import compositions, evidence_vectors, sequences
 from mpn_lab.tasks.integration import (
@@ -342,7 +342,7 @@ def test_latents_of_other_shapes_are_recorded_too():
     trials = [
         lived(T, a=np.arange(4.0), b=np.ones((4, 3), int), c=np.ones(4, bool)) for T in (2, 3)
     ]
-    found = _latent_variables(trials, 2)
+    found = latent_variables(trials, 2)
     np.testing.assert_array_equal(found["a"][1], [[0, 1, np.nan], [0, 1, 2]])
     assert found["b"][0] == ("trial", "time", "b_of")
     assert found["b"][1][0, 2].tolist() == [-1, -1, -1]

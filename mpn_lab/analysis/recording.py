@@ -61,6 +61,9 @@ def record(
       the trial's first step;
     - `Q` [trial, time, action]; `taken_action` and `greedy_action` [trial, time], as indices;
       `reward`; `ground_truth` [trial, time], the right action (-1 where the task has none);
+    - what the task knows of every step (`Trial.latent`), under its own name, [trial, time] or
+      [trial, time, action] with one entry per action: of "mpn_lab/Integration-v0", `shown` and
+      `evidence`. One with another number of entries has the dimension `NAME_of`;
     - `valid` [trial, time], and the coordinate `period` [trial, time], the period's name;
     - coordinates of a trial: the task's conditions (coherence, context ...), `length` in steps,
       `answer` (the right response, -1: none), `response` (the last action), `correct`,
@@ -133,7 +136,10 @@ def record(
         "versions": json.dumps({name: version(name) for name in (*PACKAGES, "xarray")}),
     }
     dataset = xr.Dataset(
-        lived_variables(lived) | _network_variables(network, lived) | _weights(network),
+        _latent_variables(lived, len(envs[0].actions))
+        | lived_variables(lived)
+        | _network_variables(network, lived)
+        | _weights(network),
         coords=coordinates(lived, envs[0]),
         attrs=attrs | core_attrs(network),
     )
@@ -176,6 +182,20 @@ def lived_variables(lived: list[Trial]) -> dict[str, Any]:
         "ground_truth": (steps, pad(truth, T, -1, np.int64)),
         "valid": (steps, pad([np.ones(len(t), bool) for t in lived], T, False, bool)),
     }
+
+
+def _latent_variables(lived: list[Trial], n_actions: int) -> dict[str, Any]:
+    """What the task knows of every step, with its dimensions; padded with nan, whole numbers -1."""
+    T = max(len(trial) for trial in lived)
+    result: dict[str, Any] = {}
+    for name, first in lived[0].latent.items():
+        rows = [trial.latent[name][: len(trial)] for trial in lived]
+        fill = {"f": np.nan, "i": -1}.get(first.dtype.kind, 0)
+        own = (
+            () if first.ndim == 1 else ("action" if first.shape[1] == n_actions else f"{name}_of",)
+        )
+        result[name] = (("trial", "time", *own), pad(rows, T, fill, first.dtype))
+    return result
 
 
 @torch.no_grad()
@@ -269,6 +289,7 @@ def coordinates(lived: list[Trial], env: TrialEnv) -> dict[str, Any]:
     }
     taken = {"trial", "time", "channel", "input", "hidden", "action", "period", "obs", "reward"}
     taken |= {"ground_truth", "M", "h", "Q", "W", "b", "eta", "lam", "valid", *own}
+    taken |= {name for trial in lived for name in trial.latent}
     names = dict.fromkeys(name for trial in lived for name in trial.conditions)
     conditions = {
         (f"trial_{name}" if name in taken else name): _column(

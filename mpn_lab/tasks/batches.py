@@ -43,7 +43,7 @@ class BatchTask(gym.Env):
         dt: ms a step.
 
     Raises:
-        ValueError: fewer than two classes, a negative noise, or a dt that is not positive.
+        ValueError: fewer than two classes, no input, a negative noise, or a dt not above 0.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # gymnasium's own name
@@ -54,6 +54,8 @@ class BatchTask(gym.Env):
     ) -> None:
         if n_classes < 2:
             raise ValueError(f"n_classes is {n_classes}; expected 2 or more")
+        if input_size < 1:
+            raise ValueError(f"input_size is {input_size}; expected 1 or more")
         if noise < 0:
             raise ValueError(f"noise is {noise}; expected 0 or more")
         if dt <= 0:

@@ -14,6 +14,8 @@ from mpn_lab.tasks.batches import BatchTask, TaskBatch, binary_vectors
 from mpn_lab.tasks.evidence import evidence_vectors, sequences
 
 INTEGRATION = "mpn_lab/Integration-v0"
+CONTEXT_INTEGRATION = "mpn_lab/ContextIntegration-v0"
+CONTINUOUS_INTEGRATION = "mpn_lab/ContinuousIntegration-v0"
 
 
 class Integration(BatchTask):
@@ -66,7 +68,7 @@ class Integration(BatchTask):
     ) -> None:
         if delay < 0:
             raise ValueError(f"delay is {delay} steps; expected 0 or more")
-        if max(2, n_classes) > steps - 1:
+        if n_classes > steps - 1:
             raise ValueError(
                 f"steps is {steps} and n_classes {n_classes}; expected at least one stimulus step "
                 "per class and the go step"
@@ -100,9 +102,164 @@ class Integration(BatchTask):
         return self._batch(rng, obs, label, latent, conditions)
 
 
+class ContextIntegration(BatchTask):
+    """Two integration tasks of two classes at once, and a context that tells which one counts.
+
+    The first half of the inputs shows subtask a, the second subtask b, each with vectors of its own
+    for its two classes and null. Their evidence vectors and orders are independent and drawn as in
+    `Integration`, without a tie in either. The context, one of two vectors over all inputs, tells
+    whose commonest class is right. A trial has 40 steps:
+
+    - retrospective: `stimulus` 19, `delay_1` 10, `context` 5, `delay_2` 5, `go` 1;
+    - prospective: `context` 5, `delay_1` 5, `stimulus` 19, `delay_2` 10, `go` 1.
+
+    All vectors have entries 0 and sqrt(2 / d): as in `Integration` the expected norm of a step's
+    input is 1, both subtasks together.
+
+    - Observation, [d]: `input_1` ...; actions: `class_1`, `class_2`; see `BatchTask`.
+    - `latent`, for each subtask X of a and b: `shown_X` [T] (0 and 1: the class shown; 2: null, 3:
+      go, 4: context a, 5: context b, -1: nothing), `evidence_X` [T, 2], how often each of its
+      classes was shown up to and with this step.
+    - `trial`: `label` (the right action), `context` ("a" or "b", equally probable), `label_a` and
+      `label_b` (each subtask's commonest class as action), `evidence_a_1` ... `evidence_b_2` (the
+      last `evidence_X` of each class).
+
+    Args:
+        context: when it is shown: "retrospective", after the stimulus, or "prospective", before.
+        input_size: d, even.
+        noise, dt: as of `Integration`.
+        vectors_seed: fixes the vectors.
+
+    Raises:
+        ValueError: an unknown context, an odd input_size or one too small for as many distinct
+            vectors, a negative noise, or a dt that is not positive.
+    """
+
+    def __init__(
+        self,
+        context: str = "retrospective",
+        input_size: int = 50,
+        noise: float = 0.1,
+        vectors_seed: int = 0,
+        dt: int = 100,
+    ) -> None:
+        if context not in ("retrospective", "prospective"):
+            raise ValueError(f"context is {context!r}; expected retrospective or prospective")
+        if input_size % 2 or input_size <= 0:
+            raise ValueError(f"input_size is {input_size}; expected an even number above 0")
+        periods = {"stimulus": 19, "delay_1": 10, "context": 5, "delay_2": 5, "go": 1}
+        if context == "prospective":
+            periods = {"context": 5, "delay_1": 5, "stimulus": 19, "delay_2": 10, "go": 1}
+        super().__init__(periods, input_size, 2, noise, dt)
+        rng, height = np.random.default_rng(vectors_seed), sqrt(2 / input_size)
+        half, names = np.zeros(input_size // 2), ["evid_1", "evid_2", "null"]
+        a = binary_vectors(rng, names, len(half), height)
+        b = binary_vectors(rng, names, len(half), height)
+        self.vectors = (
+            {f"a_{name}": np.concatenate([a[name], half]) for name in names}
+            | {f"b_{name}": np.concatenate([half, b[name]]) for name in names}
+            | binary_vectors(rng, ["go", "context_a", "context_b"], input_size, height)
+        )
+
+    def sample_batch(self, rng: np.random.Generator, batch_size: int) -> TaskBatch:
+        """Draw `batch_size` independent trials; `rng` alone decides which."""
+        which = rng.integers(2, size=batch_size)  # [B] the subtask that counts
+        stimulus, context = (
+            slice(self.start_ind[name], self.end_ind[name]) for name in ("stimulus", "context")
+        )
+        obs: np.ndarray = np.zeros((batch_size, self.length, self.input_size))
+        vectors = self.vectors
+        obs[:, -1] = vectors["go"]
+        obs[:, context] = np.stack([vectors["context_a"], vectors["context_b"]])[which][:, None]
+        labels: list[np.ndarray] = []
+        latent: dict[str, np.ndarray] = {}
+        conditions = {"context": np.array(["a", "b"])[which]}
+        for name in "ab":
+            steps = stimulus.stop - stimulus.start
+            counts = evidence_vectors(rng, 2, steps, np.zeros(batch_size, bool))
+            shown: np.ndarray = np.full((batch_size, self.length), -1, np.int64)  # [B, T]
+            shown[:, stimulus] = sequences(rng, counts)
+            shown[:, context], shown[:, -1] = 4 + which[:, None], 3
+            table = np.stack([vectors[f"{name}_{kind}"] for kind in ("evid_1", "evid_2", "null")])
+            obs[:, stimulus] += table[shown[:, stimulus]]
+            latent |= {f"shown_{name}": shown, f"evidence_{name}": _accumulated(shown, 2)}
+            labels.append(counts[:, :2].argmax(1))
+            conditions |= {f"label_{name}": labels[-1]}
+            conditions |= {f"evidence_{name}_{i + 1}": counts[:, i] for i in range(2)}
+        return self._batch(rng, obs, np.where(which, labels[1], labels[0]), latent, conditions)
+
+
+class ContinuousIntegration(BatchTask):
+    """See one input whose strength varies from step to step; at go, tell the sign of its sum.
+
+    A trial draws a mean, uniform in [-0.1875, 0.1875]. At each of the steps - 1 steps of `stimulus`
+    the strength is that mean plus Gaussian noise of variance steps / 750, where `steps` are all the
+    trial's, go included; it multiplies one random binary vector. Another one shows `go`, the last
+    step. Vectors and input noise are as in `Integration`.
+
+    Positive evidence is for class_1, negative for class_2. What is asked is by default the sign of
+    the strengths' sum, all of which was shown: the ideal observer has 0.99. With asked="mean" it is
+    the sign of the trial's mean, from which the strengths shown often stray: 20 steps allow no
+    more than 0.92. A tie, a sum of exactly 0, has probability 0 and would count for class_1.
+
+    - Observation, [d]: `input_1` ...; actions: `class_1`, `class_2`; see `BatchTask`.
+    - `latent`: `shown` [T], the strength, 0 at go; `evidence` [T], its sum up to and with this
+      step.
+    - `trial`: `label` (the right action), `mean_strength` (as drawn), `summed_strength` (the last
+      `evidence`).
+
+    Args:
+        input_size, noise, dt: as of `Integration`.
+        steps: of stimulus and go together.
+        asked: "sum" or "mean", whose sign is right.
+        vectors_seed: fixes the vectors.
+
+    Raises:
+        ValueError: fewer than two steps, something else asked, a negative noise, a dt that is not
+            positive, or an input_size below 2.
+    """
+
+    max_mean = 0.1875
+
+    def __init__(
+        self,
+        input_size: int = 50,
+        steps: int = 20,
+        noise: float = 0.1,
+        asked: str = "sum",
+        vectors_seed: int = 0,
+        dt: int = 100,
+    ) -> None:
+        if steps < 2:
+            raise ValueError(f"steps is {steps}; expected at least one stimulus step and go")
+        if asked not in ("sum", "mean"):
+            raise ValueError(f"asked is {asked!r}; expected sum or mean")
+        self.asked = asked
+        super().__init__({"stimulus": steps - 1, "go": 1}, input_size, 2, noise, dt)
+        rng, height = np.random.default_rng(vectors_seed), sqrt(2 / input_size)
+        self.vectors = binary_vectors(rng, ["evid", "go"], input_size, height)
+
+    def sample_batch(self, rng: np.random.Generator, batch_size: int) -> TaskBatch:
+        """Draw `batch_size` independent trials; `rng` alone decides which."""
+        T = self.length
+        mean = rng.uniform(-self.max_mean, self.max_mean, batch_size)
+        shown = mean[:, None] + sqrt(T / 750) * rng.standard_normal((batch_size, T))  # [B, T]
+        shown[:, -1] = 0
+        evidence = shown.cumsum(axis=1)
+        obs = shown[:, :, None] * self.vectors["evid"]
+        obs[:, -1] = self.vectors["go"]
+        total = evidence[:, -1]
+        label = (total if self.asked == "sum" else mean) < 0
+        latent = {"shown": shown, "evidence": evidence}
+        conditions = {"mean_strength": mean, "summed_strength": total}
+        return self._batch(rng, obs, label, latent, conditions)
+
+
 def _accumulated(shown: np.ndarray, n_classes: int) -> np.ndarray:
     """How often each class was shown up to and with each step. [B, T] -> [B, T, N]"""
     return (shown[:, :, None] == np.arange(n_classes)).cumsum(axis=1)
 
 
 gym.register(INTEGRATION, f"{__name__}:Integration")
+gym.register(CONTEXT_INTEGRATION, f"{__name__}:ContextIntegration")
+gym.register(CONTINUOUS_INTEGRATION, f"{__name__}:ContinuousIntegration")

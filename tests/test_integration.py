@@ -9,7 +9,7 @@ import pytest
 
 import mpn_lab
 from mpn_lab import TrialEnv, collect_trials, describe_task, ideal_accuracy
-from mpn_lab.analysis.recording import _latent_variables
+from mpn_lab.analysis.trial_variables import latent_variables
 from mpn_lab.tasks.batches import binary_vectors
 from mpn_lab.tasks.evidence import compositions, evidence_vectors, sequences
 from mpn_lab.tasks.integration import (
@@ -23,6 +23,7 @@ from mpn_lab.tasks.integration import (
 from mpn_lab.tasks.teacher import Teacher
 from mpn_lab.tasks.trial import Trial
 from mpn_lab.training.config import TrainConfig
+from mpn_lab.training.lived import load_lived, save_lived
 from mpn_lab.training.reach import trial_length, with_reach
 
 VARIANTS = [
@@ -341,7 +342,7 @@ def test_latents_of_other_shapes_are_recorded_too():
     trials = [
         lived(T, a=np.arange(4.0), b=np.ones((4, 3), int), c=np.ones(4, bool)) for T in (2, 3)
     ]
-    found = _latent_variables(trials, 2)
+    found = latent_variables(trials, 2)
     np.testing.assert_array_equal(found["a"][1], [[0, 1, np.nan], [0, 1, 2]])
     assert found["b"][0] == ("trial", "time", "b_of")
     assert found["b"][1][0, 2].tolist() == [-1, -1, -1]
@@ -378,3 +379,13 @@ def test_the_explorer_and_the_file_take_them(tmp_path):
         mpn_lab.TrialExplorer(record)
         again = mpn_lab.load_record(mpn_lab.save_record(record, tmp_path / "record.nc"))
         assert again.identical(record)
+
+
+def test_kept_trials_still_know_their_answer(tmp_path):
+    network = mpn_lab.QNetwork(50, 2, hidden_size=5)
+    envs = [TrialEnv(INTEGRATION, seed=i) for i in range(6)]
+    lived = collect_trials(envs, network, 0.0, rng())
+    save_lived(tmp_path, 0, lived, network)
+    again, _ = load_lived(tmp_path, 0, network)
+    assert {trial.answer for trial in lived} == {0, 1}
+    assert [trial.answer for trial in again] == [trial.answer for trial in lived]

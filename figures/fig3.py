@@ -20,7 +20,6 @@ from integration import (
     by_seed,
     evidence_bar,
     evidence_of,
-    letter,
     paper_key,
     points,
     readouts,
@@ -114,7 +113,7 @@ def plane(ax: Axes, trials: xr.Dataset, by: str, title: str, shown_trials: int =
             here = at[shown == k]
             ax.plot(*here.T, "o", ms=2.2, mew=0, color=color, label=name, rasterized=True)
     axes = found["axes"].values  # (component, hidden)
-    readouts(ax, trials["readout"].values @ axes.T, 0.45 * np.abs(at).max())
+    readouts(ax, trials["readout"].values @ axes.T, 0.36 * np.abs(at).max())
     shares = 100 * found["explained_variance_ratio"].values
     ax.margins(0.08)
     ax.set_aspect("equal", "datalim")
@@ -149,7 +148,8 @@ def variances(ax: Axes, numbers: dict[str, dict[str, np.ndarray]]) -> None:
         ax.errorbar(
             components, shares.mean(1), error, fmt="o-", ms=3.5, color=COLORS[kind], label=kind
         )
-    ax.set(yscale="log", xlabel="principal component of h", ylabel="share of variance")
+    ax.set(yscale="log", title="f  variance of h")
+    ax.set(xlabel="principal component", ylabel="share of variance")
     ax.set_xticks(components)
     ax.legend(loc="lower left", ncols=2, columnspacing=0.8, handlelength=1)
 
@@ -164,9 +164,9 @@ def explained(ax: Axes, numbers: dict[str, dict[str, np.ndarray]]) -> None:
     ticks = [5 * group + i for group in range(2) for i in range(4)]
     ax.set_xticks(ticks, KINDS * 2, fontsize=7.5)
     ax.set_xlim(-0.6, 8.6)
-    ax.set(ylim=(0, 1), ylabel="$r^2$ of h, mean of neurons")
-    for x, name in ((1.5, "accumulated evidence"), (6.5, "present input")):
-        ax.text(x, 1.03, name, ha="center", fontsize=9.5, fontweight="bold")
+    ax.set(ylim=(0, 1), ylabel="$r^2$ of h, mean over neurons")
+    ax.set_title("g  on evidence so far")
+    ax.set_title("on present input          ", loc="right")
     ax.legend(
         handles=[
             Line2D([], [], marker="o", ls="none", ms=3, color="#595959", label="a seed"),
@@ -191,40 +191,37 @@ def strips(ax: Axes, kinds: tuple[str, ...], values: dict[str, np.ndarray], said
 
 def draw(example: dict[str, xr.Dataset], numbers: dict[str, dict[str, np.ndarray]]) -> Figure:
     """The figure. Args: one record, and every quantity by seed, of each network."""
-    figure = plotting.new_figure(7.4, 7.6)
+    figure = plotting.new_figure(7.4, 8.4)
     left, width = (0.078, 0.405, 0.735), 0.255
     for row, kind in enumerate(("RNN", "GRU")):
-        ax = figure.add_axes((left[0], 0.88 - 0.135 * row, width, 0.065))
-        plane(ax, example[kind], "evidence", kind)
-        letter(ax, "ab"[row])
-    ax = figure.add_axes((left[1], 0.745, width, 0.2))
-    plane(ax, example["MPN"], "evidence", "MPN, by evidence")
-    letter(ax, "c")
-    ax = figure.add_axes((left[2], 0.745, width, 0.2))
-    plane(ax, example["MPN"], "input", "MPN, by present input")
-    ax.legend(loc="lower left", handletextpad=0.1, markerscale=1.8, labelspacing=0.25)
-    letter(ax, "d")
-    evidence_bar(figure, (left[1], 0.672, width, 0.011))
-    for column, kind, regressor in ((0, "RNN", "evidence"), (1, "MPN", "input")):
-        ax = figure.add_axes((left[column], 0.405, width, 0.17))
-        one_neuron(ax, example[kind], f"a neuron of the {kind}", regressor)
-        if column == 0:
-            letter(ax, "e")
-    ax = figure.add_axes((left[2], 0.405, width, 0.17))
+        ax = figure.add_axes((left[0], 0.888 - 0.14 * row, width, 0.062))
+        plane(ax, example[kind], "evidence", f"{'ab'[row]}  {kind}")
+    ax = figure.add_axes((left[1], 0.748, width, 0.202))
+    plane(ax, example["MPN"], "evidence", "c  MPN, by evidence")
+    ax = figure.add_axes((left[2], 0.748, width, 0.202))
+    plane(ax, example["MPN"], "input", "d  MPN, by present input")
+    ax.legend(loc="lower left", handletextpad=0.1, markerscale=1.8, labelspacing=0.15)
+    evidence_bar(figure, (left[1], 0.682, width, 0.010))
+    for column, kind, regressor, title in (
+        (0, "RNN", "evidence", "e  a neuron of the RNN"),
+        (1, "MPN", "input", "a neuron of the MPN"),
+    ):
+        ax = figure.add_axes((left[column], 0.42, width, 0.185))
+        one_neuron(ax, example[kind], title, regressor)
+        if column == 1:
+            ax.text(1, -0.93, "line: evidence at the end, dot: present input", fontsize=7)
+    ax = figure.add_axes((left[2], 0.42, width, 0.185))
     variances(ax, numbers)
-    letter(ax, "f")
-    ax = figure.add_axes((left[0], 0.105, 0.475, 0.19))
+    ax = figure.add_axes((left[0], 0.095, 0.475, 0.215))
     explained(ax, numbers)
-    letter(ax, "g")
-    ax = figure.add_axes((0.64, 0.105, 0.13, 0.19))
+    ax = figure.add_axes((0.64, 0.095, 0.13, 0.215))
     alignment = {kind: numbers[kind][ALIGNMENT] for kind in KINDS}
     strips(ax, ("MPN", "MPNpre"), alignment, PAPER_ALIGNMENT)
-    ax.set(ylim=(0, 1), ylabel="|cos(h, readout)|")
-    letter(ax, "h")
-    ax = figure.add_axes((0.85, 0.105, 0.14, 0.19))
+    ax.set(ylim=(0, 1), ylabel="mean |cos(h, readout)|", title="h  alignment")
+    ax = figure.add_axes((0.85, 0.095, 0.14, 0.215))
     ratio = {kind: numbers[kind][RATIO] for kind in KINDS}
     strips(ax, ("RNN", "GRU", "MPN"), ratio, {"MPN": PAPER_RATIO})
-    ax.set(ylim=(0.8, None), ylabel="participation ratio of h")
+    ax.set(ylim=(0.8, None), ylabel="participation ratio", title="dimensions")
     return figure
 
 

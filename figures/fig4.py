@@ -19,7 +19,6 @@ from integration import (
     by_seed,
     evidence_bar,
     evidence_of,
-    letter,
     points,
     readouts,
 )
@@ -39,7 +38,7 @@ DELAYS = (0, 5, 10, 20, 30, 50, 70, 100)
 TESTS = 400
 LONG = ("MPN", "MPN, $\\lambda$ ≤ 0.99", "MPN, $\\lambda$ ≤ 1", "RNN", "GRU")
 """The networks of the long trials; the MPN's lam_max is 0.95 unless it is named."""
-LONG_COLORS = dict(zip(LONG, ("#56B4E9", "#0072B2", "#002A4D"), strict=False)) | {
+LONG_COLORS = dict(zip(LONG, ("#0072B2", "#009E73", "#000000"), strict=False)) | {
     kind: COLORS[kind] for kind in ("RNN", "GRU")
 }
 LONG_MARKERS = dict(zip(LONG, "osDv^", strict=True))
@@ -131,14 +130,14 @@ def long_trials(network: Trained) -> dict[str, float]:
     return result
 
 
-def modulation_plane(ax: Axes, found: Modulations, kind: str, shown_trials: int = 80) -> None:
+def modulation_plane(ax: Axes, found: Modulations, title: str, shown_trials: int = 80) -> None:
     """M in the plane of its first two principal components, coloured by evidence."""
     at = pca(found.trials, "M", 2)
     where = at["trajectory"].values[:shown_trials].reshape(-1, 2)
     points(ax, where[:, 0], where[:, 1], found.evidence[:shown_trials].ravel())
     shares = 100 * at["explained_variance_ratio"].values
     ax.set_aspect("equal", "datalim")
-    ax.set(title=f"M of the {kind}")
+    ax.set(title=title)
     ax.set(xlabel=f"PC 1 of M ({shares[0]:.0f} %)", ylabel=f"PC 2 ({shares[1]:.0f} %)")
 
 
@@ -152,7 +151,7 @@ def go_plane(ax: Axes, found: Modulations, shown_trials: int = 80) -> None:
     shares = 100 * fitted.explained_variance_ratio_
     ax.margins(0.1)
     ax.set_aspect("equal", "datalim")
-    ax.set(title="MPN, read out by go")
+    ax.set(title="b  MPN, read by go")
     ax.set(xlabel=f"PC 1 of $h_{{GO}}(M)$ ({shares[0]:.0f} %)", ylabel=f"PC 2 ({shares[1]:.0f} %)")
 
 
@@ -170,7 +169,7 @@ def answers(ax: Axes, numbers: dict[str, list[dict[str, float]]]) -> None:
     ax.axhline(0, color="#8C8C8C", lw=0.8)
     ax.axvline(0, color="#8C8C8C", lw=0.8)
     ax.set(xlabel="evidence, class 1 $-$ class 2", ylabel="$y_1 - y_2$ of a go now")
-    ax.set(title="answer if go came now", xticks=(-10, 0, 10))
+    ax.set(title="c  answer if go came now", xticks=(-10, 0, 10))
     ax.legend(loc="upper left")
 
 
@@ -182,7 +181,11 @@ def moved(ax: Axes, numbers: dict[str, list[dict[str, float]]]) -> None:
             by_seed(ax, 3.6 * i + k, values, SHOWN_COLORS[k])
     ax.axhline(0, color="#8C8C8C", lw=0.8)
     ax.set_xticks([0, 1, 2, 3.6, 4.6, 5.6], ["1", "2", "null"] * 2)
-    ax.set(xlabel="present input", ylabel="move of M (evidence)", title="steps along evidence")
+    ax.set(
+        xlabel="present input",
+        ylabel="move of M (units of evidence)",
+        title="d  what an input adds",
+    )
     for x, kind in ((1, "MPN"), (4.6, "MPNpre")):
         ax.text(x, 1.55, kind, ha="center", fontsize=8.5)
     ax.set_ylim(-1.8, 1.8)
@@ -213,36 +216,41 @@ def draw(
     left, width, height = (0.078, 0.405, 0.735), 0.255, 0.18
     for column, kind in enumerate(("MPN", "MPNpre")):
         ax = figure.add_axes((left[column], 0.76, width, height))
-        modulation_plane(ax, example[kind], kind)
-        if column == 0:
-            letter(ax, "a")
+        modulation_plane(ax, example[kind], f"{('a  ', '')[column]}M of the {kind}")
     ax = figure.add_axes((left[2], 0.76, width, height))
     go_plane(ax, example["MPN"])
-    letter(ax, "b")
     evidence_bar(figure, (left[1], 0.69, width, 0.011))
     ax = figure.add_axes((left[0], 0.42, width, height))
     answers(ax, short)
-    letter(ax, "c")
     ax = figure.add_axes((left[1], 0.42, width, height))
     moved(ax, short)
-    letter(ax, "d")
-    panels = (
-        ("e", (left[2], 0.42), "norm of state, T =", LENGTHS, "norm of state, T = 20"),
-        ("f", (left[0], 0.085), "norm of state, delay", DELAYS, "norm of state, delay 0"),
-        ("g", (left[1], 0.085), "accuracy, T =", LENGTHS, ""),
-        ("h", (left[2], 0.085), "accuracy, delay", DELAYS, ""),
+    panels = (  # title, where, quantity, at, what it is divided by, the axis
+        ("e  size of the state", (2, 0.42), "norm of state, T =", LENGTHS, "norm of state, T = 20"),
+        (
+            "f  size of the state",
+            (0, 0.085),
+            "norm of state, delay",
+            DELAYS,
+            "norm of state, delay 0",
+        ),
+        ("g  accuracy", (1, 0.085), "accuracy, T =", LENGTHS, ""),
+        ("h  accuracy", (2, 0.085), "accuracy, delay", DELAYS, ""),
     )
-    for name, (x, y), quantity, at, base in panels:
-        ax = figure.add_axes((x, y, width, height))
+    for title, (column, y), quantity, at, base in panels:
+        ax = figure.add_axes((left[column], y, width, height))
         against(ax, long, quantity, at, base)
-        ax.set_xlabel("T (steps)" if at is LENGTHS else "delay before go (steps)")
-        ax.set_ylabel("accuracy" if not base else "norm of state (relative)")
-        if not base:
-            ax.set_ylim(0.45, 1.02)
-        letter(ax, name)
-        if name == "e":
-            handles = ax.get_legend_handles_labels()
-    figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.53, 0.325), ncols=5)
+        ax.set_title(title)
+        if at is LENGTHS:
+            ax.set_xlabel("length of the trial T (steps)")
+            ax.axvline(20, color="#8C8C8C", lw=0.8, ls=":", zorder=0)
+        else:
+            ax.set_xlabel("delay before go (steps)")
+        if base:
+            ax.set_ylabel("norm / at T = 20" if at is LENGTHS else "norm / without delay")
+        else:
+            ax.set(ylabel="accuracy", ylim=(0.83, 1.01) if at is LENGTHS else (0.45, 1.02))
+        handles = ax.get_legend_handles_labels()
+    figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.53, 0.335), ncols=5)
     return figure
 
 

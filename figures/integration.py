@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 SHOWN = ("class 1", "class 2", "null", "go")  # as `shown` of a record counts them
 SHOWN_COLORS = ("#00783C", "#7B3294", "#A6A6A6", "#262626")
+# Neither blue nor orange, which are networks, nor white at zero, which is the page.
 EVIDENCE_COLORS = LinearSegmentedColormap.from_list(
     "evidence", ["#4D0073", "#9A5BB0", "#CCCCCC", "#3FA66B", "#004D26"]
 )
@@ -25,12 +27,6 @@ def evidence_of(record: xr.Dataset) -> xr.DataArray:
     """How much oftener class 1 was shown than class 2, up to and with each step [trial, time]."""
     counts = record["evidence"]
     return counts.isel(action=0, drop=True) - counts.isel(action=1, drop=True)
-
-
-def letter(ax: Axes, name: str, x: float = -0.02) -> None:
-    """A panel's letter, above its upper left corner (x: share of the figure's width)."""
-    figure, box = ax.get_figure(), ax.get_position()
-    figure.text(box.x0 + x, box.y1 + 0.008, name, fontsize=12, fontweight="bold", ha="right")
 
 
 def points(ax: Axes, where: np.ndarray, values: np.ndarray, evidence: np.ndarray) -> None:
@@ -50,8 +46,6 @@ def points(ax: Axes, where: np.ndarray, values: np.ndarray, evidence: np.ndarray
 
 def evidence_bar(figure: Figure, where: Sequence[float]) -> None:
     """The scale of the evidence's colours, in a box (left, bottom, width, height)."""
-    from matplotlib.cm import ScalarMappable
-
     ax = figure.add_axes(tuple(where))
     scale = ScalarMappable(Normalize(-MOST, MOST), EVIDENCE_COLORS)
     bar = figure.colorbar(scale, cax=ax, orientation="horizontal")

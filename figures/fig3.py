@@ -2,6 +2,14 @@
 
 An RNN or GRU holds the accumulated evidence in h, along a line. The MPN's h says what is shown
 now; the evidence is in M (figure 4).
+
+a to d: h at all steps of 80 trials, seed 0, in the plane of its first two principal components;
+arrows: the directions of the two readout vectors. e: the neuron of median r2 (RNN: on evidence,
+MPN: on present input) of those with more than a tenth of the largest variance. f: mean and standard
+error of 10 seeds. g: r2 of a neuron's h on the evidence (class 1 minus class 2 shown so far), and
+on the present input x_t (all entries), at the 19 stimulus steps of 200 trials; mean over neurons.
+h: mean over the three non-go inputs and both classes of |cos| between the mean h and the readout
+vector; and the participation ratio of h over all steps.
 """
 
 from __future__ import annotations
@@ -209,7 +217,7 @@ def draw(example: dict[str, xr.Dataset], numbers: dict[str, dict[str, np.ndarray
         ax = figure.add_axes((left[column], 0.42, width, 0.185))
         one_neuron(ax, example[kind], title, regressor)
         if column == 1:
-            ax.text(1, -0.93, "line: evidence at the end, dot: present input", fontsize=7)
+            ax.text(1, -0.93, "line: evidence at the end; dot: input", fontsize=7)
     ax = figure.add_axes((left[2], 0.42, width, 0.185))
     variances(ax, numbers)
     ax = figure.add_axes((left[0], 0.095, 0.475, 0.215))

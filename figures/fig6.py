@@ -1,0 +1,262 @@
+"""Figure 6: how much the networks can hold, how little training they need, and what they forget.
+
+(a, b) Networks of three hidden units: accuracy against the number of classes (20 steps) and
+against the length of a trial (two classes), median and range of three seeds. (c) Accuracy where
+the noise of the input is not what they were trained with. (d) Only the readout trained. (e) A
+delay task, before and after the same network learned another one. (f-h) A class that a network of
+two classes never saw: the last states of 1,000 trials of three classes in their first two
+principal components, and how well the right class is read off them.
+
+(c) and (f-h) look at the networks of figure 3. What is measured, and how the networks of (a), (b),
+(d) and (e) are trained, is said in `measures6`. The paper takes the
+median of ten seeds in (a) and (b), and lets the loss decide when to stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import fig5
+import measures6 as measure
+import numpy as np
+import pandas as pd
+from kept import Measured, Number, measured
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from paper import COLORS, SEEDS, Trained, config_of, names, save_figure, trained
+from sklearn.decomposition import PCA
+
+from mpn_lab import SupervisedConfig, plotting
+from mpn_lab.plotting.style import GREY, new_figure
+
+KINDS = ("MPN", "GRU", "RNN")
+CLASSES, LENGTHS = (2, 3, 5, 8), (10, 20, 50, 100)
+FEW = range(3)  # seeds of (a, b)
+SMALL = {"MPN": ("MPN", 10), "MPN, d=40": ("MPN", 40), "GRU": ("GRU", 10), "RNN": ("RNN", 10)}
+SIZES = ((25, 50), (50, 100))  # d, n of (d)
+LINES = COLORS | {"MPN, d=40": COLORS["MPN"]}
+LABELS = ("class 1", "class 2", "novel")
+LABEL_COLORS, MARKERS = ("#0072B2", "#E69F00", "#009E73"), "os^"
+TWO, THREE = "two classes, no delay: ", "three classes: "  # otherwise trained, for comparison
+SHOWN = 300  # of the states in (f, g)
+
+
+def jobs() -> dict[str, SupervisedConfig]:
+    """The saved networks: figure 3's and figure 5's."""
+    return {n: config_of(kind, seed) for kind, seed, n in names("fig3", KINDS)} | fig5.jobs()
+
+
+def work(networks: dict[str, Trained]) -> dict[Number, Callable[[], Measured]]:
+    """What measures each number, the quicker first."""
+    result: dict[Number, Callable[[], Measured]] = {}
+    for seed in SEEDS:
+        for kind in ("MPN", "GRU"):
+            function = partial(measure.novel_class, networks[f"fig3/{kind}-seed{seed}"])
+            result[Number("novel class decoded", kind, seed)] = function
+        for kind in KINDS:
+            function = partial(measure.noise_resistance, networks[f"fig3/{kind}-seed{seed}"])
+            result[Number("accuracy, signal/noise 1", kind, seed)] = function
+            for d, n in SIZES:
+                name = f"readout alone, d={d} n={n}"
+                function = partial(measure.readout_alone, kind, seed, d, n, name)
+                result[Number(name, kind, seed)] = function
+        for kind in ("MPN", "GRU"):
+            function = partial(measure.forgetting, kind, seed)
+            result[Number("first task, lost", kind, seed)] = function
+            for figure, name in (("fig5", THREE), ("fig3", TWO)):
+                network = networks[f"{figure}/{kind}-seed{seed}"]
+                function = partial(measure.forgetting_of, network, name)
+                result[Number(f"{name}first task, lost", kind, seed)] = function
+    for seed in FEW:
+        for name, (kind, d) in SMALL.items():
+            tasks = {f"accuracy, N={N}": {"n_classes": N} for N in CLASSES}
+            if d == 10:
+                tasks |= {f"accuracy, T={T}": {"steps": T} for T in LENGTHS if T != 20}
+            for quantity, task in tasks.items():
+                same = ("accuracy, T=20",) if quantity == "accuracy, N=2" else ()
+                function = partial(
+                    measure.capacity, kind, seed, (quantity, *same), input_size=d, **task
+                )
+                result[Number(quantity, name, seed)] = function
+    return result
+
+
+class Found:
+    """The numbers, by quantity and network."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.values = {
+            key: rows["value"].to_numpy() for key, rows in table.groupby(["quantity", "network"])
+        }
+
+    def __call__(self, quantity: str, network: str) -> np.ndarray:
+        """One value per seed; empty where there is none."""
+        return self.values.get((quantity, network), np.zeros(0))
+
+    def over(self, quantity: str, at: Sequence[float], network: str) -> list[np.ndarray]:
+        """The same for `quantity` with each of the numbers put in."""
+        return [self(quantity.format(x), network) for x in at]
+
+
+def draw_capacity(ax: Axes, found: Found, quantity: str, at: Sequence[int]) -> None:
+    """(a, b): median and range."""
+    for name, color in LINES.items():
+        values = found.over(quantity, at, name)
+        if name not in SMALL or not all(map(len, values)):
+            continue
+        middle = np.array([np.median(v) for v in values])
+        reach = np.array([(m - v.min(), v.max() - m) for m, v in zip(middle, values, strict=True)])
+        wide = "d=40" in name
+        ax.errorbar(
+            at,
+            middle,
+            reach.T,
+            fmt="s--" if wide else "o-",
+            mfc="white" if wide else color,
+            color=color,
+            ms=4,
+            elinewidth=0.8,
+            label=name.replace("d=40", "$d$ = 40"),
+        )
+    ax.set_ylim(0, 1.04)
+
+
+def draw_noise(ax: Axes, found: Found) -> None:
+    """(c): mean and standard error."""
+    for kind in KINDS:
+        values = found.over("accuracy, signal/noise {:g}", measure.RATIOS, kind)
+        mean = [v.mean() for v in values]
+        sem = [v.std(ddof=1) / len(v) ** 0.5 for v in values]
+        ax.errorbar(measure.RATIOS, mean, sem, fmt="o-", ms=3, color=COLORS[kind], label=kind)
+    ax.axvline(10, color="#404040", ls=":", lw=1)
+    ax.axhline(0.5, color=GREY, ls="--", lw=1)
+    ax.text(9, 0.55, "trained", rotation=90, ha="right", va="bottom", size=7.5, color="#404040")
+    ax.set(xscale="log", xlabel="signal / noise", ylim=(0.43, 1.03))
+    ax.set_xticks([0.1, 1, 10], ["0.1", "1", "10"])
+
+
+def draw_readout_alone(ax: Axes, found: Found) -> None:
+    """(d): each network, and the means."""
+    for i, (d, n) in enumerate(SIZES):
+        for j, kind in enumerate(("MPN", "RNN", "GRU")):
+            values = found(f"readout alone, d={d} n={n}", kind)
+            x = i + (j - 1) * 0.24
+            _points(ax, x, values, COLORS[kind], 0.09, kind if i == 0 else None)
+    ax.set_xticks(range(len(SIZES)), [f"$d$ = {d}, $n$ = {n}" for d, n in SIZES])
+    ax.set(ylim=(0.76, 1.01), xlim=(-0.5, len(SIZES) - 0.5), ylabel="accuracy")
+    ax.legend(ncols=3, loc="lower right", bbox_to_anchor=(1.0, 0.0), columnspacing=1.2)
+
+
+def draw_forgetting(ax: Axes, found: Found) -> None:
+    """(e): each network a line, the mean bold."""
+    for i, kind in enumerate(("MPN", "GRU")):
+        ends = np.stack(
+            [found(f"first task, {moment}", kind) for moment in ("before", "after")]
+        )  # (2, seeds)
+        x = [1.6 * i, 1.6 * i + 1]
+        ax.plot(x, ends, "o-", color=COLORS[kind], lw=0.7, ms=2.5, alpha=0.45)
+        ax.plot(x, ends.mean(1), "o-", color=COLORS[kind], lw=2.6, ms=6)
+        ax.text(x[0] - 0.05, 0.25, kind, color=COLORS[kind], weight="bold")
+    ax.axhline(0.5, color=GREY, ls="--", lw=1)
+    ax.text(1.3, 0.51, "chance", color="#595959", size=7.5, ha="center", va="bottom")
+    ax.set_xticks([0, 1, 1.6, 2.6], ["before", "after"] * 2)
+    ax.set(ylim=(0, 1.05), xlim=(-0.3, 2.9), ylabel="accuracy, first task")
+    ax.set_xlabel("the second task is learned")
+
+
+def draw_states(ax: Axes, network: Trained) -> None:
+    """(f, g): the last states, marked by what is right."""
+    states, seen = measure.last_states(network)
+    at = PCA(2, random_state=0).fit(states)
+    where = at.transform(states)[:SHOWN]
+    for k, (color, marker, label) in enumerate(zip(LABEL_COLORS, MARKERS, LABELS, strict=True)):
+        of = seen.label[:SHOWN] == k
+        ax.scatter(*where[of].T, s=9, marker=marker, color=color, alpha=0.65, lw=0, label=label)
+    ax.set(xlabel="PC 1", ylabel="PC 2", xticks=[], yticks=[])
+
+
+def draw_novel(ax: Axes, found: Found) -> None:
+    """(h): each network, the means, and the paper's."""
+    for x, (kind, paper) in enumerate((("MPN", 0.998), ("GRU", 0.812))):
+        _points(ax, x, found("novel class decoded", kind), COLORS[kind], 0.16)
+        ax.plot(x + 0.32, paper, "D", color="white", mec="#262626", ms=4.5)
+    ax.axhline(2 / 3, color=GREY, ls="--", lw=1)
+    ax.text(
+        0.5,
+        2 / 3 + 0.004,
+        "both known classes",
+        color="#595959",
+        size=7.5,
+        ha="center",
+        va="bottom",
+    )
+    ax.plot([], [], "D", color="white", mec="#262626", ms=4.5, label="paper")
+    ax.set_xticks([0, 1], ["MPN", "GRU"])
+    ax.set(ylim=(0.6, 1.03), xlim=(-0.5, 1.6), ylabel="decoding accuracy")
+    ax.legend(loc="upper right", bbox_to_anchor=(1.02, 0.93))
+
+
+def _points(
+    ax: Axes, x: float, values: np.ndarray, color: str, half: float, label: str | None = None
+) -> None:
+    """One dot per seed around x, a line at their mean."""
+    shift = np.linspace(-half, half, len(values)) if len(values) > 1 else 0
+    ax.plot(x + shift, values, "o", color=color, ms=3.2, alpha=0.7, mew=0, label=label)
+    ax.hlines(values.mean(), x - half - 0.02, x + half + 0.02, color=color, lw=2.4)
+
+
+def draw(networks: dict[str, Trained], found: Found) -> Figure:
+    figure = new_figure(7.2, 7.0)
+    a, b, c = figure.add_gridspec(
+        1, 3, left=0.08, right=0.985, top=0.96, bottom=0.735, wspace=0.3
+    ).subplots()
+    d, e = figure.add_gridspec(
+        1, 2, left=0.08, right=0.985, top=0.64, bottom=0.42, wspace=0.24
+    ).subplots()
+    f, g, h = figure.add_gridspec(
+        1, 3, left=0.08, right=0.985, top=0.315, bottom=0.07, wspace=0.3
+    ).subplots()
+    draw_capacity(a, found, "accuracy, N={}", CLASSES)
+    a.plot(CLASSES, [1 / N for N in CLASSES], "--", color=GREY, lw=1)
+    a.text(5.2, 0.1, "chance", color="#595959", size=7.5)
+    a.set(xlabel="classes $N$", ylabel="accuracy", xticks=CLASSES)
+    draw_capacity(b, found, "accuracy, T={}", LENGTHS)
+    b.axhline(0.5, color=GREY, ls="--", lw=1)
+    b.set(xlabel="steps $T$", ylim=(0.43, 1.03), xscale="log")
+    b.set_xticks(LENGTHS, [str(T) for T in LENGTHS])
+    b.minorticks_off()
+    draw_noise(c, found)
+    b.plot([], [], "s--", mfc="white", color=COLORS["MPN"], ms=4, label="MPN, $d$ = 40")
+    b.legend(loc="lower left", bbox_to_anchor=(0.06, 0.17))
+    draw_readout_alone(d, found)
+    draw_forgetting(e, found)
+    draw_states(f, networks["fig3/GRU-seed0"])
+    draw_states(g, networks["fig3/MPN-seed0"])
+    f.legend(loc="upper left", bbox_to_anchor=(0.18, 1.02), markerscale=1.3, handletextpad=0.1)
+    draw_novel(h, found)
+    for ax, title in (
+        (a, "a   classes, $n$ = 3"),
+        (b, "b   length, $n$ = 3"),
+        (c, "c   noise"),
+        (d, "d   only the readout trained"),
+        (e, "e   a second task in the same network"),
+        (f, "f   GRU: $h_T$"),
+        (g, "g   MPN: $M_{T-1}$"),
+        (h, "h   read off the state"),
+    ):
+        ax.set_title(title)
+    return figure
+
+
+def main(fresh: bool = False, processes: int = 2) -> None:
+    """Measure what is not kept (`fresh`: all), in networks that are saved or trained now; draw."""
+    networks = trained(jobs(), processes=processes)
+    found = Found(measured("fig6", work(networks), fresh=fresh, processes=processes))
+    with plotting.style():
+        figure = draw(networks, found)
+    save_figure(figure, "fig6")
+
+
+if __name__ == "__main__":
+    main()

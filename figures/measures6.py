@@ -1,0 +1,224 @@
+"""What figure 6 measures: each function gives the numbers of one network with one seed.
+
+Most networks here are trained for a number only, within `learned`, and not saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from decoders import TRIALS, Answers, answers, decoded, draw
+from kept import Measured
+from paper import Trained, config_of
+from sklearn.decomposition import PCA
+from tqdm import tqdm
+
+from mpn_lab import QNetwork, SupervisedConfig
+from mpn_lab.tasks.integration import Integration
+from mpn_lab.training.config import StopConfig
+from mpn_lab.training.learner import load_arrays, make_network, network_arrays
+from mpn_lab.training.supervised import Supervision
+
+RATIOS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 10.0)
+READOUT_TRIALS = 32_000
+
+
+def learned(
+    config: SupervisedConfig,
+    start: QNetwork | None = None,
+    task: Integration | None = None,
+) -> tuple[QNetwork, int]:
+    """A network trained to its end in memory, and its updates.
+
+    Args:
+        start: whose weights it starts with; None: its own.
+        task: learn this one, not the configuration's.
+    """
+    loop = Supervision(config)
+    if start is not None:
+        load_arrays(loop.learner.network, network_arrays(start))
+    if task is not None:
+        loop.source.task = task  # type: ignore[attr-defined]  # it draws its own batches
+    with tqdm(disable=True) as bar:
+        while not loop.finished:
+            loop.rows.append(loop.until_next_row(bar, None))  # type: ignore[arg-type]
+    return loop.learner.network.eval(), loop.learner.updates
+
+
+def capacity(kind: str, seed: int, quantities: Iterable[str], **task_kwargs: Any) -> Measured:
+    """(a, b) Accuracy of a very small network, n = 3, once it no longer learns.
+
+    It is trained for 1,000 batches and on until the rolling accuracy has not risen for 500, at
+    most for 2,500.
+    """
+    stop = StopConfig(accuracy=1.0, min_updates=1_000, patience=20)
+    config = config_of(
+        kind, seed, hidden_size=3, task_kwargs=task_kwargs, stop=stop, trials=64 * 2_500
+    )
+    network, _ = learned(config)
+    accuracy = answers(network, config.task_kwargs).accuracy
+    return dict.fromkeys(quantities, accuracy)
+
+
+def noise_resistance(network: Trained) -> Measured:
+    """(c) Accuracy at other ratios of |input| to |noise|, expected norms, than the 10 learned."""
+    return {
+        f"accuracy, signal/noise {ratio:g}": answers(
+            network.network, {**network.task[1], "noise": 1 / ratio}
+        ).accuracy
+        for ratio in RATIOS
+    }
+
+
+def readout_alone(kind: str, seed: int, d: int, n: int, quantity: str) -> Measured:
+    """(d) Accuracy where all but the readout stays as it was drawn; eta = 1, lam = 0.95.
+
+    All weights are drawn as in the paper, Xavier-uniform, also those of RNN and GRU. (torch draws
+    theirs smaller, which costs the RNN most.) The readout's cost, cross-entropy and L1, is convex:
+    it is minimised on the h at go of 32,000 trials, where small steps of Adam have no end in sight
+    after as many batches as a whole network needs.
+    """
+    mpn = {"eta_init": 1.0} if kind == "MPN" else {}
+    config = config_of(kind, seed, hidden_size=n, task_kwargs={"input_size": d}, mpn=mpn)
+    task = Integration(**config.task_kwargs)
+    network, rng = make_network(config, d, 2), np.random.default_rng((seed, READOUT_TRIALS))
+    if kind != "MPN":
+        _draw_xavier(network.core.rnn, seed)
+    activity, labels = [], []
+    with torch.no_grad():
+        for _ in range(READOUT_TRIALS // 500):
+            drawn = task.sample_batch(rng, 500)
+            activity.append(network.core(torch.from_numpy(drawn.obs))[0][:, -1])
+            labels.append(torch.from_numpy(drawn.truth[:, -1]))
+    _fit(network.readout, torch.cat(activity), torch.cat(labels), config.l1)
+    return {quantity: answers(network, config.task_kwargs).accuracy}
+
+
+def _fit(readout: torch.nn.Linear, h: torch.Tensor, label: torch.Tensor, l1: float) -> None:
+    """Minimise cross-entropy + L1 by L-BFGS."""
+    optimizer = torch.optim.LBFGS(
+        readout.parameters(), max_iter=300, history_size=20, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        value = torch.nn.functional.cross_entropy(readout(h), label)
+        value = value + l1 * readout.weight.abs().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+
+
+@torch.no_grad()
+def _draw_xavier(rnn: torch.nn.RNNBase, seed: int) -> None:
+    """Each weight matrix anew, those of a GRU's gates one by one; biases 0."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, values in rnn.named_parameters():
+        for gate in values.split(rnn.hidden_size):
+            if name.startswith("weight"):
+                torch.nn.init.xavier_uniform_(gate, generator=generator)
+            else:
+                gate.zero_()
+
+
+def forgetting(kind: str, seed: int) -> Measured:
+    """(e) Accuracy on a task before and after the same network learned another.
+
+    As in the paper: two classes, a delay of 20, one trial an update, L1 of 1e-6; either task to a
+    rolling accuracy of 97 % over 10 validations (here one each 100 trials). Null and go keep their
+    vectors, all classes get new ones, labels and readout stay.
+    """
+    config = _one_by_one(config_of(kind, seed, task_kwargs={"delay": 20}))
+    first, updates = learned(config)
+    return {**second_learned(first, config), "first task, updates": updates}
+
+
+def forgetting_of(network: Trained, name: str) -> Measured:
+    """The same of a network that was trained otherwise; only the second task is learned so."""
+    found = second_learned(network.network, _one_by_one(network.config))
+    return {name + quantity: value for quantity, value in found.items()}
+
+
+def _one_by_one(config: SupervisedConfig) -> SupervisedConfig:
+    stop = StopConfig(accuracy=0.97, min_updates=0)
+    how = {"batch_size": 1, "l1": 1e-6, "stop": stop, "eval_every": 100, "trials": 40_000}
+    return config.model_copy(update=how)
+
+
+def second_learned(network: QNetwork, config: SupervisedConfig) -> Measured:
+    """What becomes of a network that learns its task with other vectors.
+
+    The turn is the angle between the first principal components of h over all steps: before of the
+    first task, after of the second. It is that of an RNN's line attractor where there are two
+    classes; three have a plane.
+    """
+    kwargs = config.task_kwargs
+    task = second_task(kwargs)
+    second, updates = learned(config, network, task)
+    before, after = answers(network, kwargs), answers(second, kwargs)
+    new = answers(second, task)
+    (line, ratio), (other_line, other_ratio) = _line(before.h), _line(new.h)
+    turn = np.degrees(np.arccos(min(1.0, abs(float(line @ other_line)))))
+    return {
+        "first task, before": before.accuracy,
+        "first task, after": after.accuracy,
+        "first task, lost": before.accuracy - after.accuracy,
+        "second task": new.accuracy,
+        "second task, updates": updates,
+        "turn of h, degrees": float(turn),
+        "participation ratio of h, before": ratio,
+        "participation ratio of h, after": other_ratio,
+    }
+
+
+def _line(h: np.ndarray) -> tuple[np.ndarray, float]:
+    """The first principal component of h [B, T, n] over all steps, and the participation ratio."""
+    found = PCA().fit(h.reshape(-1, h.shape[2]))
+    variance = found.explained_variance_
+    return found.components_[0], float(variance.sum() ** 2 / (variance**2).sum())
+
+
+def second_task(task_kwargs: dict[str, Any]) -> Integration:
+    """The same task with new vectors for all classes."""
+    task = Integration(**task_kwargs)
+    N = task.n_classes
+    task.table[:N] = Integration(**{**task_kwargs, "n_classes": 2 * N}).table[N : 2 * N]
+    return task
+
+
+def novel_class(network: Trained) -> Measured:
+    """(h) How well the label of a three-class task is read off the last state, untrained for it.
+
+    The network knows two classes; the third has a vector that it never saw. Of a GRU the last
+    state is h at go, of an MPN M before go (M_T is never read), in its first 100 principal
+    components, as many as h has units. Classifier and trials as in figure 5b. `from h`: off h at
+    go.
+    """
+    states, seen = last_states(network)
+    return {
+        "novel class decoded": decoded(states, seen.label),
+        "novel class decoded, from h": decoded(seen.h[:, -1], seen.label),
+        "accuracy": answers(network.network, network.task[1]).accuracy,
+    }
+
+
+def last_states(network: Trained, components: int = 100) -> tuple[np.ndarray, Answers]:
+    """The last states of three-class trials [B, components], and the trials."""
+    kwargs = {**network.task[1], "n_classes": 3}
+    seen = answers(network.network, kwargs)
+    if not network.network.mpn_layers():
+        return seen.h[:, -1], seen
+    M = states_before_go(network.network, Integration(**kwargs))
+    return PCA(components, random_state=0).fit_transform(M), seen
+
+
+@torch.no_grad()
+def states_before_go(network: QNetwork, task: Integration) -> np.ndarray:
+    """M_{T-1} of the very trials of `answers`, [B, n d]."""
+    drawn = draw(task)
+    _, M = network.core(torch.from_numpy(drawn.obs[:, :-1]))
+    return M.reshape(TRIALS, -1).numpy()

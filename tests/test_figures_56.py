@@ -1,0 +1,100 @@
+"""What figures 5 and 6 claim, tested on the numbers that they were drawn from."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+NUMBERS = Path(__file__).parent.parent / "figures" / "numbers"
+
+
+@pytest.fixture(scope="module")
+def values():
+    """(figure, quantity, network) -> one value per seed."""
+    tables = {figure: pd.read_csv(NUMBERS / f"{figure}.csv") for figure in ("fig5", "fig6")}
+
+    def of(figure, quantity, network):
+        table = tables[figure]
+        rows = table[(table["quantity"] == quantity) & (table["network"] == network)]
+        assert len(rows), f"{figure}.csv has no {quantity} of {network}"
+        return rows.sort_values("seed")["value"].to_numpy()
+
+    return of
+
+
+def test_ten_seeds(values):
+    for quantity, networks in {
+        "novel class decoded": ("MPN", "GRU"),
+        "readout alone, d=50 n=100": ("MPN", "GRU", "RNN"),
+        "accuracy, signal/noise 1": ("MPN", "GRU", "RNN"),
+    }.items():
+        for network in networks:
+            assert len(values("fig6", quantity, network)) == 10
+    for network in ("MPN", "GRU"):
+        assert len(values("fig5", "decoding, go", network)) == 10
+        assert (values("fig5", "accuracy", network) > 0.95).all()
+
+
+def test_an_mpn_shows_nothing_in_the_delay_and_all_at_go(values):
+    chance = 1 / 3
+    assert (values("fig5", "decoding, end of stimulus", "MPN") > 0.8).all()
+    assert (values("fig5", "decoding, delay", "MPN") < chance + 0.1).all()
+    assert abs(values("fig5", "decoding, end of delay", "MPN").mean() - chance) < 0.05
+    assert (values("fig5", "decoding, go", "MPN") > 0.95).all()
+
+
+def test_a_gru_shows_the_label_throughout(values):
+    for moment in ("end of stimulus", "delay", "end of delay", "go"):
+        assert (values("fig5", f"decoding, {moment}", "GRU") > 0.95).all()
+
+
+@pytest.mark.parametrize("name", ["h", "M"])
+def test_the_theory_gets_better_with_the_size_of_the_layer(values, name):
+    def errors(sizes):
+        return [values("fig5", f"error of {name}, d={d} n={n}", "new MPN").mean() for d, n in sizes]
+
+    assert (np.diff(errors([(d, 100) for d in (10, 20, 50, 100, 200)])) < 0).all()
+    assert (np.diff(errors([(50, n) for n in (20, 50, 100, 200)])) < 0).all()
+
+
+@pytest.mark.parametrize("size", ["d=25 n=50", "d=50 n=100"])
+def test_with_only_the_readout_trained_the_mpn_is_best_even_the_smaller_one(values, size):
+    for other in ("RNN", "GRU"):
+        theirs = values("fig6", f"readout alone, {size}", other).mean()
+        assert values("fig6", f"readout alone, {size}", "MPN").mean() > theirs
+        assert values("fig6", "readout alone, d=25 n=50", "MPN").mean() > theirs
+
+
+@pytest.mark.parametrize("task", ["", "three classes: ", "two classes, no delay: "])
+def test_the_mpn_forgets_far_less(values, task):
+    lost = {kind: values("fig6", f"{task}first task, lost", kind) for kind in ("MPN", "GRU")}
+    assert len(lost["MPN"]) == len(lost["GRU"]) == 10
+    assert lost["MPN"].mean() < 0.5 * lost["GRU"].mean()
+    for kind in lost:
+        assert (values("fig6", f"{task}second task", kind) > 0.93).all()
+
+
+def test_a_novel_class_is_read_off_the_mpns_state_but_not_off_the_grus(values):
+    mpn, gru = (values("fig6", "novel class decoded", kind) for kind in ("MPN", "GRU"))
+    assert mpn.min() > 0.98
+    assert 2 / 3 < gru.mean() < 0.9
+    assert mpn.min() > gru.max()
+    assert (values("fig6", "novel class decoded, from h", "MPN") > gru).all()
+
+
+def test_noise_as_strong_as_the_signal_is_borne(values):
+    def mean(kind, ratio):
+        return values("fig6", f"accuracy, signal/noise {ratio}", kind).mean()
+
+    for kind in ("MPN", "GRU", "RNN"):
+        assert mean(kind, "0.1") < 0.7 < 0.9 < mean(kind, "1") < mean(kind, "10")
+    for ratio in ("0.3", "0.5", "0.7"):  # and by the attractors of GRU and RNN a little longer
+        assert mean("MPN", ratio) < min(mean("GRU", ratio), mean("RNN", ratio))
+
+
+def test_three_hidden_units_hold_more_classes_in_gru_and_mpn_than_in_an_rnn(values):
+    for N in (3, 5):
+        rnn = np.median(values("fig6", f"accuracy, N={N}", "RNN"))
+        assert np.median(values("fig6", f"accuracy, N={N}", "GRU")) > rnn
+        assert np.median(values("fig6", f"accuracy, N={N}", "MPN, d=40")) > rnn

@@ -14,12 +14,17 @@ Source: Aitken & Mihalas, eLife 2023;12:e83035.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import xarray as xr
 
 from mpn_lab.analysis.checks import check_record
 
-_PHI = {"tanh": np.tanh, "relu": lambda a: np.maximum(a, 0)}
+_PHI: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "tanh": np.tanh,
+    "relu": lambda a: np.maximum(a, 0.0),
+}
 
 
 def first_order(record: xr.Dataset) -> xr.Dataset:

@@ -239,6 +239,7 @@ def draw(example: dict[str, xr.Dataset], numbers: dict[str, dict[str, np.ndarray
 
 def main(fresh: bool = False, processes: int = 2) -> None:
     """Train what is missing (all, if `fresh`), measure every seed, draw."""
+    torch.set_num_threads(1)
     listed = names("fig3", KINDS)
     nets = trained({n: config_of(k, s) for k, s, n in listed}, fresh=fresh, processes=processes)
     found = Parallel(n_jobs=processes)(delayed(measure)(nets[n]) for _, _, n in listed)

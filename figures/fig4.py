@@ -9,8 +9,8 @@ vectors. c: readout of h_GO(M_t), mean and standard deviation of 10 seeds. d: me
 the present input, along the difference between the classes' mean M before go, in units of evidence
 (a regression of that projection on the evidence). e to h: Euclidean norm of the state before go (M;
 h of RNN and GRU) and accuracy on 400 trials, mean and standard error of 10 seeds. Every network was
-trained at T = 20 (dotted) without a delay, the MPN with the lam_max that is named, where lam stayed;
-all else are tests.
+trained at T = 20 (dotted) without a delay, the MPN with the lam_max that is named, where lam
+stayed; all else are tests.
 """
 
 from __future__ import annotations
@@ -264,6 +264,7 @@ def draw(
 
 def main(fresh: bool = False, processes: int = 2) -> None:
     """Train what is missing (all of figure 4's own, if `fresh`), measure every seed, draw."""
+    torch.set_num_threads(1)
     own = {
         f"MPN, $\\lambda$ ≤ {lam:g}": {
             f"fig4/MPN-lam{lam:g}-seed{s}": config_of("MPN", s, mpn={"lam_max": lam}) for s in SEEDS

@@ -52,8 +52,8 @@ FIG3_NOTES = {  # quantity, network -> why it differs
         "500 batches 0.81. All ten: neurons with more than 1 % of the largest variance alone 0.86."
     ),
     ("accumulated evidence", "GRU"): (
-        "Neurons with more than 1 % of the largest variance alone, 69 of 100: 0.94; L1 has silenced "
-        "the others."
+        "Neurons with more than 1 % of the largest variance alone, 69 of 100: 0.94; the others "
+        "hardly move."
     ),
     ("accumulated evidence", "MPN"): (
         "The present input foretells the evidence here; drawn one by one (below) it does not, and "

@@ -7,7 +7,8 @@ a to d: h at all steps of 80 trials, seed 0, in the plane of its first two princ
 arrows: the directions of the two readout vectors. e: the neuron of median r2 (RNN: on evidence,
 MPN: on present input) of those with more than a tenth of the largest variance. f: mean and standard
 error of 10 seeds. g: r2 of a neuron's h on the evidence (class 1 minus class 2 shown so far), and
-on the present input x_t (all entries), at the 19 stimulus steps of 200 trials; mean over neurons.
+on the present input x_t (all entries), at the 19 stimulus steps of 200 trials; mean over neurons
+(of the MPNpre, the seeds whose eta ended above 0 follow the evidence more than the others).
 h: mean over the three non-go inputs and both classes of |cos| between the mean h and the readout
 vector; and the participation ratio of h over all steps.
 """
@@ -96,7 +97,7 @@ def measure(network: Trained) -> dict[str, float]:
     one_by_one = drawn_one_by_one(network, trials)
     r2_uniform = variance_explained(one_by_one, evidence_of(one_by_one), "h", "stimulus")
     shares = pca(trials, "h", COMPONENTS)["explained_variance_ratio"].values
-    return {
+    numbers = {
         R2_EVIDENCE: float(r2["evidence"].mean()),
         R2_INPUT: float(r2["input"].mean()),
         R2_EVIDENCE + UNIFORM: float(r2_uniform["evidence"].mean()),
@@ -107,6 +108,9 @@ def measure(network: Trained) -> dict[str, float]:
         "accuracy": float(trials["correct"].mean()),
         "updates": float(network.updates),
     }
+    if layers := network.network.mpn_layers():
+        numbers["eta"] = layers[0].eta.item()
+    return numbers
 
 
 def plane(ax: Axes, trials: xr.Dataset, by: str, title: str, shown_trials: int = 80) -> None:
@@ -235,6 +239,7 @@ def draw(example: dict[str, xr.Dataset], numbers: dict[str, dict[str, np.ndarray
 
 def main(fresh: bool = False, processes: int = 2) -> None:
     """Train what is missing (all, if `fresh`), measure every seed, draw."""
+    torch.set_num_threads(1)
     listed = names("fig3", KINDS)
     nets = trained({n: config_of(k, s) for k, s, n in listed}, fresh=fresh, processes=processes)
     found = Parallel(n_jobs=processes)(delayed(measure)(nets[n]) for _, _, n in listed)
@@ -245,7 +250,7 @@ def main(fresh: bool = False, processes: int = 2) -> None:
     numbers = {
         kind: {
             q: np.array([m[q] for (k, _, _), m in zip(listed, found, strict=True) if k == kind])
-            for q in found[0]
+            for q in found[0]  # those that all networks have
         }
         for kind in KINDS
     }

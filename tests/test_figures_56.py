@@ -66,7 +66,7 @@ def test_with_only_the_readout_trained_the_mpn_is_best_even_the_smaller_one(valu
         assert values("fig6", "readout alone, d=25 n=50", "MPN").mean() > theirs
 
 
-@pytest.mark.parametrize("task", ["", "three classes: ", "two classes, no delay: "])
+@pytest.mark.parametrize("task", ["three classes: ", "two classes, no delay: "])
 def test_the_mpn_forgets_far_less(values, task):
     lost = {kind: values("fig6", f"{task}first task, lost", kind) for kind in ("MPN", "GRU")}
     assert len(lost["MPN"]) == len(lost["GRU"]) == 10

@@ -127,21 +127,26 @@ def _draw_xavier(rnn: torch.nn.RNNBase, seed: int) -> None:
                 gate.zero_()
 
 
-def forgetting(kind: str, seed: int) -> Measured:
-    """(e) Accuracy on a task before and after the same network learned another.
+def forgetting_of(network: Trained, name: str) -> Measured:
+    """(e) Accuracy on a task before and after the network learned another.
 
-    As in the paper: two classes, a delay of 20, one trial an update, L1 of 1e-6; either task to a
-    rolling accuracy of 97 % over 10 validations (here one each 100 trials). Null and go keep their
-    vectors, all classes get new ones, labels and readout stay.
+    Null and go keep their vectors, all classes get new ones, labels and readout stay. The second
+    task is learned as in the paper: one trial an update, L1 of 1e-6, to a rolling accuracy of 97 %
+    over 10 validations (here one each 100 trials).
+    """
+    found = second_learned(network.network, _one_by_one(network.config))
+    return {name + quantity: value for quantity, value in found.items()}
+
+
+def forgetting(kind: str, seed: int, name: str) -> Measured:
+    """The same where the first task, of two classes and a delay, is learned so, too.
+
+    That is all as in the paper. But a GRU learns the first task so in 17,000 to 20,000 trials, or
+    not in 40,000 (one of four); what it then forgets is nearly all or nothing.
     """
     config = _one_by_one(config_of(kind, seed, task_kwargs={"delay": 20}))
     first, updates = learned(config)
-    return {**second_learned(first, config), "first task, updates": updates}
-
-
-def forgetting_of(network: Trained, name: str) -> Measured:
-    """The same of a network that was trained otherwise; only the second task is learned so."""
-    found = second_learned(network.network, _one_by_one(network.config))
+    found = {**second_learned(first, config), "first task, updates": updates}
     return {name + quantity: value for quantity, value in found.items()}
 
 

@@ -58,6 +58,15 @@ def test_the_theory_gets_better_with_the_size_of_the_layer(values, name):
     assert (np.diff(errors([(50, n) for n in (20, 50, 100, 200)])) < 0).all()
 
 
+@pytest.mark.parametrize("name", ["h", "M"])
+@pytest.mark.parametrize(
+    ("small", "large"), [("d=20 n=100", "d=200 n=100"), ("d=50 n=20", "d=50 n=200")]
+)
+def test_so_it_does_in_trained_networks(values, name, small, large):
+    errors = [values("fig5", f"trained, {size}: error of {name}", "MPN") for size in (small, large)]
+    assert errors[0].mean() > errors[1].mean()
+
+
 @pytest.mark.parametrize("size", ["d=25 n=50", "d=50 n=100"])
 def test_with_only_the_readout_trained_the_mpn_is_best_even_the_smaller_one(values, size):
     for other in ("RNN", "GRU"):

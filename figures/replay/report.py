@@ -18,7 +18,11 @@ from mpn_lab import Run, plotting, staleness
 from mpn_lab.analysis import by_position
 
 HERE = Path(__file__).parent
-LABELS = {"trial": "whole trials", "transition": "transitions"}
+LABELS = {
+    "trial": "whole trials",
+    "trial, truncated": "whole, truncated",
+    "transition": "transitions",
+}
 STARTS = ("zero", "zero, burn-in", "stored", "stored, burn-in", "start")
 COLORS = {"first": "#0072B2", "last": "#E69F00"}
 
@@ -37,12 +41,30 @@ Mean and 95 % interval over seeds (Student's t) of accuracy / ideal observer's a
 "Trials to 95 %": median over the seeds that came there, of the first row of metrics (every 250 trials) whose greedy
 accuracy is 95 % of the ideal observer's. Time and memory: 500 trials stored, one thread, batches as trained on."""
 
+COMPARED_HEAD = """Differences between strategies, seed by seed: mean and 95 % interval of the difference (paired t). Bold where the interval
+excludes 0."""
+
+COMPARED = (
+    ("trial", "replayed"),  # the state is fresh in both: what whole trials have beside that
+    ("trial", "trial, truncated"),  # the gradient through the whole trial
+    ("trial, truncated", "replayed"),  # mostly the returns, which end with a window
+    ("replayed", "stored"),  # the same windows, with fresh or stored states: staleness alone
+    ("stored, burn-in", "stored"),
+    ("stored", "transition"),
+    ("stored", "zero"),
+    ("zero, burn-in", "zero"),
+)
+
 STALE_HEAD = """## How stale the states are
 
 In the runs that replayed whole trials: the ten trials kept at a quarter of the training, replayed with the last
 checkpoint's parameters. Mean over seeds of dQ (R2D2's definition, against the stored state) and of
 the distance from the values replayed from the trial's start, at the first and the last trained step of windows that
 do not begin with the trial; mean and 95 % interval over seeds."""
+
+WORDS = """## What it shows
+
+WORDS TO COME"""
 
 
 def main() -> None:
@@ -65,7 +87,8 @@ def main() -> None:
         windows=" or ".join(map(str, windows)),
         burn_ins=" or ".join(str(BURN_IN[w]) for w in windows),
     )
-    text = [head, _learned_table(learned), STALE_HEAD, _stale_table(stale)]
+    text = [head, _learned_table(learned), COMPARED_HEAD, _compared_table(learned)]
+    text += [STALE_HEAD, _stale_table(stale), WORDS]
     (HERE / "README.md").write_text("\n\n".join(text) + "\n")
     with plotting.style():
         figure = _figure(learned, stale)
@@ -122,6 +145,22 @@ def _learned_table(learned: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def _compared_table(learned: pd.DataFrame) -> str:
+    tasks = [task for task in TASKS if (learned["task"] == task).any()]
+    lines = ["| difference | " + " | ".join(tasks) + " |", "|---" * (len(tasks) + 1) + "|"]
+    ratios = learned.pivot(index=["task", "seed"], columns="strategy", values="ratio")
+    for better, other in COMPARED:
+        cells = []
+        for task in tasks:
+            difference = (ratios.loc[task][better] - ratios.loc[task][other]).dropna()
+            half = stats.t.ppf(0.975, max(len(difference) - 1, 1)) * difference.sem()
+            cell = _interval(difference)
+            cells.append(f"**{cell}**" if abs(difference.mean()) > half else cell)
+        names = f"{LABELS.get(better, better)} minus {LABELS.get(other, other)}"
+        lines.append(f"| {names} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def _stale_table(stale: pd.DataFrame) -> str:
     lines = ["| task | start | seeds | dQ first | dQ last | from the start, first | last |"]
     lines.append("|---" * 7 + "|")
@@ -148,7 +187,7 @@ def _figure(learned: pd.DataFrame, stale: pd.DataFrame) -> Figure:
             if ratios.empty:
                 continue
             shift = np.linspace(-0.15, 0.15, len(ratios)) if len(ratios) > 1 else 0
-            color = "#0072B2" if strategy == "trial" else "#555555"
+            color = "#0072B2" if strategy.startswith("trial") else "#555555"
             top.plot(x + shift, ratios, "o", ms=4, color=color, alpha=0.8)
             top.hlines(ratios.mean(), x - 0.3, x + 0.3, color=color, lw=2)
         top.set(ylim=(-0.03, 1.05), title=task)
@@ -165,7 +204,7 @@ def _figure(learned: pd.DataFrame, stale: pd.DataFrame) -> Figure:
         for ax in (top, bottom):
             ax.tick_params(axis="x", rotation=35)
             for text in ax.get_xticklabels():
-                text.set_ha("right")
+                text.set(ha="right", rotation_mode="anchor")
     axes[0, 0].set_ylabel("accuracy / ideal observer's")
     axes[1, 0].set_ylabel("$\\Delta Q$ (relative)")
     axes[1, 0].legend()

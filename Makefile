@@ -4,7 +4,7 @@ BIN := .venv/bin
 QUICKSTART := runs/quickstart
 
 .DELETE_ON_ERROR:
-.PHONY: quickstart test lab check format bench clean
+.PHONY: quickstart test lab check format figures bench clean
 
 quickstart: .venv/installed  ## train an MPN on DelayMatchSample-v0 and look at it
 	@if [ -e $(QUICKSTART)/config.json ]; \
@@ -30,6 +30,9 @@ format: .venv/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python scripts/strip_notebooks.py notebooks
+
+figures: .venv/installed  ## the paper's figures, or one (FIG=3), from saved networks or from nothing (FRESH=1)
+	$(BIN)/python figures/make.py $(FIG) $(if $(FRESH),--fresh)
 
 bench: .venv/installed  ## speed beside what one would otherwise use (adds sb3-contrib)
 	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'

@@ -10,7 +10,7 @@ from .tasks.catalog import TaskDescription, describe_task, trainable_tasks
 from .tasks.ideal import ideal_accuracy, ideal_actions
 from .tasks.trial import Trial, collect_trials
 from .tasks.trial_env import TrialEnv
-from .training.config import MPNConfig, SupervisedConfig, TrainConfig
+from .training.config import MPNConfig, StopConfig, SupervisedConfig, TrainConfig, paper_config
 from .training.evaluate import Evaluation, evaluate
 from .training.files import RunError
 from .training.loop import resume, train
@@ -33,6 +33,7 @@ __all__ = [
     "Run",
     "RunError",
     "StalenessExplorer",
+    "StopConfig",
     "SupervisedConfig",
     "TaskDescription",
     "TrainConfig",
@@ -50,6 +51,7 @@ __all__ = [
     "ideal_actions",
     "load_record",
     "load_run",
+    "paper_config",
     "record",
     "resume",
     "save_record",

@@ -23,7 +23,8 @@ from mpn_lab.tasks.bandit import REVERSAL_BANDIT
 from mpn_lab.tasks.teacher import Teacher
 from mpn_lab.training.evaluate import make_envs
 from mpn_lab.training.reach import with_reach
-from mpn_lab.training.supervised import Supervision, batch_of, masked_cross_entropy
+from mpn_lab.training.sources import batch_of
+from mpn_lab.training.supervised import Supervision, masked_cross_entropy
 
 CONTEXT = "ContextDecisionMaking-v0"  # its trials differ in length
 SHORT = SupervisedConfig(
@@ -99,9 +100,8 @@ def test_steps_outside_the_mask_have_no_gradient(generator):
 
 def test_l1_shrinks_the_weights_but_not_the_plasticity():
     loops = [Supervision(SHORT.model_copy(update={"l1": l1})) for l1 in (0.0, 1.0)]
-    envs = loops[0].envs
-    trials = collect_trials(envs, Teacher(envs), 0.0, np.random.default_rng(0))
-    batch = batch_of([[trial] for trial in trials], None)
+    loops[0].source.seed(0)
+    batch = loops[0].source.next().batch
     grads = []
     for loop in loops:
         loop.learner.grad_clip = 1e9

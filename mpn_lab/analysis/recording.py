@@ -15,9 +15,9 @@ import xarray as xr
 from torch import nn
 
 from mpn_lab.analysis.checks import FORMAT
+from mpn_lab.analysis.trial_variables import coordinates, latent_variables, lived_variables, pad
 from mpn_lab.networks.mpn import MPN
 from mpn_lab.networks.qnetwork import Projection, QNetwork
-from mpn_lab.tasks.ideal import ideal_actions
 from mpn_lab.tasks.trial import Trial
 from mpn_lab.tasks.trial_env import TrialEnv
 from mpn_lab.training.evaluate import ResetState, live_trials, lockstep, make_envs
@@ -61,6 +61,9 @@ def record(
       the trial's first step;
     - `Q` [trial, time, action]; `taken_action` and `greedy_action` [trial, time], as indices;
       `reward`; `ground_truth` [trial, time], the right action (-1 where the task has none);
+    - what the task knows of every step (`Trial.latent`), under its own name, [trial, time] or
+      [trial, time, action] with one entry per action: of "mpn_lab/Integration-v0", `shown` and
+      `evidence`. One with another number of entries has the dimension `NAME_of`;
     - `valid` [trial, time], and the coordinate `period` [trial, time], the period's name;
     - coordinates of a trial: the task's conditions (coherence, context ...), `length` in steps,
       `answer` (the right response, -1: none), `response` (the last action), `correct`,
@@ -133,7 +136,10 @@ def record(
         "versions": json.dumps({name: version(name) for name in (*PACKAGES, "xarray")}),
     }
     dataset = xr.Dataset(
-        lived_variables(lived) | _network_variables(network, lived) | _weights(network),
+        latent_variables(lived, len(envs[0].actions))
+        | lived_variables(lived)
+        | _network_variables(network, lived)
+        | _weights(network),
         coords=coordinates(lived, envs[0]),
         attrs=attrs | core_attrs(network),
     )
@@ -153,29 +159,6 @@ def _check_fit(network: QNetwork, env: TrialEnv) -> None:
             f"actions, but {env.task_id} has {channels} channels and {actions} actions; give the "
             "task that it was trained on, with its task_kwargs."
         )
-
-
-def pad(rows: Sequence[np.ndarray], length: int, fill: Any, dtype: Any) -> np.ndarray:
-    """Arrays [T_i, ...] as one [len(rows), length, ...]."""
-    result = np.full((len(rows), length, *rows[0].shape[1:]), fill, dtype)
-    for i, row in enumerate(rows):
-        result[i, : min(len(row), length)] = row[:length]
-    return result
-
-
-def lived_variables(lived: list[Trial]) -> dict[str, Any]:
-    """What was seen, done and received at every step, with its dimensions."""
-    T = max(len(trial) for trial in lived)
-    none = np.zeros(0, np.int64)
-    truth = [none if t.ground_truth is None else t.ground_truth[: len(t)] for t in lived]
-    steps = ("trial", "time")
-    return {
-        "obs": ((*steps, "channel"), pad([t.obs for t in lived], T, np.nan, np.float32)),
-        "taken_action": (steps, pad([t.action for t in lived], T, -1, np.int64)),
-        "reward": (steps, pad([t.reward for t in lived], T, np.nan, np.float32)),
-        "ground_truth": (steps, pad(truth, T, -1, np.int64)),
-        "valid": (steps, pad([np.ones(len(t), bool) for t in lived], T, False, bool)),
-    }
 
 
 @torch.no_grad()
@@ -250,68 +233,12 @@ def _named_states(network: QNetwork, states: Any) -> dict[str, Any]:
     return named
 
 
-def coordinates(lived: list[Trial], env: TrialEnv) -> dict[str, Any]:
-    """The names and labels of trials, steps, channels and actions."""
-    T = max(len(trial) for trial in lived)
-    period = np.full((len(lived), T), "", dtype="<U32")
-    for i, trial in enumerate(lived):
-        for name, (start, end) in sorted(trial.periods.items(), key=lambda item: item[1]):
-            period[i, start : min(end, len(trial))] = name
-    longest = int(np.char.str_len(period).max(initial=1))
-    performance = np.array([trial.performance for trial in lived])
-    own = {
-        "length": np.array([len(trial) for trial in lived]),
-        "answer": np.array([-1 if t.answer is None else t.answer for t in lived]),
-        "response": np.array([int(trial.action[-1]) for trial in lived]),
-        "correct": performance == 1,
-        "performance": performance,
-        "ideal_answer": np.array([_ideal_answer(env, trial) for trial in lived]),
-    }
-    taken = {"trial", "time", "channel", "input", "hidden", "action", "period", "obs", "reward"}
-    taken |= {"ground_truth", "M", "h", "Q", "W", "b", "eta", "lam", "valid", *own}
-    names = dict.fromkeys(name for trial in lived for name in trial.conditions)
-    conditions = {
-        (f"trial_{name}" if name in taken else name): _column(
-            [t.conditions.get(name) for t in lived]
-        )
-        for name in names
-    }
-    return {
-        "trial": np.arange(len(lived)),
-        "time": np.arange(T) * env.dt,
-        "channel": list(env.channels),
-        "action": list(env.actions),
-        "period": (("trial", "time"), period.astype(f"<U{max(1, longest)}")),
-        **{name: ("trial", values) for name, values in (conditions | own).items()},
-    }
-
-
-def _ideal_answer(env: TrialEnv, trial: Trial) -> int:
-    try:
-        answers = ideal_actions(env, [trial])
-    except ValueError:  # it ended before its evidence did, and the rest has not been kept
-        return -1
-    return -1 if answers is None else int(answers[0])
-
-
-def _column(values: list[Any]) -> np.ndarray:
-    """One condition of all trials: numbers where they all are, else text."""
-    if all(
-        v is None or (np.ndim(v) == 0 and isinstance(v, int | float | np.number)) for v in values
-    ):
-        return np.array([np.nan if v is None else v for v in values])
-    as_text = [
-        "" if v is None else v if isinstance(v, str) else str(np.asarray(v).tolist())
-        for v in values
-    ]
-    return np.array(as_text)
-
-
 def _weights(network: QNetwork) -> dict[str, Any]:
     result: dict[str, Any] = {
         "readout": (("action", "hidden"), _array(network.readout.weight)),
-        "readout_bias": ("action", _array(network.readout.bias)),
     }
+    if network.readout.bias is not None:
+        result["readout_bias"] = ("action", _array(network.readout.bias))
     if isinstance(network.embedding, Projection):
         result["projection"] = (("input", "channel"), _array(network.embedding.weight))
         result["projection_bias"] = ("input", _array(network.embedding.bias))

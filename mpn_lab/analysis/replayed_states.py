@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mpn_lab.analysis.recording import pad
+from mpn_lab.analysis.trial_variables import pad
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.states import StateCodec
 from mpn_lab.tasks.trial import Trial

@@ -14,14 +14,9 @@ from scipy import stats
 from torch import Tensor
 
 from mpn_lab.analysis.checks import FORMAT, STALENESS, check_staleness
-from mpn_lab.analysis.recording import (
-    coordinates,
-    core_attrs,
-    lived_variables,
-    pad,
-    warn_of_size,
-)
+from mpn_lab.analysis.recording import core_attrs, warn_of_size
 from mpn_lab.analysis.replayed_states import ReplayedStates, Strategy
+from mpn_lab.analysis.trial_variables import coordinates, lived_variables, pad
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.tasks.trial import Trial
 from mpn_lab.tasks.trial_env import TrialEnv

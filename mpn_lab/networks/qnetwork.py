@@ -62,6 +62,7 @@ class QNetwork(nn.Module):
         embedding: `random` (a fixed random projection with a bias), `linear` (the same, but
             trained) or `none` (the observation itself).
         embedding_size: d, the size of an embedded observation.
+        readout_bias: whether the readout has a bias.
         generator: draws all start values.
         mpn_options: options of `MPN`, for the core `mpn` only.
 
@@ -79,6 +80,7 @@ class QNetwork(nn.Module):
         num_layers: int = 1,
         embedding: Embedding = "random",
         embedding_size: int = 10,
+        readout_bias: bool = True,
         generator: torch.Generator | None = None,
         **mpn_options: Any,
     ) -> None:
@@ -103,9 +105,10 @@ class QNetwork(nn.Module):
             core, embedding_size, hidden_size, num_layers, generator, **mpn_options
         )
         # skip_init: nothing is drawn from torch's global generator
-        self.readout = nn.utils.skip_init(nn.Linear, hidden_size, n_actions)
+        self.readout = nn.utils.skip_init(nn.Linear, hidden_size, n_actions, bias=readout_bias)
         nn.init.xavier_uniform_(self.readout.weight, generator=generator)
-        nn.init.zeros_(self.readout.bias)
+        if readout_bias:
+            nn.init.zeros_(self.readout.bias)
 
     def forward(
         self, obs: Float[Tensor, "B T obs"], state: State | None = None, return_states: bool = False

@@ -1,7 +1,8 @@
 """Ideal observers: the best answer that a trial's noisy observations allow.
 
 They answer the very same trials that a network answers, so accuracies can be compared one trial at
-a time. Each is the exact maximum-a-posteriori choice under the task's own generative model. Where
+a time. Each is the exact maximum-a-posteriori choice under the task's own generative model, but of
+`Integration` and `ContextIntegration` only as long as their noise confuses no two inputs. Where
 several answers are equally probable (a tie that the task settles by a coin), any of them is right
 as often as the coin says: `ideal_accuracy` counts that chance, `ideal_actions` names the first.
 """
@@ -102,10 +103,57 @@ def _pulse_decision_making(env: TrialEnv, trial: Trial) -> list[int]:
     return (1 + np.flatnonzero(pulses == np.max(pulses))).tolist() if cues else [1, 2]
 
 
+def _nearest(obs: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the vectors [k, d] each of obs [T, d] is nearest to, and the squared distances."""
+    distances = ((obs[:, None] - vectors) ** 2).sum(2, dtype=np.float64)  # [T, k]
+    return distances.argmin(1), distances.min(1)
+
+
+def _most(decoded: np.ndarray, n_classes: int, least: bool = False) -> list[int]:
+    counts = np.bincount(decoded, minlength=n_classes)[:n_classes]
+    return np.flatnonzero(counts == (counts.min() if least else counts.max())).tolist()
+
+
+def _integration(env: TrialEnv, trial: Trial) -> list[int]:
+    # Each input is told apart on its own, then counted: at a noise of 0.1 two vectors are dozens of
+    # standard deviations apart. The context is that with which the inputs fit best.
+    task, start, end = env.task, *trial.periods["stimulus"]
+    vectors, obs = task.table[: task.n_classes + 1], trial.obs[start:end]
+    if not task.anti:
+        return _most(_nearest(obs, vectors)[0], task.n_classes)
+    pro, anti = (_nearest(obs, vectors + task.vectors[name]) for name in ("pro", "anti"))
+    is_anti = bool(anti[1].sum() < pro[1].sum())
+    return _most((anti if is_anti else pro)[0], task.n_classes, least=is_anti)
+
+
+def _context_integration(env: TrialEnv, trial: Trial) -> list[int]:
+    # As above; the noise of the context's steps is independent of the noise of the stimulus.
+    vectors = env.task.vectors
+    start, end = trial.periods["context"]
+    contexts = np.stack([vectors["context_a"], vectors["context_b"]])
+    name = "ab"[int(_nearest(trial.obs[start:end].mean(0)[None], contexts)[0][0])]
+    half = env.task.input_size // 2
+    where = slice(0, half) if name == "a" else slice(half, None)
+    shown = np.stack([vectors[f"{name}_{kind}"][where] for kind in ("evid_1", "evid_2", "null")])
+    start, end = trial.periods["stimulus"]
+    return _most(_nearest(trial.obs[start:end, where], shown)[0], 2)
+
+
+def _continuous_integration(env: TrialEnv, trial: Trial) -> list[int]:
+    # Given the projection on the vector, summed over the steps, nothing else tells of the mean nor
+    # of the strengths' sum: all is Gaussian with the same variances at every step. Both posteriors
+    # are symmetric for a sum of 0 and move with it.
+    evidence = _evidence(trial, "stimulus", list(range(len(env.channels))))
+    return [int(evidence @ env.task.vectors["evid"] < 0)]
+
+
 OBSERVERS: dict[str, Callable[[TrialEnv, Trial], list[int]]] = {
     "PerceptualDecisionMaking": _perceptual_decision_making,
     "ContextDecisionMaking": _context_decision_making,
     "DelayMatchSample": _delay_match_sample,
     "PulseDecisionMaking": _pulse_decision_making,
     "ReversalBandit": _reversal_bandit,
+    "Integration": _integration,
+    "ContextIntegration": _context_integration,
+    "ContinuousIntegration": _continuous_integration,
 }

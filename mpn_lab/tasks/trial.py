@@ -29,6 +29,8 @@ class Trial:
         planned_obs: [T', d] the observations up to the latest possible end, or None.
         state: the network's state before the first step, with a batch of one, where it was carried
             over from the trial before; None: the network's start.
+        latent: what the task knows of every step, each [T] or [T, k]; empty for most tasks.
+        action_0_is_an_answer: whether action 0 is a response like the others, not fixation.
     """
 
     obs: np.ndarray
@@ -41,16 +43,19 @@ class Trial:
     performance: float = float("nan")
     planned_obs: np.ndarray | None = None
     state: Any = None
+    latent: dict[str, np.ndarray] = field(default_factory=dict)
+    action_0_is_an_answer: bool = False
 
     def __len__(self) -> int:
         return len(self.action)
 
     @property
     def answer(self) -> int | None:
-        """The right response: the last ground truth that is not action 0; None if there is none."""
-        if self.ground_truth is None or not np.any(self.ground_truth):
+        """The right response: the last ground truth that is a response; None if there is none."""
+        if self.ground_truth is None:
             return None
-        return int(self.ground_truth[np.flatnonzero(self.ground_truth)[-1]])
+        responses = self.ground_truth[(self.ground_truth != 0) | self.action_0_is_an_answer]
+        return int(responses[-1]) if len(responses) else None
 
 
 @runtime_checkable
@@ -182,4 +187,6 @@ def _trial(obs, action, reward, length: int, terminated: bool, info: dict) -> Tr
         periods=info["periods"],
         performance=info["performance"],
         planned_obs=info["planned_obs"],
+        latent=info["latent"],
+        action_0_is_an_answer=info["action_0_is_an_answer"],
     )

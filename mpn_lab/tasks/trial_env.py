@@ -16,8 +16,9 @@ from neurogym.core import TrialEnv as NeurogymTask
 
 from mpn_lab.tasks.bandit import REVERSAL_BANDIT  # and with it the task is registered
 from mpn_lab.tasks.channels import action_names, channel_names
+from mpn_lab.tasks.integration import CONTEXT_INTEGRATION, CONTINUOUS_INTEGRATION, INTEGRATION
 
-OWN_TASKS = (REVERSAL_BANDIT,)
+OWN_TASKS = (REVERSAL_BANDIT, INTEGRATION, CONTEXT_INTEGRATION, CONTINUOUS_INTEGRATION)
 
 _TRANSPARENT = (OrderEnforcing, PassiveEnvChecker)  # wrappers that change no observation
 _SHARED = {"_top", "observation_space", "action_space", "spec"}  # never changed by a trial
@@ -35,8 +36,10 @@ class TrialEnv(gym.Env):
       all zero: the trial has none left, and the next trial's does not leak in;
     - the last step's `info` describes the trial that has just finished: `trial` (its conditions),
       `ground_truth` ([T] or None; the right action at every step), `periods` (name -> first step
-      and step after the last), `performance` (1 where neurogym counts the trial as correct) and
-      `planned_obs` ([T, d] or None; the observations up to the trial's latest possible end).
+      and step after the last), `performance` (1 where neurogym counts the trial as correct),
+      `planned_obs` ([T, d] or None; the observations up to the trial's latest possible end),
+      `latent` (name -> [T] or [T, k], what the task knows of every step) and
+      `action_0_is_an_answer` (whether action 0 is a response like the others, not fixation).
 
     Observations of any space that gymnasium can flatten come flattened, see `channels`.
 
@@ -44,7 +47,8 @@ class TrialEnv(gym.Env):
         task: a neurogym id such as "DelayMatchSample-v0", one of `OWN_TASKS`, or a gymnasium
             environment whose `info["new_trial"]` is true at each trial's last step and whose
             observation there is the next trial's first (neurogym's convention). What it lays out
-            in neurogym's attributes (`trial`, `gt`, `start_ind`, `end_ind`, `dt`) is taken over.
+            in neurogym's attributes (`trial`, `gt`, `start_ind`, `end_ind`, `dt`) is taken over,
+            and so are `latent` and `action_0_is_an_answer`, which neurogym does not have.
         seed: seeds the trials; None: drawn from the operating system.
         max_steps: a trial that is longer is cut here, with `truncated`.
         task_kwargs: passed on to the task, for example `dt=20` or `use_expl_context=True`.
@@ -156,6 +160,8 @@ class TrialEnv(gym.Env):
             "ground_truth": np.array(task.gt) if has_gt else None,
             "periods": periods,
             "planned_obs": np.array(task.ob, np.float32) if has_obs else None,
+            "latent": dict(getattr(task, "latent", None) or {}),
+            "action_0_is_an_answer": getattr(task, "action_0_is_an_answer", False),
         }
 
     def _start_trial(self, seed: int | None) -> np.ndarray:

@@ -99,6 +99,8 @@ class NetworkConfig(BaseModel):
     """Fixed random projection with a bias, the same but trained (linear), or none."""
     embedding_size: Count = 10
     """Size d of an embedded observation."""
+    readout_bias: bool = True
+    """Whether the readout has a bias b_RO, which is trained."""
     mpn: MPNConfig = Field(default_factory=MPNConfig)
     """Options of the MPN layer."""
 
@@ -184,17 +186,36 @@ class TrainConfig(NetworkConfig):
         return self
 
 
+class StopConfig(BaseModel):
+    """When a supervised training stops before its last trial, by its accuracy in validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    accuracy: Unit = 0.98
+    """Stop where the mean accuracy of the last rows of metrics is at least this ..."""
+    min_updates: Annotated[int, Field(ge=0)] = 2000
+    """... and so many updates are done."""
+    over: Count = 10
+    """Rows in that mean."""
+    patience: Count | None = None
+    """Stop also where that mean has not risen for so many rows; None: never."""
+
+
 class SupervisedConfig(NetworkConfig):
     """Everything that decides what `mpn_lab.train_supervised` computes.
 
-    The learning rate, the clipped norm and cross-entropy at chosen steps are those of Aitken &
-    Mihalas (eLife 2023;12:e83035); their L1 coefficient is 1e-4.
+    The learning rate and the clipped norm are those of Aitken & Mihalas (eLife 2023;12:e83035);
+    `paper_config` has all of their settings.
     """
 
     trials: Count = 32_000
     """Trials to learn from; each is seen once."""
     loss_periods: tuple[str, ...] | None = None
-    """Periods whose steps are trained, such as ("decision",); None: all steps."""
+    """Periods whose steps are trained, such as ("decision",); None: those that the task names
+    itself (the go step of the integration tasks), or all steps."""
+    stream_steps: Count | None = None
+    """Train on sequences of so many steps that run on over several trials, cut anywhere, as
+    neurogym's own data sets do; each counts as a trial here. None: whole trials."""
     batch_size: Count = 64
     """Sequences in an update."""
     reset_state: Literal["trial", "episode"] = "trial"
@@ -212,6 +233,12 @@ class SupervisedConfig(NetworkConfig):
     """The gradient's norm is clipped to this."""
     l1: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the sum of |w| over all trained weights and biases; eta, lam and M_0 are spared."""
+    trained: Literal["all", "readout"] = "all"
+    """Train all that can be trained, or the readout alone."""
+    start_from: str | None = None
+    """A checkpoint whose weights the training begins with; None: with new ones."""
+    stop: StopConfig | None = None
+    """When to stop before the last trial; None: never."""
 
     eval_every: Count = 3_200
     """Trials between two rows of metrics; a checkpoint is written with each."""
@@ -225,6 +252,11 @@ class SupervisedConfig(NetworkConfig):
                 f"trials_per_episode is {self.trials_per_episode}, but reset_state='trial' makes "
                 "every trial its own; choose reset_state='episode'"
             )
+        if self.stream_steps and (self.loss_periods or self.reset_state != "trial"):
+            raise ValueError(
+                f"stream_steps is {self.stream_steps}: such sequences train all their steps and "
+                "carry the state over; leave loss_periods and reset_state as they are"
+            )
         in_update = self.batch_size * self.trials_per_episode
         for name in ("trials", "eval_every"):
             if (value := getattr(self, name)) % in_update:
@@ -232,6 +264,32 @@ class SupervisedConfig(NetworkConfig):
                     f"{name} is {value}; expected a multiple of the {in_update} trials in an update"
                 )
         return self
+
+
+def paper_config(task: str, **changes: Any) -> SupervisedConfig:
+    """The supervised settings of Aitken & Mihalas (eLife 2023;12:e83035, Methods).
+
+    100 hidden units on the inputs themselves, no biases, eta drawn from U[-sqrt 3, sqrt 3], lam up
+    to 0.95, Adam at 1e-3, L1 of 1e-4, batches of 64, validation every 25 of them; until the
+    rolling accuracy is 98 % after at least 2,000 batches, or no longer rises, or 20,000 are over.
+    The noise of the inputs is the task's (`noise=0.1` of the integration tasks).
+
+    Args:
+        task: one of the integration tasks.
+        changes: fields of `SupervisedConfig` that are to differ; those of `mpn` are merged.
+    """
+    mpn = {"bias": False, "eta_init": "uniform", "lam_max": 0.95, **changes.pop("mpn", {})}
+    settings: dict[str, Any] = {
+        "task": task,
+        "trials": 64 * 20_000,
+        "hidden_size": 100,
+        "embedding": "none",
+        "readout_bias": False,
+        "l1": 1e-4,
+        "eval_every": 64 * 25,
+        "stop": StopConfig(patience=200),
+    }
+    return SupervisedConfig(**(settings | changes), mpn=MPNConfig(**mpn))
 
 
 CONFIGS: dict[str, type[TrainConfig] | type[SupervisedConfig]] = {

@@ -31,6 +31,7 @@ def make_network(config: NetworkConfig, obs_size: int, n_actions: int) -> QNetwo
         num_layers=config.num_layers,
         embedding=config.embedding,
         embedding_size=config.embedding_size,
+        readout_bias=config.readout_bias,
         generator=torch.Generator().manual_seed(config.seed),
         **(config.mpn.model_dump() if config.core == "mpn" else {}),
     )
@@ -54,6 +55,9 @@ class Descent:
         self.learning_rate: float = config.learning_rate  # type: ignore[assignment]
         self.grad_clip = config.grad_clip
         self.network = make_network(config, obs_size, n_actions).to(device)
+        if getattr(config, "trained", "all") == "readout":
+            self.network.embedding.requires_grad_(False)
+            self.network.core.requires_grad_(False)
         self.parameters: list[Tensor] = [p for p in self.network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=self.learning_rate, fused=True)
         self.updates = 0

@@ -30,7 +30,10 @@ def lived_checkpoints(run: Path) -> list[int]:
 
 
 def save_lived(run: Path, trials: int, lived: list[Trial], network: QNetwork) -> None:
-    """Keep trials and what brings back their states (see `StateCodec`). Raises RunError."""
+    """Keep trials and what brings back their states (see `StateCodec`). Raises RunError.
+
+    Their `planned_obs` and `latent` are not kept.
+    """
     codec = StateCodec(network)
     arrays: dict[str, np.ndarray] = {}
     about: list[dict[str, Any]] = []
@@ -47,6 +50,7 @@ def save_lived(run: Path, trials: int, lived: list[Trial], network: QNetwork) ->
                 "conditions": json.loads(json.dumps(trial.conditions, default=_plain)),
                 "periods": {k: [int(a), int(b)] for k, (a, b) in trial.periods.items()},
                 "performance": trial.performance,
+                "action_0_is_an_answer": trial.action_0_is_an_answer,
             }
         )
     path = lived_path(run, trials)

@@ -28,6 +28,11 @@ class Training(ABC):
     trials: int
     rows: list[Row]
 
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.trials >= self.config.trials
+
     @abstractmethod
     def until_next_row(self, bar: tqdm, run: Run) -> Row:
         """Learn up to the next multiple of `eval_every` trials."""
@@ -47,7 +52,7 @@ class Training(ABC):
             total=config.trials, initial=self.trials, unit="trial", disable=not progress
         ) as bar:
             bar.set_description(config.task)
-            while self.trials < config.trials:
+            while not self.finished:
                 try:
                     row = self.until_next_row(bar, run)
                 except NonFiniteLoss as error:

@@ -5,9 +5,8 @@ The way of Aitken & Mihalas, eLife 2023;12:e83035, on the networks and tasks of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,27 +14,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from mpn_lab.tasks.teacher import Teacher
-from mpn_lab.tasks.trial import Trial, collect_trials
-from mpn_lab.tasks.trial_env import TrialEnv
 from mpn_lab.training.config import SupervisedConfig
-from mpn_lab.training.evaluate import live_trials, lockstep, make_envs, seed_envs, summarise
-from mpn_lab.training.learner import Descent
+from mpn_lab.training.files import RunError, read_tensors
+from mpn_lab.training.learner import Descent, load_arrays
 from mpn_lab.training.loss import unroll
 from mpn_lab.training.reach import with_reach
 from mpn_lab.training.rows import OnRow, Row, Training, plasticity
 from mpn_lab.training.run import Run
-
-_TRAIN, _VALIDATE, _PROBE = range(3)  # independent streams of one seed
-_PROBED = 20  # trials that are looked at for their periods before the first is trained
-
-
-class SequenceBatch(NamedTuple):
-    """B sequences of trials, padded with zeros to the longest one's T steps."""
-
-    obs: Float[Tensor, "B T d"]
-    truth: Int[Tensor, "B T"]  # the right action
-    mask: Bool[Tensor, "B T"]  # true at the steps that are trained
+from mpn_lab.training.sources import SequenceBatch, make_source
 
 
 def train_supervised(
@@ -56,8 +42,11 @@ def train_supervised(
     - `trials`, `env_steps`, `updates`: so far; `learning_rate`; `epsilon`: 0;
     - `loss`: mean of the updates since the last row, in nats a step, without L1;
     - `step_accuracy`: share of the trained steps since then at which the argmax was right;
-    - `train_return`: the teacher's mean sum of rewards since then;
-    - `accuracy`, `mean_return`, `ideal_accuracy`, `eta`, `lam`: as of `train`.
+    - `train_return`: the teacher's mean sum of rewards since then; nan where the task draws its
+      batches itself;
+    - `accuracy`, `mean_return`, `ideal_accuracy`, `eta`, `lam`: as of `train`; of the tasks that
+      draw their batches, accuracy is the share of scored steps with the right argmax, and with
+      `stream_steps` `response_accuracy` is that of the steps that ask for a response.
 
     Args:
         config: what to train.
@@ -68,16 +57,17 @@ def train_supervised(
     Raises:
         ValueError: a task that cannot be trained, that tells no right actions, or that does not
             have the periods to be trained.
-        RunError: as of `train`.
+        RunError: as of `train`, or a `start_from` that does not fit.
 
     Example:
         >>> config = SupervisedConfig(loss_periods=("decision",))  # doctest: +SKIP
         >>> run = train_supervised(config, "runs/supervised")  # doctest: +SKIP
     """
     loop = Supervision(config)
+    loop.start()
     name = f"{config.task}-supervised-seed{config.seed}"
     out = Path("runs") / name if out is None else Path(out)
-    run = Run.create(out, loop.config, len(loop.envs[0].channels), loop.n_actions)
+    run = Run.create(out, loop.config, loop.source.obs_size, loop.source.n_actions)
     return loop.go(run, progress, on_row)
 
 
@@ -89,38 +79,6 @@ def masked_cross_entropy(
     return (loss * mask.flatten()).sum() / mask.sum().clamp(min=1)
 
 
-def batch_of(sequences: Sequence[Sequence[Trial]], periods: Sequence[str] | None) -> SequenceBatch:
-    """Trials that were lived by a `Teacher`, one sequence a row.
-
-    Args:
-        sequences: B of them, each of trials that follow one another.
-        periods: whose steps are trained; None: all steps.
-    """
-    parts = [[_steps(trial, periods) for trial in sequence] for sequence in sequences]
-    rows = [[np.concatenate(arrays) for arrays in zip(*part, strict=True)] for part in parts]
-    T, d = max(len(row[0]) for row in rows), rows[0][0].shape[1]
-    obs: np.ndarray = np.zeros((len(rows), T, d), np.float32)
-    truth: np.ndarray = np.zeros((len(rows), T), np.int64)
-    mask: np.ndarray = np.zeros((len(rows), T), bool)
-    for i, row in enumerate(rows):
-        n = len(row[0])
-        obs[i, :n], truth[i, :n], mask[i, :n] = row
-    return SequenceBatch(*(torch.from_numpy(a) for a in (obs, truth, mask)))
-
-
-def _steps(trial: Trial, periods: Sequence[str] | None) -> tuple[np.ndarray, ...]:
-    """obs [T, d], the right actions [T], and whether each step is trained [T]."""
-    assert trial.ground_truth is not None  # the teacher took its word
-    n = min(len(trial), len(trial.ground_truth))
-    truth = np.zeros(len(trial), np.int64)
-    truth[:n] = trial.ground_truth[:n]
-    mask: np.ndarray = np.zeros(len(trial), bool)
-    spans = [trial.periods[name] for name in periods if name in trial.periods] if periods else []
-    for start, end in [(0, n)] if periods is None else spans:
-        mask[start : min(end, n)] = True
-    return trial.obs, truth, mask
-
-
 class Supervision(Training):
     """The state of a supervised training and the steps that advance it."""
 
@@ -128,14 +86,8 @@ class Supervision(Training):
 
     def __init__(self, config: SupervisedConfig) -> None:
         self.config = config = with_reach(config)
-        seed, kwargs = config.seed, config.task_kwargs
-        _check_periods(make_envs(config.task, kwargs, 1, (seed, _PROBE)), config.loss_periods)
-        self.envs = make_envs(config.task, kwargs, config.batch_size, (seed, _TRAIN))
-        self.carry = config.reset_state, config.trials_per_episode
-        n = lockstep(config.eval_trials, 100, *self.carry)
-        self.validation = make_envs(config.task, kwargs, n, (seed, _VALIDATE))
-        self.n_actions = len(self.envs[0].actions)
-        self.learner = Descent(config, len(self.envs[0].channels), self.n_actions)
+        self.source = make_source(config)
+        self.learner = Descent(config, self.source.obs_size, self.source.n_actions)
         plastic = ("eta", "lam", "M0")
         self.shrunk = [  # by L1
             p
@@ -145,30 +97,56 @@ class Supervision(Training):
         self.trials = self.env_steps = 0
         self.rows: list[Row] = []
 
+    def start(self) -> None:
+        """Take the weights of `start_from`. Raises RunError: they are another network's."""
+        path = self.config.start_from
+        if path is None:
+            return
+        try:
+            load_arrays(self.learner.network, read_tensors(Path(path))[0])
+        except RuntimeError as error:
+            raise RunError(
+                f"{path}, which start_from names, holds the weights of another network; expected "
+                "one with the same core, sizes and options."
+            ) from error
+
+    def restore(self, path: Path) -> None:
+        """As of `Training`; a run without a checkpoint begins anew."""
+        if not (path / "resume.safetensors").exists():
+            self.start()
+        super().restore(path)
+
+    @property
+    def finished(self) -> bool:
+        """All trials are over, or one of the rules of `StopConfig` says so."""
+        if self.trials >= self.config.trials:
+            return True
+        stop, n = self.config.stop, len(self.rows)
+        if stop is None or n < stop.over or self.rows[-1]["updates"] < stop.min_updates:
+            return False
+        accuracy = np.array([row["accuracy"] for row in self.rows])
+        rolling = np.lib.stride_tricks.sliding_window_view(accuracy, stop.over).mean(1)
+        best = int(rolling.argmax())  # the first of them: as good as it is no rise
+        tired = stop.patience is not None and len(rolling) - 1 - best >= stop.patience
+        return bool(rolling[-1] >= stop.accuracy) or tired
+
     def until_next_row(self, bar: tqdm, run: Run) -> Row:
         """Learn up to the next multiple of `eval_every` trials."""
         config = self.config
         end = min(config.trials, (self.trials // config.eval_every + 1) * config.eval_every)
-        # Seeded afresh after every checkpoint, so that a checkpoint needs nothing of the tasks.
-        seed_envs(self.envs, (config.seed, _TRAIN, self.trials))
-        teacher, unused = Teacher(self.envs), np.random.default_rng(0)
+        self.source.seed(self.trials)
         losses: list[float] = []
         returns: list[float] = []
         right = trained = 0
         while self.trials < end:
-            lived = [
-                collect_trials(self.envs, teacher, 0.0, unused)
-                for _ in range(config.trials_per_episode)
-            ]
-            batch = batch_of(list(zip(*lived, strict=True)), config.loss_periods)
-            loss, correct = self.update(batch)
+            lesson = self.source.next()
+            loss, correct = self.update(lesson.batch)
             losses.append(loss)
-            right, trained = right + correct, trained + int(batch.mask.sum())
-            for trial in (trial for trials in lived for trial in trials):
-                self.trials += 1
-                self.env_steps += len(trial)
-                returns.append(float(trial.reward.sum()))
-            bar.update(len(self.envs) * len(lived))
+            right, trained = right + correct, trained + int(lesson.batch.mask.sum())
+            self.trials += lesson.trials
+            self.env_steps += lesson.env_steps
+            returns += lesson.returns
+            bar.update(lesson.trials)
         return self.row(losses, returns, right / max(1, trained))
 
     def update(self, batch: SequenceBatch) -> tuple[float, int]:
@@ -188,23 +166,17 @@ class Supervision(Training):
         return float(entropy.detach()), int(right.sum())
 
     def row(self, losses: list[float], returns: list[float], step_accuracy: float) -> Row:
-        config, network = self.config, self.learner.network
-        seed_envs(self.validation, (config.seed, _VALIDATE))
-        alone = live_trials(self.validation, network, config.eval_trials, *self.carry)
-        result = summarise(self.validation[0], alone)
-        ideal = float("nan") if result.ideal_accuracy is None else result.ideal_accuracy
+        network = self.learner.network
         return {
             "trials": self.trials,
             "env_steps": self.env_steps,
             "updates": self.learner.updates,
             "epsilon": 0.0,
-            "learning_rate": config.learning_rate,
+            "learning_rate": self.config.learning_rate,
             "loss": float(np.mean(losses)),
             "step_accuracy": step_accuracy,
-            "train_return": float(np.mean(returns)),
-            "accuracy": result.accuracy,
-            "ideal_accuracy": ideal,
-            "mean_return": result.mean_return,
+            "train_return": float(np.mean(returns)) if returns else float("nan"),
+            **self.source.validate(network),
             **plasticity(network),
         }
 
@@ -215,20 +187,3 @@ class Supervision(Training):
     def take(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         self.learner.restore(arrays, meta["updates"])
         self.trials, self.env_steps = meta["trials"], meta["env_steps"]
-
-
-def _check_periods(envs: list[TrialEnv], periods: Sequence[str] | None) -> None:
-    """Raises ValueError: no right actions, or a period that no trial of a sample has."""
-    rng = np.random.default_rng(0)
-    lived = [collect_trials(envs, Teacher(envs), 0.0, rng)[0] for _ in range(_PROBED)]
-    known = list(dict.fromkeys(name for trial in lived for name in trial.periods))
-    if unknown := [name for name in periods or () if name not in known]:
-        raise ValueError(
-            f"{envs[0].task_id} has no period {unknown[0]!r}; expected loss_periods among "
-            f"{', '.join(known) or 'none'}, or None for all steps."
-        )
-    if periods is not None and not any(_steps(trial, periods)[2].any() for trial in lived):
-        raise ValueError(
-            f"loss_periods {list(periods)} hold no step of {envs[0].task_id}'s trials; expected "
-            f"some of {', '.join(known) or 'none'}, or None for all steps."
-        )

@@ -1,0 +1,32 @@
+"""What `make figures` runs: `python figures/make.py [FIGURE] [--fresh]`, then the table."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import table
+
+from mpn_lab import RunError
+
+FIGURES = sorted(path.stem for path in Path(__file__).parent.glob("fig*.py"))
+
+
+def main(arguments: list[str]) -> None:
+    fresh = "--fresh" in arguments
+    asked = [f"fig{name}" for name in arguments if name != "--fresh"]
+    if unknown := [name for name in asked if name not in FIGURES]:
+        known = ", ".join(name.removeprefix("fig") for name in FIGURES)
+        sys.exit(f"There is no figure {unknown[0].removeprefix('fig')!r}; expected one of {known}.")
+    try:
+        for name in asked or FIGURES:
+            print(f"figure {name.removeprefix('fig')}", flush=True)
+            import_module(name).main(fresh=fresh)
+    except RunError as error:
+        sys.exit(str(error))
+    table.main()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

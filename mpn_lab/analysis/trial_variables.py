@@ -1,0 +1,107 @@
+"""What was lived in trials, as labelled and padded variables: the network's part is not here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mpn_lab.tasks.ideal import ideal_actions
+from mpn_lab.tasks.trial import Trial
+from mpn_lab.tasks.trial_env import TrialEnv
+
+
+def pad(rows: Sequence[np.ndarray], length: int, fill: Any, dtype: Any) -> np.ndarray:
+    """Arrays [T_i, ...] as one [len(rows), length, ...]."""
+    result = np.full((len(rows), length, *rows[0].shape[1:]), fill, dtype)
+    for i, row in enumerate(rows):
+        result[i, : min(len(row), length)] = row[:length]
+    return result
+
+
+def lived_variables(lived: list[Trial]) -> dict[str, Any]:
+    """What was seen, done and received at every step, with its dimensions."""
+    T = max(len(trial) for trial in lived)
+    none = np.zeros(0, np.int64)
+    truth = [none if t.ground_truth is None else t.ground_truth[: len(t)] for t in lived]
+    steps = ("trial", "time")
+    return {
+        "obs": ((*steps, "channel"), pad([t.obs for t in lived], T, np.nan, np.float32)),
+        "taken_action": (steps, pad([t.action for t in lived], T, -1, np.int64)),
+        "reward": (steps, pad([t.reward for t in lived], T, np.nan, np.float32)),
+        "ground_truth": (steps, pad(truth, T, -1, np.int64)),
+        "valid": (steps, pad([np.ones(len(t), bool) for t in lived], T, False, bool)),
+    }
+
+
+def latent_variables(lived: list[Trial], n_actions: int) -> dict[str, Any]:
+    """What the task knows of every step, with its dimensions; padded with nan, whole numbers -1."""
+    T = max(len(trial) for trial in lived)
+    result: dict[str, Any] = {}
+    for name, first in lived[0].latent.items():
+        rows = [trial.latent[name][: len(trial)] for trial in lived]
+        fill = {"f": np.nan, "i": -1}.get(first.dtype.kind, 0)
+        own = (
+            () if first.ndim == 1 else ("action" if first.shape[1] == n_actions else f"{name}_of",)
+        )
+        result[name] = (("trial", "time", *own), pad(rows, T, fill, first.dtype))
+    return result
+
+
+def coordinates(lived: list[Trial], env: TrialEnv) -> dict[str, Any]:
+    """The names and labels of trials, steps, channels and actions."""
+    T = max(len(trial) for trial in lived)
+    period = np.full((len(lived), T), "", dtype="<U32")
+    for i, trial in enumerate(lived):
+        for name, (start, end) in sorted(trial.periods.items(), key=lambda item: item[1]):
+            period[i, start : min(end, len(trial))] = name
+    longest = int(np.char.str_len(period).max(initial=1))
+    performance = np.array([trial.performance for trial in lived])
+    own = {
+        "length": np.array([len(trial) for trial in lived]),
+        "answer": np.array([-1 if t.answer is None else t.answer for t in lived]),
+        "response": np.array([int(trial.action[-1]) for trial in lived]),
+        "correct": performance == 1,
+        "performance": performance,
+        "ideal_answer": np.array([_ideal_answer(env, trial) for trial in lived]),
+    }
+    taken = {"trial", "time", "channel", "input", "hidden", "action", "period", "obs", "reward"}
+    taken |= {"ground_truth", "M", "h", "Q", "W", "b", "eta", "lam", "valid", *own}
+    taken |= {name for trial in lived for name in trial.latent}
+    names = dict.fromkeys(name for trial in lived for name in trial.conditions)
+    conditions = {
+        (f"trial_{name}" if name in taken else name): _column(
+            [t.conditions.get(name) for t in lived]
+        )
+        for name in names
+    }
+    return {
+        "trial": np.arange(len(lived)),
+        "time": np.arange(T) * env.dt,
+        "channel": list(env.channels),
+        "action": list(env.actions),
+        "period": (("trial", "time"), period.astype(f"<U{max(1, longest)}")),
+        **{name: ("trial", values) for name, values in (conditions | own).items()},
+    }
+
+
+def _ideal_answer(env: TrialEnv, trial: Trial) -> int:
+    try:
+        answers = ideal_actions(env, [trial])
+    except ValueError:  # it ended before its evidence did, and the rest has not been kept
+        return -1
+    return -1 if answers is None else int(answers[0])
+
+
+def _column(values: list[Any]) -> np.ndarray:
+    """One condition of all trials: numbers where they all are, else text."""
+    if all(
+        v is None or (np.ndim(v) == 0 and isinstance(v, int | float | np.number)) for v in values
+    ):
+        return np.array([np.nan if v is None else v for v in values])
+    as_text = [
+        "" if v is None else v if isinstance(v, str) else str(np.asarray(v).tolist())
+        for v in values
+    ]
+    return np.array(as_text)

@@ -1,0 +1,144 @@
+"""Tasks that draw whole batches of trials at once; their own trial is a batch of one."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+
+class TaskBatch(NamedTuple):
+    """B trials of T steps each, with d input channels.
+
+    The first dimension of everything is the trial. `latent` holds what the task knows of every
+    step, [B, T] or, with one entry per action, [B, T, k]; `conditions` what it knows of a trial.
+    """
+
+    obs: np.ndarray  # [B, T, d] float32
+    truth: np.ndarray  # [B, T] int64, the right action: the label at every step
+    mask: np.ndarray  # [B, T] bool, the steps that are trained and scored
+    latent: dict[str, np.ndarray]  # name -> [B, T] or [B, T, k]
+    conditions: dict[str, np.ndarray]  # name -> [B]
+
+
+class BatchTask(gym.Env):
+    """A task of N classes that asks for one of them at `go`, a trial's last step.
+
+    A subclass says in `sample_batch` what a trial is; this is all that makes it an environment. It
+    marks its trials as neurogym does: `info["new_trial"]` at a trial's last step, with the next
+    trial's first observation.
+
+    - Observation: `input_1` to `input_d`. Actions: `class_1` to `class_N`, no fixation.
+    - Reward: 1 for the right class at `go`, else 0; all actions before it are ignored.
+    - `gt` [T]: the right class at every step, as action. `trial`: the trial's conditions. `latent`:
+      what the task knows of each of its steps.
+
+    Args:
+        periods: name -> steps, in the order of time; those without a step are left out.
+        input_size: d.
+        n_classes: N.
+        noise: the expected norm of the Gaussian noise on the input of a step.
+        dt: ms a step.
+
+    Raises:
+        ValueError: fewer than two classes, no input, a negative noise, or a dt not above 0.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # gymnasium's own name
+    action_0_is_an_answer = True
+
+    def __init__(
+        self, periods: dict[str, int], input_size: int, n_classes: int, noise: float, dt: int
+    ) -> None:
+        if n_classes < 2:
+            raise ValueError(f"n_classes is {n_classes}; expected 2 or more")
+        if input_size < 1:
+            raise ValueError(f"input_size is {input_size}; expected 1 or more")
+        if noise < 0:
+            raise ValueError(f"noise is {noise}; expected 0 or more")
+        if dt <= 0:
+            raise ValueError(f"dt is {dt} ms; expected more than 0")
+        self.input_size, self.n_classes, self.noise, self.dt = input_size, n_classes, noise, dt
+        lengths = {name: steps for name, steps in periods.items() if steps}
+        ends = np.cumsum(list(lengths.values())).tolist()
+        self.end_ind = dict(zip(lengths, ends, strict=True))  # of each period, as neurogym's
+        self.start_ind = {name: end - lengths[name] for name, end in self.end_ind.items()}
+        self.length = ends[-1]
+        self.observation_space = spaces.Box(-np.inf, np.inf, (input_size,), np.float32)
+        channels = {f"input_{i + 1}": i for i in range(input_size)}
+        self.observation_space.name = channels  # type: ignore[attr-defined]  # neurogym's way
+        self.action_space = spaces.Discrete(n_classes)
+        classes = {f"class_{i + 1}": i for i in range(n_classes)}
+        self.action_space.name = classes  # type: ignore[attr-defined]
+        self._has_gt = True
+
+    def sample_batch(self, rng: np.random.Generator, batch_size: int) -> TaskBatch:
+        """Draw `batch_size` independent trials; `rng` alone decides which."""
+        raise NotImplementedError
+
+    def reset(
+        self, *, seed: int | None = None, options: dict | None = None
+    ) -> tuple[np.ndarray, dict]:
+        """Start a trial; a seed fixes it and all that follow. Returns its first observation."""
+        super().reset(seed=seed)
+        self._start()
+        return self._obs[0], {}
+
+    def step(self, action: int | np.integer) -> tuple[np.ndarray, float, bool, bool, dict]:
+        """One step; see the class."""
+        truth = int(self.gt[self._t])
+        right = bool(self._asked[self._t]) and int(action) == truth
+        self._t += 1
+        info: dict[str, Any] = {"new_trial": self._t == self.length, "gt": truth}
+        if info["new_trial"]:
+            info["performance"] = float(right)
+            self._start()
+        return self._obs[self._t], float(right), False, False, info
+
+    def _start(self) -> None:
+        """Draw a trial."""
+        one = self.sample_batch(self.np_random, 1)
+        self._obs, self.gt, self._asked, self._t = one.obs[0], one.truth[0], one.mask[0], 0
+        self.latent = {name: values[0] for name, values in one.latent.items()}
+        self.trial = {name: values[0].item() for name, values in one.conditions.items()}
+
+    def _batch(
+        self,
+        rng: np.random.Generator,
+        obs: np.ndarray,
+        label: np.ndarray,
+        latent: dict[str, np.ndarray],
+        conditions: dict[str, np.ndarray],
+    ) -> TaskBatch:
+        """Trials of noiseless inputs `obs` [B, T, d] and labels [B], with noise, at `go` asked."""
+        obs = obs.astype(np.float32)
+        if self.noise:
+            sd = np.float32(self.noise / np.sqrt(self.input_size))  # of each input
+            obs += sd * rng.standard_normal(obs.shape, np.float32)
+        truth = np.repeat(label.astype(np.int64)[:, None], self.length, axis=1)  # [B, T]
+        mask: np.ndarray = np.zeros(truth.shape, bool)
+        mask[:, self.start_ind["go"] :] = True
+        return TaskBatch(obs, truth, mask, latent, {"label": truth[:, 0], **conditions})
+
+
+def binary_vectors(
+    rng: np.random.Generator, names: list[str], size: int, height: float
+) -> dict[str, np.ndarray]:
+    """Random vectors of 0 and `height`, each entry by a coin: all distinct, none all zero.
+
+    Raises:
+        ValueError: there are not so many of this size.
+    """
+    if len(names) > 2**size - 1:
+        raise ValueError(
+            f"there are only {2**size - 1} binary vectors of size {size} that are not zero, but "
+            f"{len(names)} are needed ({', '.join(names[:4])} ...); give a larger input_size"
+        )
+    found: list[np.ndarray] = []
+    while len(found) < len(names):
+        vector = rng.random(size) < 0.5
+        if vector.any() and not any(np.array_equal(vector, other) for other in found):
+            found.append(vector)
+    return {name: height * vector for name, vector in zip(names, found, strict=True)}

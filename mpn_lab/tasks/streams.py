@@ -1,0 +1,238 @@
+"""Streams of trials, cut into sequences of equal length, with the right action at every step.
+
+So neurogym's own `Dataset` feeds a supervised training, and so Aitken & Mihalas (eLife
+2023;12:e83035) train their figure 7j.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from neurogym.core import TrialEnv as NeurogymTask
+from pydantic import BaseModel
+
+from mpn_lab.tasks.batches import TaskBatch
+from mpn_lab.tasks.teacher import are_actions
+from mpn_lab.tasks.trial_env import TrialEnv
+
+PAPER_TASKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ContextDecisionMaking": ("ContextDecisionMaking-v0", {"use_expl_context": True}),
+    "SingleContextDecisionMaking": ("ContextDecisionMaking-v0", {"use_expl_context": False}),
+    **{
+        name: (f"{name}-v0", {})
+        for name in (
+            "DelayComparison",
+            "DelayMatchCategory",
+            "DelayMatchSample",
+            "DelayMatchSampleDistractor1D",
+            "DelayPairedAssociation",
+            "DualDelayMatchSample",
+            "GoNogo",
+            "HierarchicalReasoning",
+            "IntervalDiscrimination",
+            "MotorTiming",
+            "MultiSensoryIntegration",
+            "OneTwoThreeGo",
+            "PerceptualDecisionMaking",
+            "PerceptualDecisionMakingDelayResponse",
+            "ProbabilisticReasoning",
+            "PulseDecisionMaking",
+            "ReadySetGo",
+        )
+    },
+}
+"""The 19 tasks of the paper's figure 7j: its name -> today's neurogym id and arguments.
+
+The list and the defaults are likely, not certain: the paper's own code is not public. In three of
+them no network can tell all right actions from the observations:
+
+- DelayMatchCategory shows cos(theta) alone, while the category is the sign of sin(theta): match or
+  not is a guess (with `dim_ring=3` or more it is not).
+- HierarchicalReasoning never shows which rule is in force (an agent would find out by its rewards):
+  the rule that is to be named, and with it the choice, is a guess between two.
+- PulseDecisionMaking's trials have 250 steps (dt is 10 ms there): no sequence of 100 steps that
+  reaches the decision holds more than the last two of the six pulses.
+"""
+
+
+class TrialStream:
+    """`batch_size` environments whose trials run on and on, cut every `steps` steps.
+
+    A sequence begins where its environment's last one ended, in the middle of a trial or not, and
+    runs over as many trials as fit. The environments are independent, but all begin with the start
+    of a trial: those of a task whose trials are equally long stay in phase.
+
+    The trials are the task's planned ones, to their latest possible end, whatever the network
+    answers: as in neurogym's `Dataset`, an answer that would end a trial early does not. Where
+    neurogym plans no observations (our own tasks), the trial is stepped with the right actions.
+
+    Args:
+        task: a neurogym id such as "DelayMatchSample-v0", or another id that `TrialEnv` takes.
+        batch_size: B, the number of environments.
+        steps: T, the length of a sequence in steps.
+        seed: see `reseed`.
+        task_kwargs: passed on to the task, for example `dt=20`.
+
+    Attributes:
+        channels: the names of the d channels.
+        actions: the names of the actions; 0 is fixation.
+        dt: time step in ms.
+
+    Raises:
+        ValueError: what `TrialEnv` raises; a task whose ground truth is not an action at every
+            step; a batch size or a number of steps below 1.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        batch_size: int,
+        steps: int = 100,
+        seed: int | Sequence[int] = 0,
+        **task_kwargs: Any,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; expected at least 1 environment.")
+        if steps < 1:
+            raise ValueError(f"steps is {steps}; expected sequences of at least 1 step.")
+        self.batch_size, self.steps = batch_size, steps
+        self._envs = [TrialEnv(task, seed=0, **task_kwargs) for _ in range(batch_size)]
+        one = self._envs[0]
+        self.task_id, self.dt = one.task_id, one.dt
+        self.channels, self.actions = one.channels, one.actions
+        self._planned = (
+            one.env is one.task  # no wrapper that changes what is planned
+            and isinstance(one.task, NeurogymTask)
+            and isinstance(one.task.observation_space, spaces.Box)
+            and one.task._ob_built
+        )
+        self.reseed(seed)
+
+    def reseed(self, seed: int | Sequence[int]) -> None:
+        """Begin afresh: every batch from here on follows from `seed`, whatever came before.
+
+        Environment i is seeded from `[*seed, i]`, so that streams such as `(run, purpose, n)` need
+        no state to be saved.
+        """
+        stream = [seed] if isinstance(seed, int) else list(seed)
+        self._trials = []  # each environment's present trial: obs [T', d] and truth [T']
+        for i, env in enumerate(self._envs):
+            own = int(np.random.SeedSequence([*stream, i]).generate_state(1)[0])
+            self._trials.append(self._trial(env, own))
+        self._at = [0] * self.batch_size  # the step of it that comes next
+
+    def sample_batch(self) -> TaskBatch:
+        """The next `steps` steps of every environment.
+
+        All steps are in the mask: what is trained and scored is every step. `latent` holds
+
+        - `responds` [B, T] bool: the steps at which the right action is not action 0 (fixation).
+          It is the decision period, but for trials in which silence is right (GoNogo's no-go
+          trials), and where the response is a moment of a period (ReadySetGo). An action where
+          none is asked for shows only in the accuracy over all steps: report both.
+        - `trial_step` [B, T] int64: the step within its trial; 0 where a trial begins.
+        """
+        B, T = self.batch_size, self.steps
+        obs = np.empty((B, T, len(self.channels)), np.float32)
+        truth = np.empty((B, T), np.int64)
+        trial_step = np.empty((B, T), np.int64)
+        for i, env in enumerate(self._envs):
+            (trial_obs, trial_truth), at = self._trials[i], self._at[i]
+            t = 0
+            while t < T:
+                if at == len(trial_truth):
+                    (trial_obs, trial_truth), at = self._trial(env), 0
+                n = min(T - t, len(trial_truth) - at)
+                obs[i, t : t + n] = trial_obs[at : at + n]
+                truth[i, t : t + n] = trial_truth[at : at + n]
+                trial_step[i, t : t + n] = range(at, at + n)
+                t, at = t + n, at + n
+            self._trials[i], self._at[i] = (trial_obs, trial_truth), at
+        latent = {"responds": truth != 0, "trial_step": trial_step}
+        return TaskBatch(obs, truth, np.ones((B, T), bool), latent, {})
+
+    def _trial(self, env: TrialEnv, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The next trial of an environment, or the first after seeding: obs [T', d], truth [T']."""
+        if self._planned:
+            task = env.task
+            if seed is None:
+                task.new_trial()
+            else:
+                env.reset(seed=seed)
+            truth = self._checked(task.gt if task._has_gt else None)
+            return task.ob.reshape(len(truth), -1), truth
+        obs, _ = env.reset(seed=seed)
+        planned, seen, ended = self._checked(env.planned_ground_truth), [obs], False
+        while True:
+            t = len(seen) - 1
+            action = int(planned[t]) if t < len(planned) else 0
+            obs, _, ended, cut, _ = env.step(action)
+            if ended or cut:
+                break
+            seen.append(obs)
+        truth = np.zeros(len(seen), np.int64)
+        known = min(len(seen), len(planned))
+        truth[:known] = planned[:known]
+        return np.stack(seen), truth
+
+    def _checked(self, truth: np.ndarray | None) -> np.ndarray:
+        if truth is None or not are_actions(truth, len(self.actions)):
+            raise ValueError(
+                f"{self.task_id} does not tell the right action at every step (it has no ground "
+                "truth that is an action), which supervised sequences need."
+            )
+        return truth
+
+
+class StreamDescription(BaseModel):
+    """What a stream's accuracies are to be compared with, as measured on sampled sequences."""
+
+    task: str
+    channels: list[str]
+    actions: list[str]
+    trial_steps: float
+    """Mean length of a trial in steps."""
+    always_fixate_accuracy: float
+    """Accuracy over all steps of answering 0 at every step."""
+    responding_share: float
+    """Share of steps whose right action is not 0: what always fixating gets wrong."""
+    constant_response_accuracy: float
+    """Accuracy at those steps of one action for all of them, the best. 1 where the only question is
+    when (or whether) to respond; nan without such steps."""
+    responding_from_start: float
+    """Share of those steps whose trial began in the same sequence. At the others a network that
+    starts with the sequence may have missed what the answer depends on; nan without such steps."""
+
+
+def describe_stream(
+    task: str, *, sequences: int = 200, steps: int = 100, **task_kwargs: Any
+) -> StreamDescription:
+    """Sample `sequences` sequences of one environment and describe them.
+
+    Raises:
+        ValueError: as `TrialStream`, or fewer than 1 sequence.
+    """
+    if sequences < 1:
+        raise ValueError(f"sequences is {sequences}; expected at least 1.")
+    stream = TrialStream(task, 1, steps, **task_kwargs)
+    batches = [stream.sample_batch() for _ in range(sequences)]
+    truth = np.concatenate([b.truth for b in batches])  # [sequences, steps]
+    responds = np.concatenate([b.latent["responds"] for b in batches])
+    trial_step = np.concatenate([b.latent["trial_step"] for b in batches])
+    answers = truth[responds]
+    whole = (trial_step <= np.arange(steps))[responds]
+    return StreamDescription(
+        task=stream.task_id,
+        channels=stream.channels,
+        actions=stream.actions,
+        trial_steps=truth.size / np.count_nonzero(trial_step == 0),
+        always_fixate_accuracy=float(np.mean(~responds)),
+        responding_share=float(np.mean(responds)),
+        constant_response_accuracy=(
+            float(np.bincount(answers).max() / len(answers)) if len(answers) else float("nan")
+        ),
+        responding_from_start=float(np.mean(whole)) if len(answers) else float("nan"),
+    )

@@ -1,0 +1,102 @@
+"""Figures 3 and 4 of the paper: what their saved numbers must say, whatever their exact values."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+FIGURES = Path(__file__).parent.parent / "figures"
+SEEDS = 10
+EVIDENCE, INPUT = "r2 of h on accumulated evidence", "r2 of h on present input"
+LENGTHS = (10, 15, 20, 30, 50, 70, 100, 150, 200)
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The scripts' folder as they see it: they import one another by name."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(FIGURES))
+    yield
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(FIGURES)):
+            del sys.modules[name]
+
+
+def of(figure, quantity, network):
+    """A quantity's values by seed."""
+    numbers = pd.read_csv(FIGURES / "numbers" / f"{figure}.csv")
+    here = (numbers["quantity"] == quantity) & (numbers["network"] == network)
+    values = numbers[here].sort_values("seed")["value"].to_numpy()
+    assert len(values) == SEEDS, f"{quantity} of {network} has {len(values)} seeds"
+    return values
+
+
+@pytest.mark.parametrize("inputs", ["", ", inputs drawn one by one"])
+@pytest.mark.parametrize("network", ["RNN", "GRU"])
+def test_a_recurrent_networks_h_follows_the_evidence_more_than_the_input(network, inputs):
+    evidence = of("fig3", EVIDENCE + inputs, network)
+    assert (evidence > of("fig3", INPUT + inputs, network)).all()
+
+
+@pytest.mark.parametrize("inputs", ["", ", inputs drawn one by one"])
+@pytest.mark.parametrize("network", ["MPN", "MPNpre"])
+def test_an_mpns_h_follows_the_input_more_than_the_evidence(network, inputs):
+    evidence = of("fig3", EVIDENCE + inputs, network)
+    assert (of("fig3", INPUT + inputs, network) > evidence).all()
+
+
+def test_presynaptic_mpns_with_eta_above_0_follow_the_evidence_more():
+    eta, evidence = of("fig3", "eta", "MPNpre"), of("fig3", EVIDENCE, "MPNpre")
+    assert evidence[eta > 0].min() > evidence[eta < 0].max()
+
+
+def test_only_the_presynaptic_mpns_clusters_lie_along_the_readout():
+    name = "readout alignment of non-go clusters"
+    assert of("fig3", name, "MPN").max() < of("fig3", name, "MPNpre").min()
+    assert of("fig3", name, "MPN").mean() < 0.5 * of("fig3", name, "MPNpre").mean()
+
+
+def test_h_fills_more_dimensions_in_the_mpn():
+    name = "participation ratio of h"
+    assert of("fig3", name, "MPN").min() > max(of("fig3", name, k).max() for k in ("RNN", "GRU"))
+
+
+@pytest.mark.parametrize("network", ["MPN", "MPNpre"])
+def test_M_moves_with_the_class_that_is_shown_and_go_tells_its_sign(network):
+    assert (of("fig4", "move of M by class 1", network) > 0.5).all()
+    assert (of("fig4", "move of M by class 2", network) < -0.5).all()
+    assert (np.abs(of("fig4", "move of M by null", network)) < 0.6).all()
+    assert (of("fig4", "r2 of the go answer on accumulated evidence", network) > 0.8).all()
+
+
+def norms(network):
+    """Norm of the state by length relative to T = 20, [seed, length]."""
+    norm = np.stack([of("fig4", f"norm of state, T = {n}", network) for n in LENGTHS], 1)
+    return norm / norm[:, [LENGTHS.index(20)]]
+
+
+def test_the_state_saturates_unless_lam_may_be_1():
+    last, half = LENGTHS.index(200), LENGTHS.index(100)
+    decaying, lasting = norms("MPN"), norms("MPN, lam_max 1")
+    assert (decaying[:, last] < 1.1 * decaying[:, half]).all()
+    assert lasting[:, last].mean() > 1.8 * lasting[:, half].mean()
+    for network in ("RNN", "GRU"):  # flat
+        assert norms(network)[:, last].mean() < 1.3
+
+
+def test_without_decay_a_delay_costs_nothing():
+    after = {k: of("fig4", "accuracy, delay 100", k) for k in ("MPN", "MPN, lam_max 1")}
+    assert after["MPN, lam_max 1"].mean() > 0.97
+    assert after["MPN"].mean() < 0.8
+
+
+def test_saved_networks_give_the_saved_numbers(figures):
+    import fig3
+    import paper
+
+    name = "fig3/RNN-seed0"
+    found = fig3.measure(paper.trained({name: paper.config_of("RNN", 0)})[name])
+    for quantity, value in found.items():
+        assert value == pytest.approx(of("fig3", quantity, "RNN")[0], rel=1e-3), quantity

@@ -147,7 +147,7 @@ def draw_continuous(e: Axes, f: Axes, g: Axes, one: Trained) -> None:
     f.figure.colorbar(dots, ax=f, label="summed strength", fraction=0.08)
     share = 100 * found["explained_variance_ratio"].values
     f.set(
-        title="f  $M_t$ of all steps",
+        title="f  $M_t$ at each stimulus step",
         xlabel=f"PC 1 ({share[0]:.0f} %)",
         ylabel=f"PC 2 ({share[1]:.0f} %)",
     )

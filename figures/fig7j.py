@@ -12,7 +12,6 @@ Source: Aitken & Mihalas, eLife 2023;12:e83035, figure 7i and j; the tasks are
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable
 
@@ -20,37 +19,30 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
-from paper import COLORS, NUMBERS, RUNS, save_figure, save_numbers
+from paper import COLORS, NETWORKS, NUMBERS, RUNS, run_of, save_figure, save_numbers
 from tqdm import tqdm
 
-from mpn_lab import SupervisedConfig, plotting, resume, train_supervised
-from mpn_lab.tasks.streams import PAPER_TASKS, TrialStream, describe_stream
+from mpn_lab import SupervisedConfig, plotting
+from mpn_lab.tasks.streams import PAPER_TASKS, TrialStream
 from mpn_lab.training.config import paper_config
-from mpn_lab.training.files import write_whole
 from mpn_lab.training.sources import share_right
 
-NETWORKS = {
-    "MPN": {},
-    "MPNpre": {"mpn": {"update": "presynaptic"}},
-    "RNN": {"core": "rnn"},
-    "GRU": {"core": "gru"},
-}
+KINDS = ("MPN", "MPNpre", "RNN", "GRU")
 SEEDS = range(5)
 UPDATES, BATCH = 2_000, 32
-TESTED = 200  # fresh sequences
+TESTED, TEST = 200, 7  # fresh sequences, and what keeps their seeds from those of training
 ALL, RESPONSES, FIXATE = "accuracy", "accuracy of responses", "always fixating"
 
 
-def config_of(task: str, kind: str, seed: int) -> SupervisedConfig:
+def settings(task: str, kind: str, seed: int) -> SupervisedConfig:
     """The paper's settings for its neurogym tasks."""
     task_id, task_kwargs = PAPER_TASKS[task]
     own = NETWORKS[kind]
-    mpn = {"bias": True, "lam_max": 0.99, **own.get("mpn", {})}
     return paper_config(
         task_id,
         task_kwargs=task_kwargs,
         core=own.get("core", "mpn"),
-        mpn=mpn,
+        mpn={"bias": True, "lam_max": 0.99, **own.get("mpn", {})},
         seed=seed,
         embedding="random",
         stream_steps=100,
@@ -62,26 +54,20 @@ def config_of(task: str, kind: str, seed: int) -> SupervisedConfig:
     )
 
 
-def one(task: str, kind: str, seed: int) -> list[tuple[str, str, int, float]]:
+def rows_of(task: str, kind: str, seed: int) -> list[tuple[str, str, int, float]]:
     """Train one network, or go on with it; its rows of the table."""
     torch.set_num_threads(1)
     path = RUNS / "fig7j" / f"{task}-{kind}-seed{seed}"
-    result = path / "result.json"
-    if not result.exists():
-        exists = (path / "config.json").exists()
-        config = config_of(task, kind, seed)
-        run = (
-            resume(path, progress=False)
-            if exists
-            else train_supervised(config, path, progress=False)
-        )
-        stream = TrialStream(config.task, TESTED, 100, seed=(seed, 1), **config.task_kwargs)
-        found = share_right(run.network, stream.sample_batch(), "responds")
-        write_whole(result, json.dumps(found).encode())
-        shutil.rmtree(path / "checkpoints")
-    accuracy, responses = json.loads(result.read_text())
-    network = f"{kind}, {task}"
-    return [(ALL, network, seed, accuracy), (RESPONSES, network, seed, responses)]
+    config = settings(task, kind, seed)
+    network = run_of(path, config).network
+    stream = TrialStream(config.task, TESTED, 100, (seed, TEST), **config.task_kwargs)
+    drawn = stream.sample_batch()
+    accuracy, responses = share_right(network, drawn, "responds")
+    name = f"{kind}, {task}"
+    rows = [(ALL, name, seed, accuracy), (RESPONSES, name, seed, responses)]
+    if kind == KINDS[0]:  # all are tested on the same sequences
+        rows.append((FIXATE, f"any, {task}", seed, float((drawn.truth == 0).mean())))
+    return rows
 
 
 def numbers(fresh: bool, processes: int) -> pd.DataFrame:
@@ -92,14 +78,10 @@ def numbers(fresh: bool, processes: int) -> pd.DataFrame:
         shutil.rmtree(RUNS / "fig7j", ignore_errors=True)
     rows = list(pd.read_csv(file).itertuples(index=False, name=None)) if file.exists() else []
     there = {(network, seed) for _, network, seed, _ in rows}
-    for task in PAPER_TASKS:
-        if (f"any, {task}", 0) not in there:
-            described = describe_stream(PAPER_TASKS[task][0], **PAPER_TASKS[task][1])
-            rows.append((FIXATE, f"any, {task}", 0, described.always_fixate_accuracy))
-    jobs = [(t, k, s) for s in SEEDS for t in PAPER_TASKS for k in NETWORKS]
+    jobs = [(t, k, s) for s in SEEDS for t in PAPER_TASKS for k in KINDS]
     missing = [(t, k, s) for t, k, s in jobs if (f"{k}, {t}", s) not in there]
     done: Iterable = Parallel(n_jobs=processes, return_as="generator_unordered")(
-        delayed(one)(*job) for job in missing
+        delayed(rows_of)(*job) for job in missing
     )
     for found in tqdm(done, total=len(missing), unit="network", disable=not missing):
         rows += found
@@ -112,7 +94,7 @@ def numbers(fresh: bool, processes: int) -> pd.DataFrame:
 def draw(table: pd.DataFrame):
     """Accuracy over all steps, and at the responses, of every network and task."""
     tasks = list(PAPER_TASKS)
-    fixate = table[table["quantity"] == FIXATE].set_index("task")["value"]
+    fixate = table[table["quantity"] == FIXATE].groupby("task")["value"].mean()
     with plotting.style():
         figure = plotting.new_figure(7.2, 5.8)
         axes = figure.subplots(1, 2, sharey=True)
@@ -123,7 +105,7 @@ def draw(table: pd.DataFrame):
             strict=True,
         ):
             here = table[table["quantity"] == quantity]
-            for k, kind in enumerate(NETWORKS):
+            for k, kind in enumerate(KINDS):
                 for y, task in enumerate(tasks):
                     values = here[(here["kind"] == kind) & (here["task"] == task)]["value"]
                     if values.empty:
@@ -142,7 +124,12 @@ def draw(table: pd.DataFrame):
             if quantity == ALL:
                 y = np.arange(len(tasks))
                 ax.vlines(
-                    fixate[tasks], y - 0.4, y + 0.4, color="black", lw=1, label="always fixating"
+                    fixate.reindex(tasks),
+                    y - 0.4,
+                    y + 0.4,
+                    color="black",
+                    lw=1,
+                    label="always fixating",
                 )
             ax.set(
                 title=title, xlabel="accuracy", xlim=(0.0 if quantity == RESPONSES else 0.5, 1.01)

@@ -19,7 +19,16 @@ from joblib import Parallel, delayed
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from mpn_lab import QNetwork, RunError, SupervisedConfig, plotting, resume, train_supervised
+from mpn_lab import (
+    QNetwork,
+    Run,
+    RunError,
+    SupervisedConfig,
+    load_run,
+    plotting,
+    resume,
+    train_supervised,
+)
 from mpn_lab.training.config import paper_config
 from mpn_lab.training.files import read_tensors, write_tensors, write_whole
 from mpn_lab.training.learner import load_arrays, make_network, network_arrays
@@ -97,11 +106,19 @@ def trained(
     return {name: _load(name, config) for name, config in jobs.items()}
 
 
+def run_of(path: Path, config: SupervisedConfig) -> Run:
+    """Train a run, or go on with it. Raises RunError where it is of another configuration."""
+    if not (path / "config.json").exists():
+        return train_supervised(config, path, progress=False)
+    if load_run(path).config != config:
+        raise RunError(f"{path} was begun with another configuration; remove it and run again.")
+    return resume(path, progress=False)
+
+
 def _train(name: str, config: SupervisedConfig) -> None:
     torch.set_num_threads(1)
     path = RUNS / name
-    exists = (path / "config.json").exists()
-    run = resume(path, progress=False) if exists else train_supervised(config, path, progress=False)
+    run = run_of(path, config)
     last = run.metrics.iloc[-(config.stop.over if config.stop else 1) :]
     meta = {
         "config": config.model_dump(mode="json"),
@@ -116,18 +133,20 @@ def _train(name: str, config: SupervisedConfig) -> None:
 
 
 def _load(name: str, config: SupervisedConfig) -> Trained:
-    again = (
-        f"make it again with `make figures FIG={name.split('/')[0].removeprefix('fig')} FRESH=1`"
-    )
     try:
         arrays, meta = read_tensors(_file(name))
         if SupervisedConfig.model_validate(meta["config"]) != config:
-            raise RunError(f"{_file(name)} was trained with another configuration")
+            raise ValueError("it was trained with another configuration")
         network = make_network(config, meta["obs_size"], meta["n_actions"])
         load_arrays(network, arrays)
-    except (RunError, RuntimeError, ValueError, KeyError) as error:
-        raise RunError(f"{str(error).splitlines()[0].rstrip('.')}; {again}.") from error
-    return Trained(network.eval(), config, meta["updates"], meta["accuracy"])
+        return Trained(network.eval(), config, int(meta["updates"]), float(meta["accuracy"]))
+    except (RunError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        figure = name.split("/")[0].removeprefix("fig")
+        reason = " ".join(str(error).split())[:120].rstrip(".;: ")
+        raise RunError(
+            f"{_file(name)} cannot be used ({type(error).__name__}: {reason}); remove it and make "
+            f"it again with `make figures FIG={figure}`."
+        ) from error
 
 
 def _file(name: str) -> Path:

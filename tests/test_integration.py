@@ -2,10 +2,12 @@
 
 import itertools
 from collections import Counter
+from types import SimpleNamespace
 
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
 import mpn_lab
 from mpn_lab import TrialEnv, collect_trials, describe_task, ideal_accuracy
@@ -340,12 +342,12 @@ def test_latents_of_other_shapes_are_recorded_too():
         return Trial(np.zeros((T, 1)), np.zeros(T, int), np.zeros(T), np.zeros(T), latent=latent)
 
     trials = [
-        lived(T, a=np.arange(4.0), b=np.ones((4, 3), int), c=np.ones(4, bool)) for T in (2, 3)
+        lived(T, a=np.arange(4.0), e=np.ones((4, 3), int), c=np.ones(4, bool)) for T in (2, 3)
     ]
     found = latent_variables(trials, 2)
     np.testing.assert_array_equal(found["a"][1], [[0, 1, np.nan], [0, 1, 2]])
-    assert found["b"][0] == ("trial", "time", "b_of")
-    assert found["b"][1][0, 2].tolist() == [-1, -1, -1]
+    assert found["e"][0] == ("trial", "time", "e_of")
+    assert found["e"][1][0, 2].tolist() == [-1, -1, -1]
     assert found["c"][1].tolist() == [[True, True, False], [True] * 3]
 
 
@@ -389,3 +391,21 @@ def test_kept_trials_still_know_their_answer(tmp_path):
     again, _ = load_lived(tmp_path, 0, network)
     assert {trial.answer for trial in lived} == {0, 1}
     assert [trial.answer for trial in again] == [trial.answer for trial in lived]
+
+
+@pytest.mark.parametrize("task", ["mpn_lab/Integration-v0", "mpn_lab/ContextIntegration-v0"])
+def test_ideal_observers_refuse_a_trial_that_was_cut(task):
+    env = TrialEnv(task, seed=0, max_steps=10)
+    fixate = SimpleNamespace(
+        step=lambda obs, state: (torch.zeros(len(obs), 2), state),
+        select_state=lambda state, keep: state,
+        join_states=lambda states: None,
+    )
+    lived = collect_trials([env], fixate, 0.0, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="the trial has 10 steps"):
+        ideal_accuracy(env, lived)
+
+
+def test_what_a_task_calls_like_a_records_own_is_renamed():
+    trial = Trial(*np.zeros((4, 3)), latent={"obs": np.zeros(3), "shown": np.zeros(3)})
+    assert set(latent_variables([trial], 2)) == {"trial_obs", "shown"}

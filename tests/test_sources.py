@@ -158,6 +158,8 @@ def test_a_training_that_starts_from_a_checkpoint(tmp_path):
         trained(changed(start_from=str(path), hidden_size=9), tmp_path / "third")
     with pytest.raises(RunError, match=r"none.safetensors is missing"):
         trained(changed(start_from=str(tmp_path / "none.safetensors")), tmp_path / "third")
+    with pytest.raises(RunError, match="is a folder; name a checkpoint in it"):
+        trained(changed(start_from=str(first.path)), tmp_path / "third")
     assert not (tmp_path / "third").exists()
 
 

@@ -5,7 +5,7 @@ import pytest
 from neurogym.utils.data import Dataset
 
 from mpn_lab import TrialEnv
-from mpn_lab.tasks.streams import PAPER_TASKS, TrialStream, describe_stream
+from mpn_lab.tasks.streams import PAPER_TASKS, TrialStream
 
 CONTEXT = ("ContextDecisionMaking-v0", {"use_expl_context": True})
 OWN = "mpn_lab/ReversalBandit-v0"
@@ -46,11 +46,17 @@ def joined(stream, batches):
     return obs, truth, np.concatenate([p.latent["trial_step"] for p in parts], axis=1)
 
 
+def from_its_start(stream):
+    """The stream, each environment at the first step of its first trial."""
+    stream._at = [0] * stream.batch_size
+    return stream
+
+
 @pytest.mark.parametrize("name", PAPER_TASKS)
 def test_the_papers_tasks_step_by_step(name):
     """What is planned is what an agent sees that fixates to every trial's end."""
     task, task_kwargs = PAPER_TASKS[name]
-    stream = TrialStream(task, 2, 60, seed=7, **task_kwargs)
+    stream = from_its_start(TrialStream(task, 2, 60, seed=7, **task_kwargs))
     batch = stream.sample_batch()
     assert batch.obs.shape == (2, 60, len(stream.channels))
     assert batch.truth.shape == batch.mask.shape == batch.latent["responds"].shape == (2, 60)
@@ -77,7 +83,7 @@ def test_sequences_are_those_of_neurogyms_dataset(name):
     for i, env in enumerate(theirs.envs):
         env.unwrapped.seed(own_seed(3, i))
     theirs._cache()
-    ours = TrialStream(task, 2, 50, seed=3, **task_kwargs)
+    ours = from_its_start(TrialStream(task, 2, 50, seed=3, **task_kwargs))
     for _ in range(8):
         batch, (obs, truth) = ours.sample_batch(), next(theirs)
         np.testing.assert_array_equal(batch.obs, obs)
@@ -93,7 +99,7 @@ def test_a_sequence_begins_where_the_last_one_ended(task):
 
 
 def test_trial_steps_count_from_each_trials_start():
-    _, truth, trial_step = joined(TrialStream(*CONTEXT[:1], 3, 100, **CONTEXT[1]), 3)
+    _, truth, trial_step = joined(from_its_start(TrialStream(CONTEXT[0], 3, 100, **CONTEXT[1])), 3)
     starts = trial_step == 0
     assert starts[:, 0].all()
     np.testing.assert_array_equal(np.diff(trial_step)[~starts[:, 1:]], 1)
@@ -101,7 +107,7 @@ def test_trial_steps_count_from_each_trials_start():
 
 
 def test_a_task_without_planned_observations_is_stepped_with_the_right_actions():
-    batch = TrialStream(OWN, 2, 100, seed=5).sample_batch()
+    batch = from_its_start(TrialStream(OWN, 2, 100, seed=5)).sample_batch()
     for i in range(2):
         obs, truth = stepped(OWN, own_seed(5, i), 100, int)
         np.testing.assert_array_equal(batch.obs[i], obs)
@@ -132,23 +138,6 @@ def test_batches_share_no_memory_with_the_stream():
     batch.obs[:], batch.truth[:] = 9, 9
     again.sample_batch()
     assert_equal(stream.sample_batch(), again.sample_batch())
-
-
-def test_describes_delay_match_to_sample():
-    task = describe_stream("DelayMatchSample-v0")
-    assert task.trial_steps == 32
-    assert task.always_fixate_accuracy == pytest.approx(23 / 32, abs=1e-2)  # 900 of 3200 ms
-    assert task.always_fixate_accuracy + task.responding_share == pytest.approx(1)
-    assert task.constant_response_accuracy == pytest.approx(0.5, abs=0.05)
-    assert 0.5 < task.responding_from_start < 1
-
-
-def test_tells_where_only_the_moment_is_asked_for_and_where_sequences_are_too_short():
-    assert describe_stream("GoNogo-v0", sequences=20).constant_response_accuracy == 1
-    assert describe_stream("PulseDecisionMaking-v0", sequences=20).responding_from_start == 0
-    assert np.isnan(
-        describe_stream("ReadySetGo-v0", sequences=1, steps=5).constant_response_accuracy
-    )
 
 
 def test_hierarchical_reasoning_does_not_show_its_rule():
@@ -184,8 +173,15 @@ def test_sizes_below_one_are_refused(task, wrong):
         TrialStream(task, **{"batch_size": 2, **wrong})
 
 
-def test_a_description_needs_sequences_and_a_known_task():
-    with pytest.raises(ValueError, match=r"^sequences is 0; expected at least 1"):
-        describe_stream("GoNogo-v0", sequences=0)
-    with pytest.raises(ValueError, match="did you mean GoNogo-v0"):
-        TrialStream("GoNoGo-v0", 1)
+def test_first_sequences_hold_every_part_of_long_trials():
+    """All of PulseDecisionMaking's trials have 250 steps; the response is in the last 50."""
+    stream = TrialStream("PulseDecisionMaking-v0", 100)
+    first = [(stream.reseed((seed, 1)), stream.sample_batch())[1] for seed in range(2)]
+    starts = np.concatenate([batch.latent["trial_step"][:, 0] for batch in first])
+    assert np.histogram(starts, 5, (0, 250))[0].min() > 20
+    assert np.mean(first[0].latent["responds"]) == pytest.approx(0.2, abs=0.08)
+
+
+def test_a_task_without_fixation_is_no_stream():
+    with pytest.raises(ValueError, match="asks for an answer at one step and has no fixation"):
+        TrialStream("mpn_lab/Integration-v0", 2)

@@ -44,6 +44,7 @@ LONG_WINDOW = 40  # and in the long one, too
 BURN_IN = {6: 4, 40: 20}
 STRATEGIES = (
     "trial",
+    "trial, truncated",  # the gradient cut where windows are cut: states and returns as in `trial`
     "transition",
     "zero",
     "zero, burn-in",
@@ -60,6 +61,8 @@ def config_of(task: str, strategy: str, seed: int) -> TrainConfig:
     if strategy == "transition":
         many = 1_536 if task in WINDOW else 512  # as many as whole trials have, or what time allows
         options = {"replay": "transition", "batch_size": many}
+    elif strategy == "trial, truncated":
+        options = {"backprop": "truncated", "chunk": window}
     elif strategy != "trial":
         start, _, burn_in = strategy.partition(", ")
         sequence = SequenceConfig(

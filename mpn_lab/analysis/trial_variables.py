@@ -11,6 +11,11 @@ from mpn_lab.tasks.ideal import ideal_actions
 from mpn_lab.tasks.trial import Trial
 from mpn_lab.tasks.trial_env import TrialEnv
 
+TAKEN = {"trial", "time", "channel", "input", "hidden", "action", "period", "obs", "reward"} | {
+    *("ground_truth", "M", "h", "Q", "W", "b", "eta", "lam", "valid", "embedded", "taken_action")
+}
+"""Names of a record's own: what a task calls so becomes `trial_NAME` in it."""
+
 
 def pad(rows: Sequence[np.ndarray], length: int, fill: Any, dtype: Any) -> np.ndarray:
     """Arrays [T_i, ...] as one [len(rows), length, ...]."""
@@ -45,6 +50,7 @@ def latent_variables(lived: list[Trial], n_actions: int) -> dict[str, Any]:
         own = (
             () if first.ndim == 1 else ("action" if first.shape[1] == n_actions else f"{name}_of",)
         )
+        name = f"trial_{name}" if name in TAKEN else name
         result[name] = (("trial", "time", *own), pad(rows, T, fill, first.dtype))
     return result
 
@@ -66,9 +72,7 @@ def coordinates(lived: list[Trial], env: TrialEnv) -> dict[str, Any]:
         "performance": performance,
         "ideal_answer": np.array([_ideal_answer(env, trial) for trial in lived]),
     }
-    taken = {"trial", "time", "channel", "input", "hidden", "action", "period", "obs", "reward"}
-    taken |= {"ground_truth", "M", "h", "Q", "W", "b", "eta", "lam", "valid", *own}
-    taken |= {name for trial in lived for name in trial.latent}
+    taken = TAKEN | set(own) | set(lived[0].latent)
     names = dict.fromkeys(name for trial in lived for name in trial.conditions)
     conditions = {
         (f"trial_{name}" if name in taken else name): _column(

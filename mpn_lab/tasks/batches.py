@@ -61,7 +61,10 @@ class BatchTask(gym.Env):
         if dt <= 0:
             raise ValueError(f"dt is {dt} ms; expected more than 0")
         self.input_size, self.n_classes, self.noise, self.dt = input_size, n_classes, noise, dt
-        lengths = {name: steps for name, steps in periods.items() if steps}
+        for name, steps in periods.items():
+            if int(steps) != steps:
+                raise ValueError(f"{name} has {steps} steps; expected a whole number")
+        lengths = {name: int(steps) for name, steps in periods.items() if steps}
         ends = np.cumsum(list(lengths.values())).tolist()
         self.end_ind = dict(zip(lengths, ends, strict=True))  # of each period, as neurogym's
         self.start_ind = {name: end - lengths[name] for name, end in self.end_ind.items()}

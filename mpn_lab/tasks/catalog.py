@@ -97,11 +97,11 @@ def _live(env: TrialEnv, trials: int, *, oracle: bool) -> list[Trial]:
 
 
 def _response_observations(trial: Trial) -> list[np.ndarray]:
-    """Observations at the steps whose right action is not 0."""
+    """Observations at the steps whose right action is a response."""
     if trial.ground_truth is None:
         return []
     T = min(len(trial), len(trial.ground_truth))
-    return list(trial.obs[:T][trial.ground_truth[:T] != 0])
+    return list(trial.obs[:T][(trial.ground_truth[:T] != 0) | trial.action_0_is_an_answer])
 
 
 def _periods(trials: list[Trial], dt: float) -> dict[str, float]:

@@ -50,11 +50,16 @@ def _best(env: TrialEnv, trials: Sequence[Trial]) -> list[list[int]] | None:
 
 def _evidence(trial: Trial, period: str, where: list[int]) -> np.ndarray:
     """Observations of the named channels, summed over a period, [len(where)]."""
+    return _shown(trial, period)[:, where].sum(0, dtype=np.float64)
+
+
+def _shown(trial: Trial, period: str) -> np.ndarray:
+    """All observations of a period, [steps, d]."""
     start, end = trial.periods[period]
     obs = trial.obs if trial.planned_obs is None else trial.planned_obs
     if len(obs) < end:
         raise ValueError(f"the trial has {len(obs)} steps; its {period} ends at step {end}.")
-    return obs[start:end, where].sum(0, dtype=np.float64)
+    return obs[start:end]
 
 
 def _toward(theta: np.ndarray, evidence: np.ndarray) -> np.ndarray:
@@ -117,8 +122,8 @@ def _most(decoded: np.ndarray, n_classes: int, least: bool = False) -> list[int]
 def _integration(env: TrialEnv, trial: Trial) -> list[int]:
     # Each input is told apart on its own, then counted: at a noise of 0.1 two vectors are dozens of
     # standard deviations apart. The context is that with which the inputs fit best.
-    task, start, end = env.task, *trial.periods["stimulus"]
-    vectors, obs = task.table[: task.n_classes + 1], trial.obs[start:end]
+    task, obs = env.task, _shown(trial, "stimulus")
+    vectors = task.table[: task.n_classes + 1]
     if not task.anti:
         return _most(_nearest(obs, vectors)[0], task.n_classes)
     pro, anti = (_nearest(obs, vectors + task.vectors[name]) for name in ("pro", "anti"))
@@ -129,14 +134,12 @@ def _integration(env: TrialEnv, trial: Trial) -> list[int]:
 def _context_integration(env: TrialEnv, trial: Trial) -> list[int]:
     # As above; the noise of the context's steps is independent of the noise of the stimulus.
     vectors = env.task.vectors
-    start, end = trial.periods["context"]
     contexts = np.stack([vectors["context_a"], vectors["context_b"]])
-    name = "ab"[int(_nearest(trial.obs[start:end].mean(0)[None], contexts)[0][0])]
+    name = "ab"[int(_nearest(_shown(trial, "context").mean(0)[None], contexts)[0][0])]
     half = env.task.input_size // 2
     where = slice(0, half) if name == "a" else slice(half, None)
     shown = np.stack([vectors[f"{name}_{kind}"][where] for kind in ("evid_1", "evid_2", "null")])
-    start, end = trial.periods["stimulus"]
-    return _most(_nearest(trial.obs[start:end, where], shown)[0], 2)
+    return _most(_nearest(_shown(trial, "stimulus")[:, where], shown)[0], 2)
 
 
 def _continuous_integration(env: TrialEnv, trial: Trial) -> list[int]:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from neurogym.core import TrialEnv as NeurogymTask
-from pydantic import BaseModel
 
 from mpn_lab.tasks.batches import TaskBatch
 from mpn_lab.tasks.teacher import are_actions
@@ -46,7 +45,7 @@ PAPER_TASKS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """The 19 tasks of the paper's figure 7j: its name -> today's neurogym id and arguments.
 
-The list and the defaults are likely, not certain: the paper's own code is not public. In three of
+The list and the defaults are likely, not certain. In three of
 them no network can tell all right actions from the observations:
 
 - DelayMatchCategory shows cos(theta) alone, while the category is the sign of sin(theta): match or
@@ -62,8 +61,9 @@ class TrialStream:
     """`batch_size` environments whose trials run on and on, cut every `steps` steps.
 
     A sequence begins where its environment's last one ended, in the middle of a trial or not, and
-    runs over as many trials as fit. The environments are independent, but all begin with the start
-    of a trial: those of a task whose trials are equally long stay in phase.
+    runs over as many trials as fit. The environments are independent; each begins at a random step
+    of its first trial. (Those of neurogym's `Dataset` begin with the trial, and where all trials
+    are equally long they stay in phase: the first sequences then show its first steps alone.)
 
     The trials are the task's planned ones, to their latest possible end, whatever the network
     answers: as in neurogym's `Dataset`, an answer that would end a trial early does not. Where
@@ -78,12 +78,13 @@ class TrialStream:
 
     Attributes:
         channels: the names of the d channels.
-        actions: the names of the actions; 0 is fixation.
+        actions: the names of the actions; action 0 is fixation.
         dt: time step in ms.
 
     Raises:
         ValueError: what `TrialEnv` raises; a task whose ground truth is not an action at every
-            step; a batch size or a number of steps below 1.
+            step, or whose action 0 is an answer like the others; a batch size or a number of steps
+            below 1.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class TrialStream:
         task: str,
         batch_size: int,
         steps: int = 100,
-        seed: int | Sequence[int] = 0,
+        seed: int | np.integer | Sequence[int] = 0,
         **task_kwargs: Any,
     ) -> None:
         if batch_size < 1:
@@ -102,6 +103,11 @@ class TrialStream:
         self._envs = [TrialEnv(task, seed=0, **task_kwargs) for _ in range(batch_size)]
         one = self._envs[0]
         self.task_id, self.dt = one.task_id, one.dt
+        if getattr(one.task, "action_0_is_an_answer", False):
+            raise ValueError(
+                f"{task} asks for an answer at one step and has no fixation; streams train every "
+                "step: train its whole trials instead."
+            )
         self.channels, self.actions = one.channels, one.actions
         self._planned = (
             one.env is one.task  # no wrapper that changes what is planned
@@ -111,18 +117,19 @@ class TrialStream:
         )
         self.reseed(seed)
 
-    def reseed(self, seed: int | Sequence[int]) -> None:
+    def reseed(self, seed: int | np.integer | Sequence[int]) -> None:
         """Begin afresh: every batch from here on follows from `seed`, whatever came before.
 
         Environment i is seeded from `[*seed, i]`, so that streams such as `(run, purpose, n)` need
         no state to be saved.
         """
-        stream = [seed] if isinstance(seed, int) else list(seed)
+        stream = [seed] if isinstance(seed, int | np.integer) else list(seed)
         self._trials = []  # each environment's present trial: obs [T', d] and truth [T']
+        self._at = []  # the step of it that comes next
         for i, env in enumerate(self._envs):
-            own = int(np.random.SeedSequence([*stream, i]).generate_state(1)[0])
+            own, phase = np.random.SeedSequence([*stream, i]).generate_state(2).tolist()
             self._trials.append(self._trial(env, own))
-        self._at = [0] * self.batch_size  # the step of it that comes next
+            self._at.append(phase % len(self._trials[i][1]))
 
     def sample_batch(self) -> TaskBatch:
         """The next `steps` steps of every environment.
@@ -185,54 +192,3 @@ class TrialStream:
                 "truth that is an action), which supervised sequences need."
             )
         return truth
-
-
-class StreamDescription(BaseModel):
-    """What a stream's accuracies are to be compared with, as measured on sampled sequences."""
-
-    task: str
-    channels: list[str]
-    actions: list[str]
-    trial_steps: float
-    """Mean length of a trial in steps."""
-    always_fixate_accuracy: float
-    """Accuracy over all steps of answering 0 at every step."""
-    responding_share: float
-    """Share of steps whose right action is not 0: what always fixating gets wrong."""
-    constant_response_accuracy: float
-    """Accuracy at those steps of one action for all of them, the best. 1 where the only question is
-    when (or whether) to respond; nan without such steps."""
-    responding_from_start: float
-    """Share of those steps whose trial began in the same sequence. At the others a network that
-    starts with the sequence may have missed what the answer depends on; nan without such steps."""
-
-
-def describe_stream(
-    task: str, *, sequences: int = 200, steps: int = 100, **task_kwargs: Any
-) -> StreamDescription:
-    """Sample `sequences` sequences of one environment and describe them.
-
-    Raises:
-        ValueError: as `TrialStream`, or fewer than 1 sequence.
-    """
-    if sequences < 1:
-        raise ValueError(f"sequences is {sequences}; expected at least 1.")
-    stream = TrialStream(task, 1, steps, **task_kwargs)
-    batches = [stream.sample_batch() for _ in range(sequences)]
-    truth = np.concatenate([b.truth for b in batches])  # [sequences, steps]
-    responds = np.concatenate([b.latent["responds"] for b in batches])
-    trial_step = np.concatenate([b.latent["trial_step"] for b in batches])
-    answers = truth[responds]
-    whole = (trial_step <= np.arange(steps))[responds]
-    return StreamDescription(
-        task=stream.task_id,
-        channels=stream.channels,
-        actions=stream.actions,
-        trial_steps=truth.size / np.count_nonzero(trial_step == 0),
-        always_fixate_accuracy=float(np.mean(~responds)),
-        responding_share=float(np.mean(responds)),
-        constant_response_accuracy=(
-            float(np.bincount(answers).max() / len(answers)) if len(answers) else float("nan")
-        ),
-        responding_from_start=float(np.mean(whole)) if len(answers) else float("nan"),
-    )

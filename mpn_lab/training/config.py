@@ -198,7 +198,7 @@ class StopConfig(BaseModel):
     over: Count = 10
     """Rows in that mean."""
     patience: Count | None = None
-    """Stop also where that mean has not risen for so many rows; None: never."""
+    """Stop also, after min_updates, where that mean has not risen for so many rows; None: never."""
 
 
 class SupervisedConfig(NetworkConfig):
@@ -243,7 +243,7 @@ class SupervisedConfig(NetworkConfig):
     eval_every: Count = 3_200
     """Trials between two rows of metrics; a checkpoint is written with each."""
     eval_trials: Count = 200
-    """Trials, always the same ones, that the network lives by itself for the accuracy."""
+    """Trials (sequences of a stream), always the same ones, behind the accuracy in the metrics."""
 
     @model_validator(mode="after")
     def _fits(self) -> SupervisedConfig:
@@ -252,7 +252,7 @@ class SupervisedConfig(NetworkConfig):
                 f"trials_per_episode is {self.trials_per_episode}, but reset_state='trial' makes "
                 "every trial its own; choose reset_state='episode'"
             )
-        if self.stream_steps and (self.loss_periods or self.reset_state != "trial"):
+        if self.stream_steps and (self.loss_periods is not None or self.reset_state != "trial"):
             raise ValueError(
                 f"stream_steps is {self.stream_steps}: such sequences train all their steps and "
                 "carry the state over; leave loss_periods and reset_state as they are"
@@ -275,8 +275,8 @@ def paper_config(task: str, **changes: Any) -> SupervisedConfig:
     The noise of the inputs is the task's (`noise=0.1` of the integration tasks).
 
     Args:
-        task: one of the integration tasks.
-        changes: fields of `SupervisedConfig` that are to differ; those of `mpn` are merged.
+        task: one of the integration tasks, or any other.
+        changes: fields of `SupervisedConfig` that are to differ; `mpn`, a dict, is merged.
     """
     mpn = {"bias": False, "eta_init": "uniform", "lam_max": 0.95, **changes.pop("mpn", {})}
     settings: dict[str, Any] = {

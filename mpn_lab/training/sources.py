@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mpn_lab.networks.qnetwork import QNetwork
-from mpn_lab.tasks.batches import TaskBatch
+from mpn_lab.tasks.batches import BatchTask, TaskBatch
 from mpn_lab.tasks.streams import TrialStream
 from mpn_lab.tasks.teacher import Teacher
 from mpn_lab.tasks.trial import Trial, collect_trials
@@ -71,7 +71,7 @@ def make_source(config: SupervisedConfig) -> Source:
     if config.stream_steps:
         return Streamed(config)
     (env,) = make_envs(config.task, config.task_kwargs, 1, (config.seed, _PROBE))
-    return Drawn(config, env) if hasattr(env.task, "sample_batch") else Taught(config)
+    return Drawn(config, env) if isinstance(env.task, BatchTask) else Taught(config)
 
 
 class Taught:

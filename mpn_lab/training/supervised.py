@@ -33,9 +33,10 @@ def train_supervised(
 ) -> Run:
     """Train a network on the right actions of fresh trials, into a new run folder.
 
-    Every update sees new trials, lived by a teacher that takes the right action at every step. The
-    run is like that of `train`: `Run.evaluate`, `record`, `resume` take it; the network's action
-    is the argmax of its readout. Only the teacher's actions are ever seen: where observations
+    Every update sees new trials: drawn by the task itself (the integration tasks), cut from
+    streams (`stream_steps`), or else lived by a teacher that takes the right action at every step.
+    The run is like that of `train`: `Run.evaluate`, `record`, `resume` take it; the network's
+    action is the argmax of its readout. Only the right actions are ever seen: where observations
     depend on earlier actions, as in ReversalBandit, they give the answer away, and what was learned
     from them need not hold for the network's own. The metrics have one row per `eval_every` trials:
 
@@ -44,9 +45,10 @@ def train_supervised(
     - `step_accuracy`: share of the trained steps since then at which the argmax was right;
     - `train_return`: the teacher's mean sum of rewards since then; nan where the task draws its
       batches itself;
-    - `accuracy`, `mean_return`, `ideal_accuracy`, `eta`, `lam`: as of `train`; of the tasks that
-      draw their batches, accuracy is the share of scored steps with the right argmax, and with
-      `stream_steps` `response_accuracy` is that of the steps that ask for a response.
+    - `accuracy`, `mean_return`, `ideal_accuracy`, `eta`, `lam`: as of `train`. Where nobody lives
+      the trials, accuracy is the share of scored steps with the right argmax and `ideal_accuracy`
+      nan; with `stream_steps` `mean_return` is nan too, and `response_accuracy` is the accuracy at
+      the steps that ask for a response.
 
     Args:
         config: what to train.
@@ -102,12 +104,14 @@ class Supervision(Training):
         path = self.config.start_from
         if path is None:
             return
+        if Path(path).is_dir():
+            raise RunError(f"{path}, which start_from names, is a folder; name a checkpoint in it.")
         try:
             load_arrays(self.learner.network, read_tensors(Path(path))[0])
         except RuntimeError as error:
             raise RunError(
                 f"{path}, which start_from names, holds the weights of another network; expected "
-                "one with the same core, sizes and options."
+                "one with the same core and sizes."
             ) from error
 
     def restore(self, path: Path) -> None:

@@ -1,0 +1,86 @@
+"""What all figures share: saved networks, their errors, and the command that makes them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mpn_lab import RunError, paper_config
+from mpn_lab.training.files import read_tensors, write_tensors
+
+FIGURES = Path(__file__).parent.parent / "figures"
+
+
+@pytest.fixture
+def paper(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(FIGURES))
+    import paper
+
+    monkeypatch.setattr(paper, "SAVED", tmp_path / "saved")
+    monkeypatch.setattr(paper, "RUNS", tmp_path / "runs")
+    return paper
+
+
+def config_of(**changes):
+    settings = {"hidden_size": 4, "trials": 64, "eval_every": 64, "eval_trials": 10, "stop": None}
+    return paper_config(
+        "mpn_lab/Integration-v0", task_kwargs={"input_size": 10}, **(settings | changes)
+    )
+
+
+def test_a_network_is_trained_once_and_then_loaded(paper):
+    jobs = {"fig0/MPN-seed0": config_of()}
+    first = paper.trained(jobs, processes=1)["fig0/MPN-seed0"]
+    again = paper.trained(jobs, processes=1)["fig0/MPN-seed0"]
+    assert (first.updates, first.accuracy) == (again.updates, again.accuracy)
+    assert first.updates == 1
+    assert not list((paper.RUNS / "fig0").iterdir())  # what is saved needs no run
+    assert first.task == ("mpn_lab/Integration-v0", {"input_size": 10})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda arrays, meta: (arrays, {k: v for k, v in meta.items() if k != "updates"}),
+        lambda arrays, meta: (arrays, {}),
+        lambda arrays, meta: (arrays, meta | {"config": {"other": 1}}),
+        lambda arrays, meta: ({k: v[:1] for k, v in arrays.items() if v.ndim}, meta),
+        lambda arrays, meta: (arrays, meta | {"config": config_of(l1=1.0).model_dump()}),
+    ],
+    ids=["no updates", "no description", "foreign field", "other weights", "other configuration"],
+)
+def test_a_damaged_network_gets_one_sentence_with_the_remedy(paper, damage):
+    jobs = {"fig0/MPN-seed0": config_of()}
+    paper.trained(jobs, processes=1)
+    file = paper.SAVED / "fig0/MPN-seed0.safetensors"
+    write_tensors(file, *damage(*read_tensors(file)))
+    with pytest.raises(RunError, match=r"cannot be used .*; remove it and make .* FIG=0`") as error:
+        paper.trained(jobs, processes=1)
+    assert str(file) in str(error.value)
+    assert "\n" not in str(error.value)
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(RunError, match=r"MPN-seed0.safetensors cannot be used"):
+        paper.trained(jobs, processes=1)
+
+
+def test_a_run_of_another_configuration_is_not_gone_on_with(paper):
+    name = "fig0/MPN-seed0"
+    paper.run_of(paper.RUNS / name, config_of(l1=1.0))
+    with pytest.raises(RunError, match="was begun with another configuration"):
+        paper.trained({name: config_of()}, processes=1)
+    found = paper.trained({name: config_of()}, fresh=True, processes=1)[name]
+    assert found.config.l1 == 1e-4
+
+
+def test_unknown_network(paper):
+    with pytest.raises(ValueError, match="no network 'LSTM'; expected one of MPN, MPNpre"):
+        paper.config_of("LSTM", 0)
+
+
+def test_unknown_figure():
+    command = [sys.executable, str(FIGURES / "make.py"), "99"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr.startswith("There is no figure '99'; expected one of 3, 4, ")
+    assert result.stderr.count("\n") == 1

@@ -10,7 +10,10 @@ import table
 
 from mpn_lab import RunError
 
-FIGURES = sorted(path.stem for path in Path(__file__).parent.glob("fig*.py"))
+LONG = "fig7j"  # hours, where its numbers are missing: it comes last
+FIGURES = sorted(
+    (p.stem for p in Path(__file__).parent.glob("fig*.py")), key=lambda n: (n == LONG, n)
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -23,9 +26,9 @@ def main(arguments: list[str]) -> None:
         for name in asked or FIGURES:
             print(f"figure {name.removeprefix('fig')}", flush=True)
             import_module(name).main(fresh=fresh)
+            table.main()
     except RunError as error:
         sys.exit(str(error))
-    table.main()
 
 
 if __name__ == "__main__":

@@ -165,7 +165,7 @@ def save_numbers(figure: str, rows: Iterable[tuple[str, str, int, float]]) -> No
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("quantity", "network", "seed", "value"))
-    writer.writerows((q, network, seed, f"{value:.6g}") for q, network, seed, value in rows)
+    writer.writerows((q, network, seed, f"{value:.5g}") for q, network, seed, value in rows)
     NUMBERS.mkdir(exist_ok=True)
     write_whole(NUMBERS / f"{figure}.csv", text.getvalue().encode())
 

@@ -43,6 +43,7 @@ def lab(tmp_path_factory):
     """The address of a JupyterLab over copies of the notebooks, and their folder."""
     folder = tmp_path_factory.mktemp("lab")
     (folder / "notebooks").mkdir()
+    (folder / "figures").symlink_to(ROOT / "figures")  # whose saved networks notebooks look at
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:  # so that what is seen has just been run
@@ -122,7 +123,7 @@ class Notebook:
         prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
         # What the menu "Run All Cells" calls: a menu is at times closed again by what still loads.
         self.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells'); }")
-        raised = self.page.locator('[data-mime-type="application/vnd.jupyter.error"]')
+        raised = self.page.locator(".jp-OutputArea-output", has_text="Traceback (most recent call")
         for _ in range(int(seconds * 4)):
             assert raised.count() == 0, raised.first.inner_text()
             if self.page.evaluate(f"{prompts}.every(p => /\\[\\d+\\]/.test(p.textContent))"):

@@ -27,6 +27,7 @@ from integration import (
     by_seed,
     evidence_bar,
     evidence_of,
+    if_go_came,
     points,
     readouts,
 )
@@ -38,7 +39,6 @@ from sklearn.decomposition import PCA
 
 from mpn_lab import TrialEnv, plotting
 from mpn_lab.analysis import modulation_change, pca
-from mpn_lab.networks.mpn import MPN
 from mpn_lab.training.sources import share_right
 
 LENGTHS = (10, 15, 20, 30, 50, 70, 100, 150, 200)
@@ -61,22 +61,10 @@ class Modulations(NamedTuple):
     answer: np.ndarray  # y_1 - y_2 from it, (trial, time)
 
 
-@torch.no_grad()
 def modulations_of(network: Trained) -> Modulations:
     """M_t of all steps before go, and h_GO(M_t) = phi((M_t * W) x_go + W x_go + b)."""
     trials = record_of(network).isel(time=slice(0, -1))
-    core = network.network.core
-    assert isinstance(core, MPN)
-    task, kwargs = network.task
-    x_go = torch.tensor(TrialEnv(task, **kwargs).task.vectors["go"], dtype=torch.float32)
-    M = torch.from_numpy(trials["M"].values).flatten(0, 1)  # (B T, n, d)
-    h, _ = core(x_go.expand(len(M), 1, -1), M)  # M acts at the step after it
-    y = network.network.readout(h)[:, 0]
-    shape = trials.sizes["trial"], trials.sizes["time"]
-    go = h.reshape(*shape, -1).numpy()
-    return Modulations(
-        trials, evidence_of(trials).values, go, (y[:, 0] - y[:, 1]).reshape(shape).numpy()
-    )
+    return Modulations(trials, evidence_of(trials).values, *if_go_came(network, trials))
 
 
 def moves(found: Modulations) -> dict[str, float]:

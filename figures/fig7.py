@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
-from integration import EVIDENCE_COLORS
+from integration import EVIDENCE_COLORS, if_go_came
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from paper import COLORS, SEEDS, Trained, config_of, names, save_figure, save_numbers, trained
@@ -66,16 +65,6 @@ def accuracy_of(one: Trained) -> float:
     return share_right(one.network, drawn)[0]
 
 
-def answer_at(trials: xr.Dataset, one: Trained) -> xr.DataArray:
-    """Readout of class 1 minus class 2 if go came right after each step. [trial, time]"""
-    x_go = TrialEnv(one.task[0], seed=0, **one.task[1]).task.vectors["go"]
-    x = xr.DataArray(x_go, dims="input")
-    h_go = (trials["W"] * (1 + trials["M"])).dot(x, dim="input")  # [trial, time, hidden]
-    h_go = np.tanh(h_go + trials.get("b", 0.0))
-    readout = trials["readout"].isel(action=0) - trials["readout"].isel(action=1)
-    return (h_go * readout).sum("hidden")
-
-
 def draw(shown: dict[str, Trained], accuracy: dict[str, list[float]]) -> Figure:
     with plotting.style():
         figure = plotting.new_figure(10.4, 5.2)
@@ -113,14 +102,9 @@ def draw_context(a: Axes, b: Axes, c: Axes, one: Trained) -> None:
         evidence = trials[f"evidence_{name}"].isel(trial=int(differ.argmax()))
         a.step(step, evidence[:, 0] - evidence[:, 1], color=color, label=f"subtask {name}")
     a.axhline(0, color=GREY, lw=0.7)
-    low, high = a.get_ylim()
-    a.legend(loc="upper left", ncols=2, columnspacing=0.8)
-    a.set(
-        title="a  one trial's evidence",
-        ylabel="class 1 minus 2",
-        ylim=(low, high + 0.25 * (high - low)),
-    )
-    answer = answer_at(trials, one)
+    a.set(title="a  one trial's evidence", ylabel="class 1 minus 2")
+    legend_above(a)
+    _, answer = if_go_came(one, trials)
     b.axhline(0, color=GREY, lw=0.7)
     for context, style in (("a", "-"), ("b", "--")):
         for label, color in ((0, BLUE), (1, ORANGE)):
@@ -128,7 +112,7 @@ def draw_context(a: Axes, b: Axes, c: Axes, one: Trained) -> None:
                 differ & (trials["context"].values == context) & (trials["label_a"].values == label)
             )
             text = f"a: {label + 1}, b: {2 - label}; {context} counts"
-            b.plot(step, answer.values[use].mean(0), style, color=color, label=text)
+            b.plot(step, answer[use].mean(0), style, color=color, label=text)
     limit = 2.4 * np.abs(b.get_ylim()).max()
     b.legend(loc="upper left", fontsize=7)
     b.set(title="b  if go came now", ylabel="readout, class 1 minus 2", ylim=(-limit / 2, limit))
@@ -137,12 +121,19 @@ def draw_context(a: Axes, b: Axes, c: Axes, one: Trained) -> None:
         for name in "ab":
             asked = (trials["context"].values == name) == counts
             wanted = trials[f"label_{name}"].values[asked, None] == 0
-            right.append((answer.values[asked] > 0) == wanted)
+            right.append((answer[asked] > 0) == wanted)
         share = np.concatenate(right).mean(0)
         c.plot(step, 100 * share, color=color, label="that counts" if counts else "other")
     c.axhline(50, color=GREY, lw=0.7, ls=":")
     c.legend(loc="lower left")
     c.set(title="c  agrees with subtask", ylabel="share of trials (%)", ylim=(0, 101))
+
+
+def legend_above(ax: Axes) -> None:
+    """A legend above the lines, with room made for it."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + 0.25 * (high - low))
+    ax.legend(loc="upper left", ncols=2, columnspacing=0.8)
 
 
 def draw_continuous(e: Axes, f: Axes, g: Axes, one: Trained) -> None:
@@ -152,14 +143,8 @@ def draw_continuous(e: Axes, f: Axes, g: Axes, one: Trained) -> None:
     e.bar(step, trials["shown"][0], color=GREY, label="shown")
     e.plot(step, evidence[0], color=BLUE, label="summed")
     e.axhline(0, color=GREY, lw=0.7)
-    low, high = e.get_ylim()
-    e.legend(loc="upper left", ncols=2, columnspacing=0.8)
-    e.set(
-        title="e  one trial's evidence",
-        xlabel="step",
-        ylabel="strength",
-        ylim=(low, high + 0.25 * (high - low)),
-    )
+    e.set(title="e  one trial's evidence", xlabel="step", ylabel="strength")
+    legend_above(e)
     found = pca(trials, "M", components=2)
     inside = trials["period"].values == "stimulus"
     places, value = found["trajectory"].values[inside], evidence.values[inside]
@@ -181,7 +166,7 @@ def draw_continuous(e: Axes, f: Axes, g: Axes, one: Trained) -> None:
         xlabel=f"PC 1 ({share[0]:.0f} %)",
         ylabel=f"PC 2 ({share[1]:.0f} %)",
     )
-    answer = answer_at(trials, one).values[inside]
+    answer = if_go_came(one, trials)[1][inside]
     g.plot(value, answer, ".", ms=2, color=BLUE, rasterized=True)
     g.axhline(0, color=GREY, lw=0.7)
     g.axvline(0, color=GREY, lw=0.7)

@@ -45,8 +45,9 @@ def main(fresh: bool = False, processes: int = 2) -> None:
             jobs[f"{where}-seed{seed}"] = (name, seed, config)
     configs = {full: config for full, (_, _, config) in jobs.items()}
     own = {full: config for full, config in configs.items() if full.startswith("figS/")}
-    trained(own, fresh=fresh, processes=processes)
-    found = trained(configs, processes=processes)
+    shared = {full: config for full, config in configs.items() if full not in own}
+    found = trained(shared, processes=processes)
+    found |= trained(own, fresh=fresh, processes=processes)
     rows: list[tuple[str, str, int, float]] = []
     for full, (name, seed, _) in jobs.items():
         rows.append((ACCURACY, name, seed, accuracy_of(found[full])))

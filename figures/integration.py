@@ -1,16 +1,20 @@
-"""What figures 3 and 4 share: the two-class integration task's evidence, and how it is drawn."""
+"""What figures 3, 4 and 7 share: the task's evidence, what M would answer, and how it is drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from paper import Trained
+
+from mpn_lab import TrialEnv
 
 SHOWN = ("class 1", "class 2", "null", "go")  # as `shown` of a record counts them
 SHOWN_COLORS = ("#00783C", "#7B3294", "#A6A6A6", "#262626")
@@ -27,6 +31,22 @@ def evidence_of(record: xr.Dataset) -> xr.DataArray:
     """How much oftener class 1 was shown than class 2, up to and with each step [trial, time]."""
     counts = record["evidence"]
     return counts.isel(action=0, drop=True) - counts.isel(action=1, drop=True)
+
+
+@torch.no_grad()
+def if_go_came(network: Trained, trials: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """h_GO(M_t) = phi([W * (1 + M_t)] x_go + b), as the layer itself computes it.
+
+    Returns:
+        h_GO [trial, time, hidden], and its readout of class 1 minus that of class 2 [trial, time].
+    """
+    task, kwargs = network.task
+    x_go = torch.tensor(TrialEnv(task, **kwargs).task.vectors["go"], dtype=torch.float32)
+    M = torch.from_numpy(trials["M"].values).flatten(0, 1)  # (B T, n, d)
+    h, _ = network.network.core(x_go.expand(len(M), 1, -1), M)  # M acts at the step after it
+    y = network.network.readout(h)[:, 0]
+    shape = trials.sizes["trial"], trials.sizes["time"]
+    return h.reshape(*shape, -1).numpy(), (y[:, 0] - y[:, 1]).reshape(shape).numpy()
 
 
 def points(ax: Axes, where: np.ndarray, values: np.ndarray, evidence: np.ndarray) -> None:

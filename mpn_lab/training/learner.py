@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import torch
@@ -46,6 +47,7 @@ class Descent:
         obs_size: int,
         n_actions: int,
         device: str = "cpu",
+        trained: Literal["all", "readout"] = "all",
     ) -> None:
         missing = [name for name in FOLLOWS if getattr(config, name, 0) is None]
         if missing or config.mpn.lam_max is None:
@@ -55,7 +57,7 @@ class Descent:
         self.learning_rate: float = config.learning_rate  # type: ignore[assignment]
         self.grad_clip = config.grad_clip
         self.network = make_network(config, obs_size, n_actions).to(device)
-        if getattr(config, "trained", "all") == "readout":
+        if trained == "readout":
             self.network.embedding.requires_grad_(False)
             self.network.core.requires_grad_(False)
         self.parameters: list[Tensor] = [p for p in self.network.parameters() if p.requires_grad]

@@ -89,7 +89,8 @@ class Supervision(Training):
     def __init__(self, config: SupervisedConfig) -> None:
         self.config = config = with_reach(config)
         self.source = make_source(config)
-        self.learner = Descent(config, self.source.obs_size, self.source.n_actions)
+        sizes = self.source.obs_size, self.source.n_actions
+        self.learner = Descent(config, *sizes, trained=config.trained)
         plastic = ("eta", "lam", "M0")
         self.shrunk = [  # by L1
             p

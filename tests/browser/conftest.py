@@ -197,3 +197,30 @@ def open_notebook(chromium, lab):
     yield open_
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def notebook(open_notebook, request):
+    """A notebook of the module's SETUP and the test's own cells, run."""
+    cells = [request.module.SETUP, *getattr(request, "param", [])]
+    made = open_notebook(f"{request.node.name}.ipynb", cells)
+    made.run_all()
+    return made
+
+
+@pytest.fixture
+def open_page(chromium):
+    """Opens an exported page from disk; fails if it raises an error or asks for the network."""
+    context = chromium.new_context(offline=True)
+    problems = []
+
+    def open_(path):
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda r: problems.append(r.url) if r.url.startswith("http") else None)
+        page.goto(path.as_uri())
+        return page
+
+    yield open_
+    context.close()
+    assert problems == []

@@ -14,13 +14,6 @@ explorer
 """
 
 
-@pytest.fixture
-def notebook(open_notebook, request):
-    made = open_notebook(f"{request.node.name}.ipynb", [SETUP, *getattr(request, "param", [])])
-    made.run_all()
-    return made
-
-
 def test_keys_move_time_and_bring_the_first_pixels_back(notebook):
     explorer = notebook.explorer()
     first = explorer.pixels()

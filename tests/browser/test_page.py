@@ -16,16 +16,8 @@ def path(tmp_path_factory):
 
 
 @pytest.fixture
-def page(chromium, path):
-    context = chromium.new_context(offline=True)
-    page = context.new_page()
-    problems = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("request", lambda r: problems.append(r.url) if r.url.startswith("http") else None)
-    page.goto(path.as_uri())
-    yield page
-    context.close()
-    assert problems == []
+def page(open_page, path):
+    return open_page(path)
 
 
 def source(page):

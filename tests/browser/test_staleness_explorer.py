@@ -20,13 +20,6 @@ explorer
 AGE, TRIAL = 1, 2  # the sliders' order; time is the first
 
 
-@pytest.fixture
-def notebook(open_notebook, request):
-    made = open_notebook(f"{request.node.name}.ipynb", [SETUP, *getattr(request, "param", [])])
-    made.run_all()
-    return made
-
-
 def menu(explorer, word):
     return next(m for m in explorer.output.locator("select").all() if word in m.text_content())
 
@@ -102,18 +95,10 @@ def test_the_dark_theme_turns_the_picture_over(notebook):
 
 
 @pytest.fixture
-def page(chromium, tmp_path):
+def page(open_page, tmp_path):
     lens = runpy.run_path(str(DATA))["make_staleness"](trials=2)
     path = mpn_lab.StalenessExplorer(lens).to_html(tmp_path / "stale.html", age=64)
-    context = chromium.new_context(offline=True)
-    page = context.new_page()
-    problems = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("request", lambda r: problems.append(r.url) if r.url.startswith("http") else None)
-    page.goto(path.as_uri())
-    yield page
-    context.close()
-    assert problems == []
+    return open_page(path)
 
 
 def test_the_exported_page_moves(page):

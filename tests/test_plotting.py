@@ -37,6 +37,18 @@ def test_inputs_are_the_observations(trials, ax):
     assert {"fixation", "sample", "delay"} <= words
 
 
+def test_many_inputs_are_a_heat_map(ax):
+    task = "mpn_lab/Integration-v0", {"input_size": 30}
+    network = mpn_lab.QNetwork(30, 2, hidden_size=4, embedding="none")
+    trials = mpn_lab.record(network, *task, trials=2)
+    (cursor,) = plotting.plot_inputs(ax, trials, 1, 400).artists
+    assert list(ax.lines) == [cursor]
+    (image,) = ax.images
+    np.testing.assert_array_equal(image.get_array(), trials.obs.values[1].T)
+    low, high = image.get_clim()
+    assert low == -high == -np.abs(trials.obs.values[1]).max()
+
+
 def test_q_marks_values_at_the_cursor(trials, ax):
     moving = plotting.plot_q(ax, trials, 2, 300)
     heads = moving.artists[-1]

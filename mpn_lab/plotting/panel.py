@@ -157,7 +157,8 @@ def over_time(
             share = (right - left) / (len(times) * dt)
             letters = share * inches / 0.054  # of the size below
             label = name if letters > len(name) else f"{name[: max(1, int(letters) - 1)]}."
-            text = ax.text((left + right) / 2, 1.03, label, transform=across, ha="center")
+            height = 1.03 if bands == "behind" else 1.055
+            text = ax.text((left + right) / 2, height, label, transform=across, ha="center")
             text.set(fontsize=7.5, color="#404040")
     ax.set_xlim(times[0] - dt / 2, times[-1] + dt / 2)
     cursor = ax.axvline(times[step], **CURSOR)

@@ -25,6 +25,7 @@ from mpn_lab.plotting.panel import (
 )
 from mpn_lab.plotting.style import DIVERGING, GREY, action_color, channel_colors, largest
 
+MANY = 10  # more channels are a heat map
 TITLES = {
     "M": "modulations $M_t$",
     "effective weights": "effective weights",
@@ -33,17 +34,26 @@ TITLES = {
 
 
 def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> Moving:
-    """The observation of every channel over the trial, one line each, with the periods named."""
+    """The observation of every channel over the trial, with the periods named.
+
+    One line each; of more than ten channels a heat map, where lines would hide each other.
+    """
     i, step, times = moment(record, trial, time)
     obs = record["obs"].values[i, : len(times)]
     names = [str(name) for name in record["channel"].values]
-    for k, (name, color) in enumerate(zip(names, channel_colors(names), strict=True)):
-        dashes = "--" if name == "fixation" else "-"
-        ax.plot(times, obs[:, k], dashes, color=color, label=name, drawstyle="steps-mid")
-    ax.set_ylabel("input")
-    ax.set_title("what the network sees", pad=15)
-    side_legend(ax, len(names))
-    return over_time(ax, record, i, step, times, name_periods=True)
+    title = "what the network sees"
+    if len(names) > MANY:
+        title += f"  (±{_heat_map(ax, record, obs.T, times):.2g})"
+        ax.set_ylabel("channel")
+    else:
+        for k, (name, color) in enumerate(zip(names, channel_colors(names), strict=True)):
+            dashes = "--" if name == "fixation" else "-"
+            ax.plot(times, obs[:, k], dashes, color=color, label=name, drawstyle="steps-mid")
+        ax.set_ylabel("input")
+        side_legend(ax, len(names))
+    ax.set_title(title, pad=15)
+    bands = "strip" if len(names) > MANY else "behind"
+    return over_time(ax, record, i, step, times, name_periods=True, bands=bands)
 
 
 def plot_q(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> Moving:
@@ -93,9 +103,7 @@ def plot_hidden(
     i, step, times = moment(record, trial, time)
     h = record["h"].values[i, : len(times)].T  # (n, T)
     h = h if order is None else h[order]
-    dt, scale = float(record.attrs["dt"]), largest(h)
-    extent = (times[0] - dt / 2, times[-1] + dt / 2, len(h), 0)
-    ax.imshow(h, aspect="auto", cmap=DIVERGING, vmin=-scale, vmax=scale, extent=extent)
+    scale = _heat_map(ax, record, h, times)
     ax.set_ylabel("hidden unit")
     ax.set_title(f"hidden activity $h_t$  (±{scale:.2g})", pad=10)
     return over_time(ax, record, i, step, times, bands="strip")
@@ -132,6 +140,14 @@ def plot_modulations(
     moving = matrix_panel(ax, record, i, step, lambda step: values[step], scale)
     ax.set_title(f"{TITLES[show]}  (±{scale:.2g})", pad=10)
     return moving
+
+
+def _heat_map(ax: Axes, record: xr.Dataset, values: np.ndarray, times: np.ndarray) -> float:
+    """Rows over time, centred on zero; returns the largest magnitude of its colours."""
+    half, scale = float(record.attrs["dt"]) / 2, largest(values)
+    extent = (times[0] - half, times[-1] + half, len(values), 0)
+    ax.imshow(values, aspect="auto", cmap=DIVERGING, vmin=-scale, vmax=scale, extent=extent)
+    return scale
 
 
 def plot_trajectory(

@@ -7,14 +7,16 @@ a to d: h at all steps of 80 trials, seed 0, in the plane of its first two princ
 arrows: the directions of the two readout vectors. e: the neuron of median r2 (RNN: on evidence,
 MPN: on present input) of those with more than a tenth of the largest variance. f: mean and standard
 error of 10 seeds. g: r2 of a neuron's h on the evidence (class 1 minus class 2 shown so far), and
-on the present input x_t (all entries), at the 19 stimulus steps of 200 trials; mean over neurons
-(of the MPNpre, the seeds whose eta ended above 0 follow the evidence more than the others).
-h: mean over the three non-go inputs and both classes of |cos| between the mean h and the readout
-vector; and the participation ratio of h over all steps.
+on the present input (an indicator for each of the four), at all steps of 200 trials; mean over
+neurons (of the MPNpre, the seeds whose eta ended above 0 follow the evidence more than the others).
+h: |cos| between a readout vector and the first principal component of h where one input is shown,
+mean over both classes' readouts and the three inputs other than go; and the participation ratio of
+h over all steps.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,8 +40,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from paper import COLORS, Trained, config_of, names, save_figure, save_numbers, trained
+from sklearn.decomposition import PCA
 
-from mpn_lab import TrialEnv, plotting, record
+from mpn_lab import plotting, record
 from mpn_lab.analysis import participation_ratio, pca, variance_explained
 
 KINDS = ("RNN", "GRU", "MPN", "MPNpre")
@@ -49,8 +52,9 @@ PAPER_RATIO = 2.07
 TRIALS = 200
 COMPONENTS = 6
 R2_EVIDENCE, R2_INPUT = "r2 of h on accumulated evidence", "r2 of h on present input"
-RATIO, ALIGNMENT = "participation ratio of h", "readout alignment of non-go clusters"
-UNIFORM = ", inputs drawn one by one"
+RATIO = "participation ratio of h"
+ALIGNMENT = "readout alignment of non-go clusters"
+ALIGNMENT_GO = "readout alignment of the go cluster"
 VARIANCE = "share of variance of h, PC {}"
 
 
@@ -59,51 +63,29 @@ def record_of(network: Trained) -> xr.Dataset:
     return record(network.network, *network.task, trials=TRIALS, seed=1)
 
 
-@torch.no_grad()
-def drawn_one_by_one(network: Trained, trials: xr.Dataset) -> xr.Dataset:
-    """The record with other inputs: each class and null with probability 1/3 at every step.
+def readout_alignment(trials: xr.Dataset, inputs: Sequence[int]) -> float:
+    """|cos| between a readout vector and the first PC of h where one input is shown, their mean.
 
-    The task draws how often each class is shown uniformly, so that one input foretells the others
-    and, with them, the evidence; here it does not.
+    Args:
+        inputs: which of them, as `shown` counts.
     """
-    task, kwargs = network.task
-    vectors = TrialEnv(task, **kwargs).task.table
-    rng = np.random.default_rng(2)
-    shown = rng.integers(3, size=trials["shown"].shape)
-    shown[:, -1] = 3
-    obs = vectors[shown]
-    obs = (obs + 0.1 / np.sqrt(obs.shape[2]) * rng.standard_normal(obs.shape)).astype(np.float32)
-    h = network.network.core(torch.from_numpy(obs))[0].numpy()
-    counts = (shown[..., None] == np.arange(2)).cumsum(1)
-    new = {"shown": shown, "evidence": counts, "embedded": obs, "h": h}
-    return trials.drop_vars(["M", "obs"], errors="ignore").assign(
-        {name: (trials[name].dims, values) for name, values in new.items()}
-    )
-
-
-def readout_alignment(trials: xr.Dataset) -> float:
-    """Mean of |cos| between each readout vector and the mean h of each non-go input."""
     h, shown = trials["h"].values, trials["shown"].values
     r = trials["readout"].values  # (class, hidden)
-    centres = np.stack([h[shown == k].mean(0) for k in range(3)])  # class 1, class 2, null
-    cosines = (centres @ r.T) / np.outer(np.linalg.norm(centres, axis=1), np.linalg.norm(r, axis=1))
-    return float(np.abs(cosines).mean())
+    first = np.stack([PCA(1).fit(h[shown == k]).components_[0] for k in inputs])
+    return float(np.abs(first @ r.T / np.linalg.norm(r, axis=1)).mean())
 
 
 def measure(network: Trained) -> dict[str, float]:
-    """The figure's numbers of one network. r2 is of the stimulus, the rest of whole trials."""
+    """The figure's numbers of one network, all of whole trials."""
     trials = record_of(network)
-    r2 = variance_explained(trials, evidence_of(trials), "h", "stimulus")
-    one_by_one = drawn_one_by_one(network, trials)
-    r2_uniform = variance_explained(one_by_one, evidence_of(one_by_one), "h", "stimulus")
+    r2 = variance_explained(trials, evidence_of(trials), "h", None, trials["shown"])
     shares = pca(trials, "h", COMPONENTS)["explained_variance_ratio"].values
     numbers = {
         R2_EVIDENCE: float(r2["evidence"].mean()),
         R2_INPUT: float(r2["input"].mean()),
-        R2_EVIDENCE + UNIFORM: float(r2_uniform["evidence"].mean()),
-        R2_INPUT + UNIFORM: float(r2_uniform["input"].mean()),
         RATIO: float(participation_ratio(trials, "h")),
-        ALIGNMENT: readout_alignment(trials),
+        ALIGNMENT: readout_alignment(trials, range(3)),
+        ALIGNMENT_GO: readout_alignment(trials, [3]),
         **{VARIANCE.format(i + 1): float(share) for i, share in enumerate(shares)},
         "accuracy": float(trials["correct"].mean()),
         "updates": float(network.updates),
@@ -135,7 +117,7 @@ def plane(ax: Axes, trials: xr.Dataset, by: str, title: str, shown_trials: int =
 def one_neuron(ax: Axes, trials: xr.Dataset, title: str, regressor: str) -> None:
     """A neuron of median r2 on the regressor, of those that are active, in four trials."""
     evidence = evidence_of(trials)
-    r2 = variance_explained(trials, evidence, "h", "stimulus")[regressor].values
+    r2 = variance_explained(trials, evidence, "h", None, trials["shown"])[regressor].values
     variance = trials["h"].values[:, :-1].var((0, 1))
     active = np.flatnonzero(variance > 0.1 * variance.max())
     neuron = int(active[np.argsort(r2[active])[len(active) // 2]])
@@ -229,7 +211,7 @@ def draw(example: dict[str, xr.Dataset], numbers: dict[str, dict[str, np.ndarray
     ax = figure.add_axes((0.64, 0.095, 0.13, 0.215))
     alignment = {kind: numbers[kind][ALIGNMENT] for kind in KINDS}
     strips(ax, ("MPN", "MPNpre"), alignment, PAPER_ALIGNMENT)
-    ax.set(ylim=(0, 1), ylabel="mean |cos(h, readout)|", title="h  alignment")
+    ax.set(ylim=(0, 1), ylabel="mean |cos(PC 1, readout)|", title="h  alignment")
     ax = figure.add_axes((0.85, 0.095, 0.14, 0.215))
     ratio = {kind: numbers[kind][RATIO] for kind in KINDS}
     strips(ax, ("RNN", "GRU", "MPN"), ratio, {"MPN": PAPER_RATIO})

@@ -8,15 +8,16 @@ a, b: M_t and h_GO(M_t) = phi((M_t * W) x_go + W x_go + b) at the steps before g
 vectors. c: readout of h_GO(M_t), mean and standard deviation of 10 seeds. d: mean change of M_t by
 the present input, along the difference between the classes' mean M before go, in units of evidence
 (a regression of that projection on the evidence). e to h: Euclidean norm of the state before go (M;
-h of RNN and GRU) and accuracy on 400 trials, mean and standard error of 10 seeds. Every network was
-trained at T = 20 (dotted) without a delay, the MPN with the lam_max that is named, where lam
-stayed; all else are tests.
+h of RNN and GRU) and accuracy on 400 trials, mean and standard error of 10 seeds. Dotted: what the
+networks were trained with, T = 20 without a delay (e, g), or a delay of 20 steps (f, h; without the
+plain RNN, as in the paper); the MPN with the lam_max that is named, where lam stayed.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import fig5
 import numpy as np
 import torch
 import xarray as xr
@@ -37,16 +38,18 @@ from matplotlib.figure import Figure
 from paper import COLORS, SEEDS, Trained, config_of, names, save_figure, save_numbers, trained
 from sklearn.decomposition import PCA
 
-from mpn_lab import TrialEnv, plotting
+from mpn_lab import SupervisedConfig, TrialEnv, plotting
 from mpn_lab.analysis import modulation_change, pca
 from mpn_lab.training.sources import share_right
 
 LENGTHS = (10, 15, 20, 30, 50, 70, 100, 150, 200)
 DELAYS = (0, 5, 10, 20, 30, 50, 70, 100)
+T_TRAINED, DELAY_TRAINED = 20, 20
 TESTS = 400
-LONG = ("MPN", "MPN, $\\lambda$ ≤ 0.99", "MPN, $\\lambda$ ≤ 1", "RNN", "GRU")
+LAM_MAX = {"MPN": 0.95, "MPN, $\\lambda$ ≤ 0.99": 0.99, "MPN, $\\lambda$ ≤ 1": 1.0}
+LONG = (*LAM_MAX, "RNN", "GRU")
 """The networks of the long trials; the MPN's lam_max is 0.95 unless it is named."""
-LONG_COLORS = dict(zip(LONG, ("#0072B2", "#009E73", "#000000"), strict=False)) | {
+LONG_COLORS = dict(zip(LAM_MAX, ("#0072B2", "#009E73", "#000000"), strict=True)) | {
     kind: COLORS[kind] for kind in ("RNN", "GRU")
 }
 LONG_MARKERS = dict(zip(LONG, "osDv^", strict=True))
@@ -110,20 +113,28 @@ def measure(network: Trained) -> dict[str, float]:
 
 
 @torch.no_grad()
+def tested(network: Trained, name: str, changes: dict[str, int]) -> dict[str, float]:
+    """Norm of the state before go and accuracy in other trials than it was trained with."""
+    task, kwargs = network.task
+    rng = np.random.default_rng(3)
+    drawn = TrialEnv(task, **(kwargs | changes)).task.sample_batch(rng, TESTS)
+    _, state = network.network(torch.from_numpy(drawn.obs[:, :-1]))
+    return {
+        f"norm of state, {name}": float(state.flatten(1).norm(dim=1).mean()),
+        f"accuracy, {name}": share_right(network.network, drawn)[0],
+    }
+
+
 def long_trials(network: Trained) -> dict[str, float]:
-    """Norm of the state before go and accuracy, in longer trials and after delays."""
-    result = {}
-    tests = {f"T = {n}": {"steps": n} for n in LENGTHS}
-    tests |= {f"delay {n}": {"delay": n} for n in DELAYS}
-    for name, changes in tests.items():
-        task, kwargs = network.task
-        drawn = TrialEnv(task, **(kwargs | changes)).task.sample_batch(
-            np.random.default_rng(3), TESTS
-        )
-        _, state = network.network(torch.from_numpy(drawn.obs[:, :-1]))
-        result[f"norm of state, {name}"] = float(state.flatten(1).norm(dim=1).mean())
-        result[f"accuracy, {name}"] = share_right(network.network, drawn)[0]
-    return result
+    """Panels e and g."""
+    found = [tested(network, f"T = {n}", {"steps": n}) for n in LENGTHS]
+    return {name: value for numbers in found for name, value in numbers.items()}
+
+
+def long_delays(network: Trained) -> dict[str, float]:
+    """Panels f and h."""
+    found = [tested(network, f"delay {n}", {"delay": n}) for n in DELAYS]
+    return {name: value for numbers in found for name, value in numbers.items()}
 
 
 def modulation_plane(ax: Axes, found: Modulations, title: str, shown_trials: int = 80) -> None:
@@ -191,7 +202,7 @@ def against(
     ax: Axes, numbers: dict[str, list[dict[str, float]]], name: str, at: tuple[int, ...], base: str
 ) -> None:
     """A quantity against trial length or delay, mean and standard error over seeds."""
-    for kind in LONG:
+    for kind in numbers:
         values = np.array([[m[f"{name} {n}"] for n in at] for m in numbers[kind]])  # (seed, n)
         if base:
             values = values / np.array([m[base] for m in numbers[kind]])[:, None]
@@ -206,6 +217,7 @@ def draw(
     example: dict[str, Modulations],
     short: dict[str, list[dict[str, float]]],
     long: dict[str, list[dict[str, float]]],
+    waited: dict[str, list[dict[str, float]]],
 ) -> Figure:
     """The figure; the numbers are one dict per seed, by network."""
     figure = plotting.new_figure(7.4, 7.6)
@@ -220,69 +232,91 @@ def draw(
     answers(ax, short)
     ax = figure.add_axes((left[1], 0.42, width, height))
     moved(ax, short)
-    panels = (  # title, where, quantity, at, what it is divided by, the axis
-        ("e  size of the state", (2, 0.42), "norm of state, T =", LENGTHS, "norm of state, T = 20"),
-        (
-            "f  size of the state",
-            (0, 0.085),
-            "norm of state, delay",
-            DELAYS,
-            "norm of state, delay 0",
-        ),
-        ("g  accuracy", (1, 0.085), "accuracy, T =", LENGTHS, ""),
-        ("h  accuracy", (2, 0.085), "accuracy, delay", DELAYS, ""),
+    panels = (  # title, where, numbers, quantity, at, what it is divided by
+        ("e  size of the state", (2, 0.42), long, "norm of state, T =", LENGTHS, "T = 20"),
+        ("f  size of the state", (0, 0.085), waited, "norm of state, delay", DELAYS, "delay 0"),
+        ("g  accuracy", (1, 0.085), long, "accuracy, T =", LENGTHS, ""),
+        ("h  accuracy", (2, 0.085), waited, "accuracy, delay", DELAYS, ""),
     )
-    for title, (column, y), quantity, at, base in panels:
+    for title, (column, y), numbers, quantity, at, base in panels:
         ax = figure.add_axes((left[column], y, width, height))
-        against(ax, long, quantity, at, base)
+        against(ax, numbers, quantity, at, f"norm of state, {base}" if base else "")
         ax.set_title(title)
-        if at is LENGTHS:
-            ax.set_xlabel("length of the trial T (steps)")
-            ax.axvline(20, color="#8C8C8C", lw=0.8, ls=":", zorder=0)
-        else:
-            ax.set_xlabel("delay before go (steps)")
+        trained_with = T_TRAINED if at is LENGTHS else DELAY_TRAINED
+        ax.axvline(trained_with, color="#8C8C8C", lw=0.8, ls=":", zorder=0)
+        ax.set_xlabel(
+            "length of the trial T (steps)" if at is LENGTHS else "delay before go (steps)"
+        )
         if base:
             ax.set_ylabel("norm / at T = 20" if at is LENGTHS else "norm / without delay")
         else:
             ax.set(ylabel="accuracy", ylim=(0.83, 1.01) if at is LENGTHS else (0.45, 1.02))
-        handles = ax.get_legend_handles_labels()
+        if numbers is long:
+            handles = ax.get_legend_handles_labels()
     figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.53, 0.335), ncols=5)
     return figure
+
+
+Groups = dict[str, dict[str, SupervisedConfig]]  # network -> NAME -> what to train
+
+
+def shared_jobs() -> Groups:
+    """Networks of figure 3, trained at T = 20."""
+    kinds = ("MPN", "MPNpre", "RNN", "GRU")
+    return {kind: {n: config_of(kind, s) for _, s, n in names("fig3", (kind,))} for kind in kinds}
+
+
+def lam_max_jobs() -> Groups:
+    """The same with another lam_max."""
+    return {
+        kind: {
+            f"fig4/MPN-lam{lam:g}-seed{s}": config_of("MPN", s, mpn={"lam_max": lam}) for s in SEEDS
+        }
+        for kind, lam in LAM_MAX.items()
+        if kind != "MPN"
+    }
+
+
+def delay_jobs() -> Groups:
+    """Networks that are trained with a delay."""
+    delay: dict[str, Any] = {"task_kwargs": {"delay": DELAY_TRAINED}}
+    groups = {
+        kind: {
+            f"fig4/MPN-lam{lam:g}-delay-seed{s}": config_of("MPN", s, mpn={"lam_max": lam}, **delay)
+            for s in SEEDS
+        }
+        for kind, lam in LAM_MAX.items()
+    }
+    settings = delay | fig5.SETTINGS["GRU"]
+    gru = {f"fig4/GRU-delay-seed{s}": config_of("GRU", s, **settings) for s in SEEDS}
+    return groups | {"GRU": gru}
+
+
+def _flat(*several: Groups) -> dict[str, SupervisedConfig]:
+    groups = [group for groups in several for group in groups.values()]
+    return {name: config for group in groups for name, config in group.items()}
 
 
 def main(fresh: bool = False, processes: int = 2) -> None:
     """Train what is missing (all of figure 4's own, if `fresh`), measure every seed, draw."""
     torch.set_num_threads(1)
-    own = {
-        f"MPN, $\\lambda$ ≤ {lam:g}": {
-            f"fig4/MPN-lam{lam:g}-seed{s}": config_of("MPN", s, mpn={"lam_max": lam}) for s in SEEDS
-        }
-        for lam in (0.99, 1.0)
-    }
-    shared = {
-        kind: {n: config_of(kind, s) for _, s, n in names("fig3", (kind,))}
-        for kind in ("MPN", "MPNpre", "RNN", "GRU")
-    }
-    jobs = {name: config for group in own.values() for name, config in group.items()}
-    nets = trained(jobs, fresh=fresh, processes=processes)
-    nets |= trained(
-        {name: config for group in shared.values() for name, config in group.items()},
-        processes=processes,
-    )
+    shared, own, waiting = shared_jobs(), lam_max_jobs(), delay_jobs()
+    nets = trained(_flat(own, waiting), fresh=fresh, processes=processes)
+    nets |= trained(_flat(shared), processes=processes)
     work = Parallel(n_jobs=processes)
-    short = {
-        kind: list(work(delayed(measure)(nets[name]) for name in shared[kind]))
-        for kind in ("MPN", "MPNpre")
-    }
-    groups = shared | own
-    long = {
-        kind: list(work(delayed(long_trials)(nets[name]) for name in groups[kind])) for kind in LONG
-    }
+    short, long, waited = (
+        {kind: list(work(delayed(function)(nets[name]) for name in groups[kind])) for kind in kinds}
+        for function, groups, kinds in (
+            (measure, shared, ("MPN", "MPNpre")),
+            (long_trials, shared | own, LONG),
+            (long_delays, waiting, waiting),
+        )
+    )
     save_numbers(
         "fig4",
         [
             (quantity, kind.replace("$\\lambda$ ≤", "lam_max"), seed, value)
-            for found in (short, long)
+            for found in (short, long, waited)
             for kind, by_seeds in found.items()
             for seed, measured in enumerate(by_seeds)
             for quantity, value in measured.items()
@@ -290,7 +324,7 @@ def main(fresh: bool = False, processes: int = 2) -> None:
     )
     example = {k: modulations_of(nets[next(iter(shared[k]))]) for k in ("MPN", "MPNpre")}
     with plotting.style():
-        save_figure(draw(example, short, long), "fig4")
+        save_figure(draw(example, short, long, waited), "fig4")
 
 
 if __name__ == "__main__":

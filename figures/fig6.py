@@ -3,14 +3,13 @@
 (a, b) Networks of three hidden units: accuracy against the number of classes (20 steps) and
 against the length of a trial (two classes), median and range of three seeds; the paper takes ten,
 and lets the loss decide when to stop. (c) Accuracy where the noise of the input is not what they
-were trained with. (d) Only the readout trained. (e) The delay task of figure 5, before and after
-the same network learned it with other vectors; the numbers also have two classes without the
-delay, and four networks that learned both tasks as in the paper. (f-h) A class that a network of
-two classes never saw: the last states of 1,000 trials of three classes in their first two
-principal components, and how well the right class is read off them.
+were trained with. (d) Only the readout trained. (e) Two classes and a delay, before and after the
+same network learned the task with other vectors. (f-h) A class that a network of two classes never
+saw: the last states of 1,000 trials of three classes in their first two principal components, and
+how well the right class is read off them.
 
-(c) and (f-h) look at the networks of figure 3, (e) at those of figure 5. What is measured, and
-how the networks of (a), (b) and (d) are trained, is said in `measures6`.
+(c) and (f-h) look at the networks of figure 3. What is measured, and how the networks of the other
+panels are trained, is said in `measures6`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import fig5
 import measures6 as measure
 import numpy as np
 import pandas as pd
@@ -31,7 +29,7 @@ from sklearn.decomposition import PCA
 from mpn_lab import SupervisedConfig, plotting
 from mpn_lab.plotting.style import GREY, new_figure
 
-KINDS = ("MPN", "GRU", "RNN")
+KINDS = ("MPN", "MPNpre", "RNN", "GRU")
 CLASSES, LENGTHS = (2, 3, 5, 8), (10, 20, 50, 100)
 FEW = range(3)  # seeds of (a, b)
 SMALL = {"MPN": ("MPN", 10), "MPN, d=40": ("MPN", 40), "GRU": ("GRU", 10), "RNN": ("RNN", 10)}
@@ -39,14 +37,12 @@ SIZES = ((25, 50), (50, 100))  # d, n of (d)
 LINES = COLORS | {"MPN, d=40": COLORS["MPN"]}
 LABELS = ("class 1", "class 2", "novel")
 LABEL_COLORS, MARKERS = ("#0072B2", "#E69F00", "#009E73"), "os^"
-TWO, THREE, ONE_BY_ONE = "two classes, no delay: ", "three classes: ", "trial by trial: "
-PATIENT = (0, 1, 2, 9)  # seeds that learn both tasks of (e) trial by trial: a GRU takes minutes
 SHOWN = 300  # of the states in (f, g)
 
 
 def jobs() -> dict[str, SupervisedConfig]:
-    """The saved networks: figure 3's and figure 5's."""
-    return {n: config_of(kind, seed) for kind, seed, n in names("fig3", KINDS)} | fig5.jobs()
+    """The saved networks, figure 3's."""
+    return {n: config_of(kind, seed) for kind, seed, n in names("fig3", KINDS)}
 
 
 def work(networks: dict[str, Trained]) -> dict[Number, Callable[[], Measured]]:
@@ -64,13 +60,7 @@ def work(networks: dict[str, Trained]) -> dict[Number, Callable[[], Measured]]:
                 function = partial(measure.readout_alone, kind, seed, d, n, name)
                 result[Number(name, kind, seed)] = function
         for kind in ("MPN", "GRU"):
-            if seed in PATIENT:
-                function = partial(measure.forgetting, kind, seed, ONE_BY_ONE)
-                result[Number(f"{ONE_BY_ONE}first task, lost", kind, seed)] = function
-            for figure, name in (("fig5", THREE), ("fig3", TWO)):
-                network = networks[f"{figure}/{kind}-seed{seed}"]
-                function = partial(measure.forgetting_of, network, name)
-                result[Number(f"{name}first task, lost", kind, seed)] = function
+            result[Number("first task, lost", kind, seed)] = partial(measure.forgetting, kind, seed)
     for seed in FEW:
         for name, (kind, d) in SMALL.items():
             tasks = {f"accuracy, N={N}": {"n_classes": N} for N in CLASSES}
@@ -142,29 +132,29 @@ def draw_noise(ax: Axes, found: Found) -> None:
 def draw_readout_alone(ax: Axes, found: Found) -> None:
     """(d): each network, and the means."""
     for i, (d, n) in enumerate(SIZES):
-        for j, kind in enumerate(("MPN", "RNN", "GRU")):
+        for j, kind in enumerate(KINDS):
             values = found(f"readout alone, d={d} n={n}", kind)
-            x = i + (j - 1) * 0.24
-            _points(ax, x, values, COLORS[kind], 0.09, kind if i == 0 else None)
+            x = i + (j - 1.5) * 0.2
+            _points(ax, x, values, COLORS[kind], 0.07, kind if i == 0 else None)
     ax.set_xticks(range(len(SIZES)), [f"$d$ = {d}, $n$ = {n}" for d, n in SIZES])
     ax.set(ylim=(0.76, 1.01), xlim=(-0.5, len(SIZES) - 0.5), ylabel="accuracy")
-    ax.legend(ncols=3, loc="lower right", bbox_to_anchor=(1.0, 0.0), columnspacing=1.2)
+    ax.legend(ncols=4, loc="lower right", bbox_to_anchor=(1.02, 0.0), columnspacing=0.8)
 
 
 def draw_forgetting(ax: Axes, found: Found) -> None:
     """(e): each network a line, the mean bold."""
     for i, kind in enumerate(("MPN", "GRU")):
         ends = np.stack(
-            [found(f"{THREE}first task, {moment}", kind) for moment in ("before", "after")]
+            [found(f"first task, {moment}", kind) for moment in ("before", "after")]
         )  # (2, seeds)
         x = [1.6 * i, 1.6 * i + 1]
         ax.plot(x, ends, "o-", color=COLORS[kind], lw=0.7, ms=2.5, alpha=0.45)
         ax.plot(x, ends.mean(1), "o-", color=COLORS[kind], lw=2.6, ms=6)
         ax.text(x[0] - 0.05, 0.6, kind, color=COLORS[kind], weight="bold")
-    ax.axhline(1 / 3, color=GREY, ls="--", lw=1)
-    ax.text(1.3, 1 / 3 + 0.01, "chance", color="#595959", size=7.5, ha="center", va="bottom")
+    ax.axhline(1 / 2, color=GREY, ls="--", lw=1)
+    ax.text(1.3, 1 / 2 + 0.01, "chance", color="#595959", size=7.5, ha="center", va="bottom")
     ax.set_xticks([0, 1, 1.6, 2.6], ["before", "after"] * 2)
-    ax.set(ylim=(0.28, 1.03), xlim=(-0.3, 2.9), ylabel="accuracy, first task")
+    ax.set(ylim=(0.15, 1.03), xlim=(-0.3, 2.9), ylabel="accuracy, first task")
     ax.set_xlabel("the second task is learned")
 
 

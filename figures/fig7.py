@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 from integration import EVIDENCE_COLORS, if_go_came
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -116,17 +117,31 @@ def draw_context(a: Axes, b: Axes, c: Axes, one: Trained) -> None:
     limit = 2.4 * np.abs(b.get_ylim()).max()
     b.legend(loc="upper left", fontsize=7)
     b.set(title="b  if go came now", ylabel="readout, class 1 minus 2", ylim=(-limit / 2, limit))
-    for counts, color in ((True, BLUE), (False, GREY)):
+    for share, color, label in zip(
+        agreement(one, trials), (BLUE, GREY), ("that counts", "other"), strict=True
+    ):
+        c.plot(step, 100 * share, color=color, label=label)
+    c.axhline(50, color=GREY, lw=0.7, ls=":")
+    c.legend(loc="lower left")
+    c.set(title="c  agrees with subtask", ylabel="share of trials (%)", ylim=(0, 101))
+
+
+def agreement(one: Trained, trials: xr.Dataset | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """How often a go at once would be answered as a subtask asks: the one that counts, the other.
+
+    Each a share of the trials, [time].
+    """
+    trials = record(one.network, *one.task, trials=200, seed=1) if trials is None else trials
+    _, answer = if_go_came(one, trials)
+    shares = []
+    for counts in (True, False):
         right = []
         for name in "ab":
             asked = (trials["context"].values == name) == counts
             wanted = trials[f"label_{name}"].values[asked, None] == 0
             right.append((answer[asked] > 0) == wanted)
-        share = np.concatenate(right).mean(0)
-        c.plot(step, 100 * share, color=color, label="that counts" if counts else "other")
-    c.axhline(50, color=GREY, lw=0.7, ls=":")
-    c.legend(loc="lower left")
-    c.set(title="c  agrees with subtask", ylabel="share of trials (%)", ylim=(0, 101))
+        shares.append(np.concatenate(right).mean(0))
+    return shares[0], shares[1]
 
 
 def legend_above(ax: Axes) -> None:

@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from paper import COLORS, NETWORKS, NUMBERS, RUNS, run_of, save_figure, save_numbers
 from tqdm import tqdm
 
@@ -32,6 +34,7 @@ SEEDS = range(5)
 UPDATES, BATCH = 2_000, 32
 TESTED, TEST = 200, 7  # fresh sequences, and what keeps their seeds from those of training
 ALL, RESPONSES, FIXATE = "accuracy", "accuracy of responses", "always fixating"
+ETA = "eta after training"
 
 
 def settings(task: str, kind: str, seed: int) -> SupervisedConfig:
@@ -65,22 +68,29 @@ def rows_of(task: str, kind: str, seed: int) -> list[tuple[str, str, int, float]
     accuracy, responses = share_right(network, drawn, "responds")
     name = f"{kind}, {task}"
     rows = [(ALL, name, seed, accuracy), (RESPONSES, name, seed, responses)]
+    if layers := network.mpn_layers():
+        rows.append((ETA, name, seed, float(layers[0].eta.detach())))
     if kind == KINDS[0]:  # all are tested on the same sequences
         rows.append((FIXATE, f"any, {task}", seed, float((drawn.truth == 0).mean())))
     return rows
 
 
 def numbers(fresh: bool, processes: int) -> pd.DataFrame:
-    """All rows of the table, those that are missing trained now; written as they come."""
+    """All rows of the table, those that are missing trained now; written as they come.
+
+    Args:
+        fresh: train all anew.
+        processes: how many at once; 0: train none.
+    """
     file = NUMBERS / "fig7j.csv"
     if fresh:
         file.unlink(missing_ok=True)
         shutil.rmtree(RUNS / "fig7j", ignore_errors=True)
     rows = list(pd.read_csv(file).itertuples(index=False, name=None)) if file.exists() else []
     there = {(network, seed) for _, network, seed, _ in rows}
-    jobs = [(t, k, s) for s in SEEDS for t in PAPER_TASKS for k in KINDS]
+    jobs = [(t, k, s) for s in SEEDS for t in PAPER_TASKS for k in KINDS] if processes else []
     missing = [(t, k, s) for t, k, s in jobs if (f"{k}, {t}", s) not in there]
-    done: Iterable = Parallel(n_jobs=processes, return_as="generator_unordered")(
+    done: Iterable = Parallel(n_jobs=processes or 1, return_as="generator_unordered")(
         delayed(rows_of)(*job) for job in missing
     )
     for found in tqdm(done, total=len(missing), unit="network", disable=not missing):
@@ -91,61 +101,68 @@ def numbers(fresh: bool, processes: int) -> pd.DataFrame:
     return table
 
 
-def draw(table: pd.DataFrame):
-    """Accuracy over all steps, and at the responses, of every network and task."""
-    tasks = list(PAPER_TASKS)
-    fixate = table[table["quantity"] == FIXATE].groupby("task")["value"].mean()
+def draw(table: pd.DataFrame) -> Figure:
+    """A sequence; accuracy over all steps, and at the responses, of every network and task."""
     with plotting.style():
-        figure = plotting.new_figure(7.2, 5.8)
-        axes = figure.subplots(1, 2, sharey=True)
-        for ax, quantity, title in zip(
-            axes,
-            (ALL, RESPONSES),
-            ("i, j  all steps", "steps that ask for a response"),
-            strict=True,
-        ):
-            here = table[table["quantity"] == quantity]
-            for k, kind in enumerate(KINDS):
-                for y, task in enumerate(tasks):
-                    values = here[(here["kind"] == kind) & (here["task"] == task)]["value"]
-                    if values.empty:
-                        continue
-                    at = y + 0.18 * (k - 1.5)
-                    label = kind if y == 0 else None
-                    ax.errorbar(
-                        values.mean(),
-                        at,
-                        xerr=values.sem() if len(values) > 1 else None,
-                        fmt="o",
-                        ms=3.5,
-                        color=COLORS[kind],
-                        label=label,
-                    )
-            if quantity == ALL:
-                y = np.arange(len(tasks))
-                ax.vlines(
-                    fixate.reindex(tasks),
-                    y - 0.4,
-                    y + 0.4,
-                    color="black",
-                    lw=1,
-                    label="always fixating",
-                )
-            ax.set(
-                title=title, xlabel="accuracy", xlim=(0.0 if quantity == RESPONSES else 0.5, 1.01)
-            )
-            ax.grid(axis="y", color="#E6E6E6", lw=0.6)
-        axes[0].set_yticks(range(len(tasks)), tasks)
-        axes[0].invert_yaxis()
-        figure.legend(
-            *axes[0].get_legend_handles_labels(), loc="upper center", ncols=5, borderaxespad=0.4
-        )
-        figure.subplots_adjust(left=0.36, right=0.98, top=0.89, bottom=0.08, wspace=0.08)
+        figure = plotting.new_figure(7.2, 7.6)
+        draw_sequence(figure.add_axes((0.36, 0.86, 0.62, 0.1)))
+        left, right = (figure.add_axes((x, 0.06, 0.3, 0.65)) for x in (0.36, 0.68))
+        draw_accuracies(left, table, ALL)
+        draw_accuracies(right, table, RESPONSES)
+        left.set(title="j  all steps", xlim=(0.5, 1.01))
+        right.set(title="steps that ask for a response", xlim=(0.0, 1.01))
+        left.set_yticks(range(len(PAPER_TASKS)), PAPER_TASKS)
+        right.set_yticks(range(len(PAPER_TASKS)), [])
+        handles = left.get_legend_handles_labels()
+        figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.67, 0.785), ncols=5)
     return figure
 
 
-def main(fresh: bool = False, processes: int = 2) -> None:
-    save_figure(draw(numbers(fresh, processes)), "fig7j")
+def draw_sequence(ax: Axes) -> None:
+    """(i): the beginning of a sequence of GoNogo: what is shown, and what is asked for."""
+    stream = TrialStream("GoNogo-v0", 1, 60, (0, TEST))
+    drawn, steps = stream.sample_batch(), np.arange(1, 61)
+    lines = [*zip(stream.channels, drawn.obs[0].T, strict=True), ("right action", drawn.truth[0])]
+    for row, (name, values) in enumerate(lines):
+        color = "#D55E00" if name == "right action" else "#262626"
+        ax.step(steps, 0.8 * values - row, where="mid", color=color, lw=1.1)
+    for start in steps[drawn.latent["trial_step"][0] == 0]:
+        ax.axvline(start - 0.5, color="#8C8C8C", lw=0.8, ls=":")
+    ax.set_yticks(-np.arange(len(lines)) + 0.2, [name for name, _ in lines])
+    ax.set(title="i  GoNogo, dotted: a trial begins", xlabel="step", xlim=(0.5, 60.5))
+
+
+def draw_accuracies(ax: Axes, table: pd.DataFrame, quantity: str) -> None:
+    """(j): mean and standard error over the seeds; of all steps also that of always fixating."""
+    here = table[table["quantity"] == quantity]
+    tasks = list(PAPER_TASKS)
+    for k, kind in enumerate(KINDS):
+        values = here[here["kind"] == kind].groupby("task")["value"].agg(["mean", "sem"])
+        values = values.reindex(tasks)
+        y = np.arange(len(tasks)) + 0.18 * (k - 1.5)
+        ax.errorbar(
+            values["mean"], y, xerr=values["sem"].fillna(0), fmt="o", ms=3.5, color=COLORS[kind],
+            label=kind,
+        )  # fmt: skip
+    if quantity == ALL:
+        fixate = table[table["quantity"] == FIXATE].groupby("task")["value"].mean().reindex(tasks)
+        y = np.arange(len(tasks))
+        ax.vlines(fixate, y - 0.4, y + 0.4, color="black", lw=1, label="always fixating")
+    ax.set(xlabel="accuracy", ylim=(len(tasks) - 0.4, -0.6))
+    ax.grid(axis="y", color="#E6E6E6", lw=0.6)
+
+
+def main(fresh: bool = False, processes: int = 2, train: bool = True) -> None:
+    """Train what is missing (unless told not to) and draw what there is."""
+    file = NUMBERS / "fig7j.csv"
+    if not train and not file.exists():
+        print("figure 7j is not trained: make figures FIG=7j, some hours, resumable")
+        return
+    table = numbers(fresh and train, processes if train else 0)
+    missing = len(KINDS) * len(PAPER_TASKS) * len(SEEDS) - int((table["quantity"] == ALL).sum())
+    if missing:
+        print(f"figure 7j: {missing} networks are missing: make figures FIG=7j, resumable")
+    save_figure(draw(table), "fig7j")
 
 
 if __name__ == "__main__":

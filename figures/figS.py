@@ -1,24 +1,38 @@
 """The numbers of the paper's text and supplements: other updates, bounds, activations and tasks.
 
 Every network is trained on two-class integration, or on what its name says, with the paper's
-settings, and tested on 2,000 fresh trials. Source: Aitken & Mihalas, eLife 2023;12:e83035, text
-and figure supplements.
+settings; a dot is a network. (a) Accuracy on 2,000 fresh trials. (b) The learned eta. (c) r2 of h,
+as in figure 3. (d) Size of M and of h where |M_ij| is bounded: norm / root of the number of
+entries, mean and standard error of ten networks. (e) How well the label is read off h by a
+decoder (ridge, 5-fold, 300 trials) that was trained at another step: networks of figure 5, seed 0.
+(f) How often the answer that the network would give if go came now is that of a subtask:
+prospective context, where it is known from step 11 (yellow) which subtask counts; mean of ten.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import fig3
+import fig5
 import numpy as np
 import torch
-from fig7 import accuracy_of
+import xarray as xr
+from fig7 import accuracy_of, agreement
+from integration import evidence_of
+from joblib import Parallel, delayed
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from paper import SEEDS, Trained, config_of, save_figure, save_numbers, trained
+from paper import COLORS, SEEDS, Trained, config_of, save_figure, save_numbers, trained
 
-from mpn_lab import plotting
+from mpn_lab import plotting, record
+from mpn_lab.analysis import decode_across_times, participation_ratio, variance_explained
 from mpn_lab.tasks.integration import CONTEXT_INTEGRATION, INTEGRATION
 
 ACCURACY, ETA = "accuracy", "eta after training"
+SIZE_M, SIZE_H = "size of M, step {}", "size of h, step {}"
+ACROSS = "decoding by decoders of other steps"
+COUNTS, OTHER = "answer of the subtask that counts, step {}", "answer of the other subtask, step {}"
 VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "MPN": ("MPN", INTEGRATION, {}),
     "MPNpost": ("MPNpost", INTEGRATION, {}),
@@ -33,6 +47,11 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 """Name -> network, task and the task's arguments."""
 SHARED = {"MPN": "fig3/MPN", "MPNpre": "fig3/MPNpre"}  # the same training as figure 3's
+PLAIN = [name for name, (_, _, changes) in VARIANTS.items() if not changes]  # all one task
+BOUNDS = {"MPN": "no bound", "bound 1": "1", "bound 0.1": "0.1"}
+BOUND_COLORS = dict(zip(BOUNDS, ("#0072B2", "#009E73", "#D55E00"), strict=True))
+EVERY = 3  # steps between those of (e)
+Rows = list[tuple[str, str, int, float]]
 
 
 def main(fresh: bool = False, processes: int = 2) -> None:
@@ -45,41 +64,143 @@ def main(fresh: bool = False, processes: int = 2) -> None:
             jobs[f"{where}-seed{seed}"] = (name, seed, config)
     configs = {full: config for full, (_, _, config) in jobs.items()}
     own = {full: config for full, config in configs.items() if full.startswith("figS/")}
-    shared = {full: config for full, config in configs.items() if full not in own}
+    shared = {full: config for full, config in configs.items() if full not in own} | fig5.jobs()
     found = trained(shared, processes=processes)
     found |= trained(own, fresh=fresh, processes=processes)
-    rows: list[tuple[str, str, int, float]] = []
-    for full, (name, seed, _) in jobs.items():
-        rows.append((ACCURACY, name, seed, accuracy_of(found[full])))
-        rows.append((ETA, name, seed, eta_of(found[full])))
+    work = [delayed(measure)(name, seed, found[full]) for full, (name, seed, _) in jobs.items()]
+    work += [
+        delayed(across)(kind, seed, found[f"fig5/{kind}-seed{seed}"])
+        for kind in ("GRU", "MPN")
+        for seed in SEEDS
+    ]
+    rows = [row for rows in Parallel(n_jobs=processes)(work) for row in rows]
     save_numbers("figS", rows)
-    save_figure(draw(rows), "figS")
-
-
-def eta_of(one: Trained) -> float:
-    """The scalar eta of its MPN layer."""
-    return float(one.network.mpn_layers()[0].eta.detach())
-
-
-def draw(rows: list[tuple[str, str, int, float]]) -> Figure:
-    """Accuracy and eta of every variant, one dot a seed."""
     with plotting.style():
-        figure = plotting.new_figure(7.2, 3.4)
-        left, right = figure.subplots(1, 2, sharey=True)
+        matrices = {kind: matrix_of(found[f"fig5/{kind}-seed0"]) for kind in ("GRU", "MPN")}
+        save_figure(draw(rows, matrices), "figS")
+
+
+def measure(name: str, seed: int, one: Trained) -> Rows:
+    """All numbers of one variant's network."""
+    torch.set_num_threads(1)
+    layer = one.network.mpn_layers()[0]
+    values = {ACCURACY: accuracy_of(one), ETA: float(layer.eta.detach())}
+    if name in PLAIN:
+        trials = fig3.record_of(one)
+        r2 = variance_explained(trials, evidence_of(trials), "h", None, trials["shown"])
+        values |= {
+            fig3.R2_EVIDENCE: float(r2["evidence"].mean()),
+            fig3.R2_INPUT: float(r2["input"].mean()),
+            fig3.RATIO: float(participation_ratio(trials, "h")),
+        }
+        if name in BOUNDS:
+            values |= sizes(trials, "M", SIZE_M) | sizes(trials, "h", SIZE_H)
+    if name == "prospective context":
+        for quantity, shares in zip((COUNTS, OTHER), agreement(one), strict=True):
+            values |= {quantity.format(t + 1): float(share) for t, share in enumerate(shares)}
+    return [(quantity, name, seed, value) for quantity, value in values.items()]
+
+
+def sizes(trials: xr.Dataset, variable: str, quantity: str) -> dict[str, float]:
+    """Root mean square of a variable's entries at every step, mean over trials."""
+    values = trials[variable].values
+    rms = np.sqrt((values.reshape(*values.shape[:2], -1) ** 2).mean(2)).mean(0)
+    return {quantity.format(t + 1): float(value) for t, value in enumerate(rms)}
+
+
+def matrix_of(one: Trained) -> xr.DataArray:
+    """(e): [train_time, time]."""
+    trials = record(one.network, *one.task, trials=300, seed=1)
+    return decode_across_times(trials, "answer", "h", EVERY)
+
+
+def across(kind: str, seed: int, one: Trained) -> Rows:
+    """How well decoders do at other steps than their own, from step 10 on."""
+    torch.set_num_threads(1)
+    later = (
+        matrix_of(one)
+        .isel(train_time=slice(10 // EVERY, None), time=slice(10 // EVERY, None))
+        .values
+    )
+    others = later[~np.eye(len(later), dtype=bool)]
+    return [(ACROSS, kind, seed, float(others.mean()))]
+
+
+def draw(rows: Rows, matrices: dict[str, xr.DataArray]) -> Figure:
+    table: dict[tuple[str, str], list[float]] = {}
+    for quantity, name, _, value in rows:
+        table.setdefault((quantity, name), []).append(value)
+    found = {key: np.array(values) for key, values in table.items()}
+    figure = plotting.new_figure(7.4, 7.4)
+    a, b, c = (figure.add_axes((x, 0.6, 0.25, 0.345)) for x in (0.178, 0.455, 0.732))
+    for ax, quantity, scale in ((a, ACCURACY, 100), (b, ETA, 1)):
         for y, name in enumerate(VARIANTS):
-            for ax, quantity, scale in ((left, ACCURACY, 100), (right, ETA, 1)):
-                values = scale * np.array([r[3] for r in rows if r[0] == quantity and r[1] == name])
-                shift = np.linspace(-0.2, 0.2, len(values))
-                ax.plot(values, y + shift, "o", ms=3, color="#0072B2", alpha=0.75)
-                if quantity == ACCURACY:
-                    ax.vlines(values.mean(), y - 0.35, y + 0.35, color="black", lw=1)
-        left.set_yticks(range(len(VARIANTS)), VARIANTS)
-        left.invert_yaxis()
-        left.set(xlabel="accuracy (%), bar: mean", title="accuracy")
-        right.axvline(0, color="#8C8C8C", lw=0.7)
-        right.set(xlabel="$\\eta$", title="$\\eta$ after training")
-        figure.subplots_adjust(left=0.2, right=0.98, top=0.92, bottom=0.14, wspace=0.08)
+            values = scale * found[quantity, name]
+            _dots(ax, values, y, "#0072B2")
+            if ax is a:
+                ax.vlines(values.mean(), y - 0.35, y + 0.35, color="black", lw=1)
+    b.axvline(0, color="#8C8C8C", lw=0.7)
+    for y, name in enumerate(PLAIN):
+        for quantity, color, label in (
+            (fig3.R2_INPUT, "#0072B2", "present input"),
+            (fig3.R2_EVIDENCE, "#D55E00", "evidence"),
+        ):
+            _dots(c, found[quantity, name], y, color, label if y == 0 else None)
+    for ax in (a, b, c):
+        ax.set_yticks(range(len(VARIANTS)), VARIANTS if ax is a else [])
+        ax.set_ylim(len(VARIANTS) - 0.4, -0.6)
+    c.legend(loc="lower center", ncols=2, handletextpad=0.1, columnspacing=0.8)
+    a.set(xlabel="accuracy (%), bar: mean", title="a  accuracy")
+    b.set(xlabel="$\\eta$", title="b  $\\eta$ after training")
+    c.set(xlabel="$r^2$, mean over neurons", title="c  what h follows", xlim=(-0.02, 1.02))
+    draw_sizes([figure.add_axes((x, 0.33, 0.25, 0.16)) for x in (0.075, 0.402)], found)
+    draw_agreement(figure.add_axes((0.732, 0.33, 0.25, 0.16)), found)
+    axes = [figure.add_axes((x, 0.055, 0.27, 0.185)) for x in (0.075, 0.402)]
+    for ax, (kind, matrix) in zip(axes, matrices.items(), strict=True):
+        steps = 1 + EVERY * np.arange(len(matrix))
+        half = EVERY / 2
+        extent = (steps[0] - half, steps[-1] + half, steps[0] - half, steps[-1] + half)
+        image = ax.imshow(matrix, "viridis", vmin=1 / 3, vmax=1, origin="lower", extent=extent)
+        ax.set(title=f"e  {kind}" if kind == "GRU" else kind, xlabel="tested at step")
+        ax.set(ylabel="trained at step", xticks=(1, 10, 20, 30, 40), yticks=(1, 10, 20, 30, 40))
+    bar = figure.colorbar(image, cax=figure.add_axes((0.70, 0.055, 0.015, 0.185)))
+    bar.set_ticks([1 / 3, 2 / 3, 1], labels=["1/3", "2/3", "1"])
+    bar.set_label("accuracy of the decoder")
     return figure
+
+
+def draw_sizes(axes: list[Axes], found: dict[tuple[str, str], np.ndarray]) -> None:
+    """(d): root mean square of M and of h over the trial."""
+    for ax, quantity, title in zip(
+        axes, (SIZE_M, SIZE_H), ("d  size of M, by bound", "size of h"), strict=True
+    ):
+        for name, label in BOUNDS.items():
+            lines = np.stack([found[quantity.format(t), name] for t in range(1, 21)])
+            mean, sem = lines.mean(1), lines.std(1, ddof=1) / np.sqrt(lines.shape[1])
+            ax.errorbar(range(1, 21), mean, sem, color=BOUND_COLORS[name], lw=1.3, label=label)
+        ax.set(title=title, xlabel="step", xticks=(1, 5, 10, 15, 20))
+    axes[0].set_ylabel("root mean square")
+    axes[0].legend(loc="upper left", labelspacing=0.2)
+
+
+def draw_agreement(ax: Axes, found: dict[tuple[str, str], np.ndarray]) -> None:
+    """(f): share of trials, mean over networks."""
+    for quantity, color, label in (
+        (COUNTS, COLORS["MPN"], "that counts"),
+        (OTHER, "#8C8C8C", "other"),
+    ):
+        shares = [found[quantity.format(t), "prospective context"].mean() for t in range(1, 41)]
+        ax.plot(range(1, 41), 100 * np.array(shares), color=color, label=label)
+    ax.axvspan(10.5, 15.5, color="#F0E442", alpha=0.35, lw=0)
+    ax.axhline(50, color="#8C8C8C", lw=0.7, ls=":")
+    ax.set(title="f  subtask, prospective", xlabel="step", ylabel="share of trials (%)")
+    ax.set(ylim=(0, 101), xlim=(1, 40))
+    ax.legend(loc="lower right")
+
+
+def _dots(ax: Axes, values: np.ndarray, y: float, color: str, label: str | None = None) -> None:
+    shift = np.linspace(-0.2, 0.2, len(values))
+    ax.plot(values, y + shift, "o", ms=3, color=color, alpha=0.75, mew=0, label=label)
 
 
 if __name__ == "__main__":

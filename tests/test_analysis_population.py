@@ -121,6 +121,11 @@ def test_variance_explained_tells_input_from_evidence(trials):
     assert float(found.input[1]) == pytest.approx(1)
     assert float(found.evidence[1]) < 0.7
     assert np.isnan(found.input[2])
+    which = xr.DataArray(np.arange(evidence.size).reshape(evidence.shape) % 3, dims=evidence.dims)
+    h[..., 2] = np.array([5.0, -1.0, 2.0])[which.values]  # no line through 0, 1, 2
+    found = analysis.variance_explained(with_h(trials, h), evidence, shown=which)
+    assert float(found.input[2]) == pytest.approx(1)
+    assert float(found.input[0]) < 0.7
 
 
 def test_orders_put_alike_units_side_by_side(trials):

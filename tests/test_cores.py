@@ -49,6 +49,22 @@ def test_start_values_come_from_the_generator():
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize(("name", "gates"), [("gru", 3), ("lstm", 4), ("rnn", 1)])
+def test_each_gate_is_drawn_as_in_the_paper(name, gates):
+    n = 200
+    rnn = make_core(name, 50, n, 1, torch.Generator().manual_seed(3)).rnn
+    for weight, inputs in ((rnn.weight_ih_l0, 50), (rnn.weight_hh_l0, n)):
+        limit = (6 / (n + inputs)) ** 0.5
+        parts = weight.detach().split(n)
+        assert len(parts) == gates
+        for part in parts:
+            assert part.abs().max() <= limit
+            assert part.std().item() == pytest.approx(limit / 3**0.5, rel=0.02)
+        assert len({part[0, 0].item() for part in parts}) == gates
+    assert 0.9 * (6 / n) ** 0.5 < rnn.bias_ih_l0.detach().abs().max() <= (6 / n) ** 0.5
+    assert not rnn.bias_hh_l0.detach().any()
+
+
 def test_bad_number_of_layers():
     with pytest.raises(ValueError, match="num_layers is 0"):
         make_core("mpn", d, n, 0)

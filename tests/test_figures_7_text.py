@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 NUMBERS = Path(__file__).parent.parent / "figures" / "numbers"
 
@@ -41,3 +42,67 @@ def test_either_sign_of_eta_will_do():
     for sign in (eta > 0, eta < 0):
         assert sign.sum() >= 3
         assert accuracy[sign].mean() > 0.99
+
+
+def test_in_every_variant_h_follows_the_present_input_more_than_the_evidence():
+    found = numbers("figS")
+    evidence, shown = "r2 of h on accumulated evidence", "r2 of h on present input"
+    networks = [network for quantity, network in found if quantity == evidence]
+    assert len(networks) == 7
+    for network in networks:
+        assert found[shown, network].mean() > found[evidence, network].mean(), network
+        assert found["participation ratio of h", network].max() < 5, network
+
+
+def test_tighter_bounds_leave_M_h_and_eta_smaller():
+    found = numbers("figS")
+    free, loose, tight = "MPN", "bound 1", "bound 0.1"
+    for quantity in ("size of M, step 19", "size of h, step 19"):
+        means = [found[quantity, network].mean() for network in (free, loose, tight)]
+        assert means[0] > means[1] > means[2], quantity
+    etas = [np.abs(found["eta after training", k]).mean() for k in (free, loose, tight)]
+    assert etas[0] > etas[1] > etas[2]
+    assert found["size of M, step 19", tight].max() <= 0.1
+
+
+def test_a_decoder_of_a_gru_holds_at_other_steps_one_of_an_mpn_does_not():
+    name = "decoding by decoders of other steps"
+    found = numbers("figS")
+    assert found[name, "GRU"].min() > found[name, "MPN"].max() + 0.2
+
+
+def test_prospective_context_is_used_from_the_start():
+    found = numbers("figS")
+    counts, other = (
+        found[f"answer of the {which}, step 39", "prospective context"]
+        for which in ("subtask that counts", "other subtask")
+    )
+    assert counts.mean() > 0.95
+    assert other.mean() < 0.65  # nothing of it to speak of
+
+
+@pytest.fixture(scope="module")
+def neurogym():
+    """(quantity, network) -> mean accuracy by task."""
+    table = pd.read_csv(NUMBERS / "fig7j.csv")
+    table[["kind", "task"]] = table["network"].str.split(", ", n=1, expand=True)
+    return {
+        key: rows.groupby("task")["value"].mean()
+        for key, rows in table.groupby(["quantity", "kind"])
+    }
+
+
+def test_on_the_neurogym_tasks_the_mpn_is_comparable_with_rnn_and_gru(neurogym):
+    mpn = neurogym["accuracy", "MPN"]
+    assert len(mpn) == 19
+    for other in ("RNN", "GRU"):
+        theirs = neurogym["accuracy", other]
+        assert abs(mpn.mean() - theirs.mean()) < 0.03
+        assert (mpn > theirs - 0.03).sum() >= 15
+    assert (neurogym["accuracy", "MPNpre"] > mpn - 0.03).sum() > 19 / 2  # the majority
+
+
+def test_no_network_is_worse_than_always_fixating(neurogym):
+    fixating = neurogym["always fixating", "any"]
+    for kind in ("MPN", "MPNpre", "RNN", "GRU"):
+        assert (neurogym["accuracy", kind] > fixating - 0.01).all()

@@ -158,17 +158,21 @@ def variance_explained(
     evidence: xr.DataArray,
     variable: str = "h",
     period: str | None = "stimulus",
+    shown: xr.DataArray | None = None,
 ) -> xr.Dataset:
     """How much of each unit's variance the present input explains, and how much the evidence.
 
-    Two least-squares fits over all steps of a period in all trials: on the embedded input x_t (all
-    its entries), and on the accumulated evidence.
+    Two least-squares fits over all steps of a period in all trials: on the present input, and on
+    the accumulated evidence.
 
     Args:
         record: from `record`.
         evidence: [trial, time], for example from `accumulated_evidence`.
         variable: `h`, `M`, ...
         period: the period's name; None: the whole trial.
+        shown: [trial, time], which of several inputs is present, for example `record["shown"]` of
+            the integration tasks: the fit is on one indicator for each, as in the paper. None: on
+            all entries of the embedded input x_t.
 
     Returns:
         `input` and `evidence`, r^2 of each unit (nan for one that never changes).
@@ -179,6 +183,9 @@ def variance_explained(
     dims = target.dims[2:]
     values = target.values.reshape(*target.shape[:2], -1)
     x = record["embedded"].values
+    if shown is not None:
+        which = shown.transpose("trial", "time").values
+        x = which[..., None] == np.unique(which)[:-1]  # the last one is where the others are not
     e = evidence.transpose("trial", "time").values[..., None]
     use = np.isfinite(values).all(2) & np.isfinite(e).all(2)
     y = values[use].astype(np.float64)

@@ -172,7 +172,7 @@ def test_integration_against_a_slow_loop(kwargs):
     ("context", "layout"),
     [
         ("retrospective", "stimulus 0 19 delay_1 19 29 context 29 34 delay_2 34 39 go 39 40"),
-        ("prospective", "context 0 5 delay_1 5 10 stimulus 10 29 delay_2 29 39 go 39 40"),
+        ("prospective", "delay_1 0 10 context 10 15 delay_2 15 20 stimulus 20 39 go 39 40"),
     ],
 )
 def test_context_integration_against_a_slow_loop(context, layout):

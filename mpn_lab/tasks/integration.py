@@ -111,7 +111,7 @@ class ContextIntegration(BatchTask):
     whose commonest class is right. A trial has 40 steps:
 
     - retrospective: `stimulus` 19, `delay_1` 10, `context` 5, `delay_2` 5, `go` 1;
-    - prospective: `context` 5, `delay_1` 5, `stimulus` 19, `delay_2` 10, `go` 1.
+    - prospective: `delay_1` 10, `context` 5, `delay_2` 5, `stimulus` 19, `go` 1.
 
     All vectors have entries 0 and sqrt(2 / d): as in `Integration` the expected norm of a step's
     input is 1, both subtasks together.
@@ -149,7 +149,7 @@ class ContextIntegration(BatchTask):
             raise ValueError(f"input_size is {input_size}; expected an even number above 0")
         periods = {"stimulus": 19, "delay_1": 10, "context": 5, "delay_2": 5, "go": 1}
         if context == "prospective":
-            periods = {"context": 5, "delay_1": 5, "stimulus": 19, "delay_2": 10, "go": 1}
+            periods = {"delay_1": 10, "context": 5, "delay_2": 5, "stimulus": 19, "go": 1}
         super().__init__(periods, input_size, 2, noise, dt)
         rng, height = np.random.default_rng(vectors_seed), sqrt(2 / input_size)
         half, names = np.zeros(input_size // 2), ["evid_1", "evid_2", "null"]

@@ -7,6 +7,8 @@ explorer redraws only these.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -41,8 +43,8 @@ def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0)
     i, step, times = moment(record, trial, time)
     obs = record["obs"].values[i, : len(times)]
     names = [str(name) for name in record["channel"].values]
-    title = "what the network sees"
-    if len(names) > MANY:
+    title, many = "what the network sees", len(names) > MANY
+    if many:
         title += f"  (±{_heat_map(ax, record, obs.T, times):.2g})"
         ax.set_ylabel("channel")
     else:
@@ -52,7 +54,7 @@ def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0)
         ax.set_ylabel("input")
         side_legend(ax, len(names))
     ax.set_title(title, pad=15)
-    bands = "strip" if len(names) > MANY else "behind"
+    bands: Literal["behind", "strip"] = "strip" if many else "behind"
     return over_time(ax, record, i, step, times, name_periods=True, bands=bands)
 
 

@@ -17,6 +17,7 @@ from sklearn.decomposition import PCA
 from tqdm import tqdm
 
 from mpn_lab import QNetwork, SupervisedConfig
+from mpn_lab.analysis.population import dimensions_filled
 from mpn_lab.tasks.integration import Integration
 from mpn_lab.training.config import StopConfig
 from mpn_lab.training.learner import load_arrays, make_network, network_arrays
@@ -153,12 +154,8 @@ def _line(h: np.ndarray) -> np.ndarray:
 def dimensions(network: QNetwork, task: Integration | dict[str, Any], trials: int = 100) -> float:
     """The participation ratio of a network's state over all steps of fresh trials."""
     drawn = torch.from_numpy(draw(task, trials).obs)
-    states = network(drawn, return_states=True)[2].states.flatten(0, 1).flatten(1).numpy()
-    centred = (states - states.mean(0)).astype(np.float64)
-    # tr C and tr C^2 are those of the Gram matrix, whichever side is the smaller.
-    wide = centred.shape[1] > len(centred)
-    gram = centred @ centred.T if wide else centred.T @ centred
-    return float(np.trace(gram) ** 2 / (gram**2).sum())
+    states = network(drawn, return_states=True)[2].states.flatten(0, 1).flatten(1)
+    return dimensions_filled(states.double().numpy())
 
 
 def second_task(task_kwargs: dict[str, Any]) -> Integration:

@@ -60,13 +60,17 @@ def participation_ratio(record: xr.Dataset, variable: str = "h") -> xr.DataArray
 
     Source: Gao et al., bioRxiv 2017, 214262.
     """
-    values, _ = _steps(record, variable)
+    ratio = dimensions_filled(_steps(record, variable)[0])
+    return xr.DataArray(ratio, name="participation_ratio", attrs={"variable": variable})
+
+
+def dimensions_filled(values: np.ndarray) -> float:
+    """The participation ratio of rows of features, [k, f]; nan where they never differ."""
     values = values - values.mean(0)
     # tr C and tr C^2 are those of the Gram matrix, whichever side is the smaller.
     gram = values.T @ values if values.shape[1] <= len(values) else values @ values.T
     total = float((gram**2).sum())
-    ratio = float(np.trace(gram)) ** 2 / total if total else np.nan
-    return xr.DataArray(ratio, name="participation_ratio", attrs={"variable": variable})
+    return float(np.trace(gram)) ** 2 / total if total else np.nan
 
 
 def effective_weights(record: xr.Dataset) -> xr.DataArray:

@@ -25,9 +25,9 @@ class _TorchCore(nn.Module):
     """A single layer of torch's own recurrent kernels, state batch first.
 
     The weights of each gate are Xavier-uniform, as those of the MPN, its biases uniform in
-    +-sqrt(6 / n). (Torch's own start values, +-1 / sqrt(n), put the largest eigenvalue of an RNN's
-    recurrent weights at 0.58 instead of 1: it forgets within a few steps, and learns to remember
-    far later.)
+    +-sqrt(6 / n). (Torch's own start values, +-1 / sqrt(n), put the largest eigenvalue of recurrent
+    weights at about 0.58 instead of 1: integration with a delay of 20 steps, learned trial by
+    trial, takes a GRU 17,000 trials or more with them and 2,300 with these.)
 
     Source: Aitken & Mihalas, eLife 2023;12:e83035, Methods ("Training"), and the authors' code.
     """

@@ -154,7 +154,7 @@ def explained(ax: Axes, numbers: dict[str, dict[str, np.ndarray]]) -> None:
         for i, kind in enumerate(KINDS):
             x = 5 * group + i
             by_seed(ax, x, numbers[kind][quantity], COLORS[kind])
-            ax.plot(x, PAPER_R2[kind][group], **PAPER_MARK)
+            ax.plot(x + 0.42, PAPER_R2[kind][group], **PAPER_MARK)
     ticks = [5 * group + i for group in range(2) for i in range(4)]
     ax.set_xticks(ticks, KINDS * 2, fontsize=7.5)
     ax.set_xlim(-0.6, 8.6)
@@ -178,9 +178,9 @@ def strips(ax: Axes, kinds: tuple[str, ...], values: dict[str, np.ndarray], said
     for x, kind in enumerate(kinds):
         by_seed(ax, x, values[kind], COLORS[kind])
         if kind in said:
-            ax.plot(x, said[kind], **PAPER_MARK)
+            ax.plot(x + 0.42, said[kind], **PAPER_MARK)
     ax.set_xticks(range(len(kinds)), kinds)
-    ax.set_xlim(-0.6, len(kinds) - 0.4)
+    ax.set_xlim(-0.6, len(kinds) - 0.3)
 
 
 def draw(example: dict[str, xr.Dataset], numbers: dict[str, dict[str, np.ndarray]]) -> Figure:
@@ -211,7 +211,7 @@ def draw(example: dict[str, xr.Dataset], numbers: dict[str, dict[str, np.ndarray
     ax = figure.add_axes((0.64, 0.095, 0.13, 0.215))
     alignment = {kind: numbers[kind][ALIGNMENT] for kind in KINDS}
     strips(ax, ("MPN", "MPNpre"), alignment, PAPER_ALIGNMENT)
-    ax.set(ylim=(0, 1), ylabel="mean |cos(PC 1, readout)|", title="h  alignment")
+    ax.set(ylim=(0, 1.03), ylabel="mean |cos(PC 1, readout)|", title="h  alignment")
     ax = figure.add_axes((0.85, 0.095, 0.14, 0.215))
     ratio = {kind: numbers[kind][RATIO] for kind in KINDS}
     strips(ax, ("RNN", "GRU", "MPN"), ratio, {"MPN": PAPER_RATIO})

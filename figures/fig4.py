@@ -10,7 +10,8 @@ the present input, along the difference between the classes' mean M before go, i
 (a regression of that projection on the evidence). e to h: Euclidean norm of the state before go (M;
 h of RNN and GRU) and accuracy on 400 trials, mean and standard error of 10 seeds. Dotted: what the
 networks were trained with, T = 20 without a delay (e, g), or a delay of 20 steps (f, h; without the
-plain RNN, as in the paper); the MPN with the lam_max that is named, where lam stayed.
+plain RNN, as in the paper, and the GRU trained as for figure 5); the MPN with the lam_max that is
+named, where lam stayed. (c) has standard deviations, to show how the networks differ.
 """
 
 from __future__ import annotations

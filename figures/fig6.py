@@ -4,8 +4,9 @@
 against the length of a trial (two classes), median and range of three seeds; the paper takes ten,
 and lets the loss decide when to stop. (c) Accuracy where the noise of the input is not what they
 were trained with. (d) Only the readout trained. (e) Two classes and a delay, before and after the
-same network learned the task with other vectors. (f-h) A class that a network of two classes never
-saw: the last states of 1,000 trials of three classes in their first two principal components, and
+same network learned the task with other vectors; three GRUs of ten lose most of the first task, the
+others little more than the MPNs. (f-h) A class that a network of two classes never saw: the last
+states of three-class trials (300 of 1,000 are drawn) in their first two principal components, and
 how well the right class is read off them.
 
 (c) and (f-h) look at the networks of figure 3. What is measured, and how the networks of the other
@@ -174,6 +175,7 @@ def draw_novel(ax: Axes, found: Found) -> None:
     for x, (kind, paper) in enumerate((("MPN", 0.998), ("GRU", 0.812))):
         _points(ax, x, found("novel class decoded", kind), COLORS[kind], 0.16)
         ax.plot(x + 0.32, paper, "D", color="white", mec="#262626", ms=4.5)
+        ax.text(x + 0.32, paper - 0.012, "paper", size=7.5, ha="center", va="top")
     ax.axhline(2 / 3, color=GREY, ls="--", lw=1)
     ax.text(
         0.5,
@@ -184,10 +186,8 @@ def draw_novel(ax: Axes, found: Found) -> None:
         ha="center",
         va="bottom",
     )
-    ax.plot([], [], "D", color="white", mec="#262626", ms=4.5, label="paper")
     ax.set_xticks([0, 1], ["MPN", "GRU"])
     ax.set(ylim=(0.6, 1.03), xlim=(-0.5, 1.6), ylabel="decoding accuracy")
-    ax.legend(loc="upper right", bbox_to_anchor=(1.02, 0.93))
 
 
 def _points(
@@ -220,7 +220,8 @@ def draw(networks: dict[str, Trained], found: Found) -> Figure:
     b.set_xticks(LENGTHS, [str(T) for T in LENGTHS])
     b.minorticks_off()
     draw_noise(c, found)
-    b.plot([], [], "s--", mfc="white", color=COLORS["MPN"], ms=4, label="MPN, $d$ = 40")
+    b.plot([], [], "s--", mfc="white", color=COLORS["MPN"], ms=4, label="MPN, $d$ = 40 (a)")
+    b.plot([], [], "o-", color=COLORS["MPNpre"], ms=4, label="MPNpre (c)")
     b.legend(loc="lower left", bbox_to_anchor=(0.06, 0.17))
     draw_readout_alone(d, found)
     draw_forgetting(e, found)

@@ -48,7 +48,7 @@ def test_presynaptic_mpns_with_eta_above_0_follow_the_evidence_more():
     assert evidence[eta > 0].min() > evidence[eta < 0].max()
 
 
-def test_only_the_presynaptic_mpns_clusters_lie_along_the_readout():
+def test_only_its_go_cluster_lies_along_the_readout_in_an_mpn_all_do_in_an_mpnpre():
     name = "readout alignment of non-go clusters"
     assert of("fig3", name, "MPN").max() < of("fig3", name, "MPNpre").min()
     assert of("fig3", name, "MPN").mean() < 0.5 * of("fig3", name, "MPNpre").mean()
@@ -59,14 +59,16 @@ def test_only_the_presynaptic_mpns_clusters_lie_along_the_readout():
 def test_h_fills_more_dimensions_in_the_mpn():
     name = "participation ratio of h"
     means = [of("fig3", name, network).mean() for network in ("MPN", "RNN", "GRU")]
-    assert means[0] > means[1] + 0.3 > means[2] + 0.3
+    assert means[0] > means[1] + 0.3
+    assert means[1] > means[2] + 0.2
 
 
 @pytest.mark.parametrize("network", ["MPN", "MPNpre"])
 def test_M_moves_with_the_class_that_is_shown_and_go_tells_its_sign(network):
     assert (of("fig4", "move of M by class 1", network) > 0.5).all()
     assert (of("fig4", "move of M by class 2", network) < -0.5).all()
-    assert (np.abs(of("fig4", "move of M by null", network)) < 0.6).all()
+    null = np.abs(of("fig4", "move of M by null", network))
+    assert (null < of("fig4", "move of M by class 1", network)).all()
     assert (of("fig4", "r2 of the go answer on accumulated evidence", network) > 0.8).all()
 
 
@@ -83,6 +85,22 @@ def test_the_state_saturates_unless_lam_may_be_1():
     assert lasting[:, last].mean() > 1.8 * lasting[:, half].mean()
     for network in ("RNN", "GRU"):  # flat
         assert norms(network)[:, last].mean() < 1.3
+
+
+def test_longer_trials_than_those_of_training_are_still_answered():
+    for network in ("MPN", "MPN, lam_max 0.99", "MPN, lam_max 1", "RNN", "GRU"):
+        assert of("fig4", "accuracy, T = 100", network).mean() > 0.93
+        assert of("fig4", "accuracy, T = 200", network).mean() > 0.87
+
+
+def test_in_a_delay_M_decays_by_lam_and_a_grus_state_does_not():
+    left = {
+        k: of("fig4", "norm of state, delay 100", k) / of("fig4", "norm of state, delay 0", k)
+        for k in ("MPN", "MPN, lam_max 0.99", "MPN, lam_max 1", "GRU")
+    }
+    for network, lam in (("MPN", 0.95), ("MPN, lam_max 0.99", 0.99), ("MPN, lam_max 1", 1.0)):
+        assert left[network] == pytest.approx(lam**100, abs=0.05)
+    assert left["GRU"].min() > 1
 
 
 def test_a_delay_is_borne_by_gru_and_mpn_and_without_decay_costs_nothing():

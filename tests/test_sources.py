@@ -8,7 +8,7 @@ from mpn_lab import RunError, resume, train_supervised
 from mpn_lab.tasks.integration import INTEGRATION
 from mpn_lab.training.config import StopConfig, SupervisedConfig, paper_config
 from mpn_lab.training.learner import make_network
-from mpn_lab.training.sources import make_source, share_right
+from mpn_lab.training.sources import judged, make_source, share_right
 from mpn_lab.training.supervised import Supervision
 
 SHORT = paper_config(
@@ -81,6 +81,12 @@ def test_share_right_equals_a_slow_loop():
                 right["responds"].append(is_right)
     expected = [np.mean(right["all"]), np.mean(right["responds"])]
     assert share_right(network, drawn, "responds") == pytest.approx(expected)
+    with torch.no_grad():
+        chosen = network(torch.from_numpy(drawn.obs))[0].log_softmax(2).numpy()
+    loss = -np.mean(
+        [chosen[b, t, drawn.truth[b, t]] for b, t in zip(*np.nonzero(drawn.mask), strict=True)]
+    )
+    assert judged(network, drawn)[0] == pytest.approx(loss, rel=1e-5)
 
 
 @pytest.mark.slow
@@ -120,8 +126,9 @@ def test_a_stream_reports_its_responses(tmp_path):
         (StopConfig(accuracy=0, over=1, min_updates=6), 3),
         (StopConfig(accuracy=1, over=1, min_updates=0), 4),
         (StopConfig(accuracy=1, over=1, min_updates=0, patience=1), 2),
+        (StopConfig(accuracy=1, over=1, min_updates=0, falling=True), 4),  # a tie is no rise
     ],
-    ids=["accuracy", "updates", "never", "patience"],
+    ids=["accuracy", "updates", "never", "patience", "falling"],
 )
 def test_stop_rules(stop, rows, tmp_path):
     config = changed(stop=stop, learning_rate=1e-12)  # the accuracy stays as it is
@@ -130,6 +137,19 @@ def test_stop_rules(stop, rows, tmp_path):
     before = content(run.path)
     assert len(resume(run.path, progress=False).metrics) == rows
     assert content(run.path) == before
+
+
+def test_a_loss_that_no_longer_falls_ends_the_training(tmp_path):
+    stop = StopConfig(accuracy=1, over=2, min_updates=0, falling=True)
+    run = trained(changed(stop=stop, trials=6_400, learning_rate=0.3), tmp_path / "run")  # leaps
+    loss = run.metrics.validation_loss.rolling(2).mean().to_numpy()
+    rises = loss[3:] > loss[1:-2]
+    assert rises[-1]
+    assert not rises[:-1].any()
+    assert len(run.metrics) < 100
+    teaching = SupervisedConfig(task="DelayMatchSample-v0", stop=stop)
+    with pytest.raises(ValueError, match=r"stop.falling asks .*; use accuracy or patience"):
+        train_supervised(teaching, tmp_path / "taught", progress=False)
 
 
 def test_only_the_readout_is_trained(tmp_path):

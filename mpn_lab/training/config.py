@@ -187,7 +187,7 @@ class TrainConfig(NetworkConfig):
 
 
 class StopConfig(BaseModel):
-    """When a supervised training stops before its last trial, by its accuracy in validation."""
+    """When a supervised training stops before its last trial, by how it does in validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -199,6 +199,9 @@ class StopConfig(BaseModel):
     """Rows in that mean."""
     patience: Count | None = None
     """Stop also, after min_updates, where that mean has not risen for so many rows; None: never."""
+    falling: bool = False
+    """Stop also, after min_updates, where the loss in validation no longer falls: its mean over the
+    last rows is above that over as many rows before (the paper's rule for its figure 6)."""
 
 
 class SupervisedConfig(NetworkConfig):

@@ -1,11 +1,14 @@
-"""The TD loss over whole trials, replayed from their start with today's parameters."""
+"""The TD loss over whole trials, replayed from their start with today's parameters.
+
+And the cross-entropy of supervised training.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -159,3 +162,11 @@ def td_targets(
 def _next(x: Tensor, last: bool | float) -> Tensor:
     """x shifted by one step: x_{t+1} at t, `last` at the end."""
     return torch.cat([x[:, 1:], torch.full_like(x[:, :1], last)], 1)
+
+
+def masked_cross_entropy(
+    logits: Float[Tensor, "B T A"], truth: Int[Tensor, "B T"], mask: Bool[Tensor, "B T"]
+) -> Float[Tensor, ""]:
+    """-log softmax(y_t)[truth_t], the mean over the steps of the mask; 0 if there is none."""
+    loss = nn.functional.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none")
+    return (loss * mask.flatten()).sum() / mask.sum().clamp(min=1)

@@ -19,6 +19,7 @@ from mpn_lab.tasks.trial import Trial, collect_trials
 from mpn_lab.tasks.trial_env import TrialEnv
 from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.evaluate import live_trials, lockstep, make_envs, seed_envs, summarise
+from mpn_lab.training.loss import masked_cross_entropy
 
 _TRAIN, _VALIDATE, _PROBE = range(3)  # independent streams of one seed
 _PROBED = 20  # trials that are looked at for their periods before the first is trained
@@ -57,7 +58,7 @@ class Source(Protocol):
         ...
 
     def validate(self, network: QNetwork) -> dict[str, float]:
-        """`accuracy`, `ideal_accuracy`, `mean_return` of the network; nan where unknown."""
+        """`accuracy`, `validation_loss`, `ideal_accuracy`, `mean_return`; nan where unknown."""
         ...
 
 
@@ -108,6 +109,7 @@ class Taught:
         ideal = math.nan if result.ideal_accuracy is None else result.ideal_accuracy
         return {
             "accuracy": result.accuracy,
+            "validation_loss": math.nan,  # the network's own trials may ask for other actions
             "ideal_accuracy": ideal,
             "mean_return": result.mean_return,
         }
@@ -134,9 +136,13 @@ class Drawn:
     def validate(self, network: QNetwork) -> dict[str, float]:
         rng = np.random.default_rng((self.config.seed, _VALIDATE))
         drawn = self.task.sample_batch(rng, self.config.eval_trials)
-        accuracy = share_right(network, drawn)[0]
-        # the task pays 1 for the right answer at its one scored step
-        return {"accuracy": accuracy, "ideal_accuracy": math.nan, "mean_return": accuracy}
+        loss, (accuracy,) = judged(network, drawn)
+        return {
+            "accuracy": accuracy,
+            "validation_loss": loss,
+            "ideal_accuracy": math.nan,
+            "mean_return": accuracy,  # the task pays 1 for the right answer at its one scored step
+        }
 
 
 class Streamed:
@@ -160,25 +166,34 @@ class Streamed:
         """Also `response_accuracy`: of the steps whose right action is a response."""
         self.validation.reseed((self.config.seed, _VALIDATE))
         drawn = self.validation.sample_batch()
-        accuracy, responses = share_right(network, drawn, "responds")
+        loss, (accuracy, responses) = judged(network, drawn, "responds")
         return {
             "accuracy": accuracy,
             "response_accuracy": responses,
+            "validation_loss": loss,
             "ideal_accuracy": math.nan,
             "mean_return": math.nan,
         }
 
 
-@torch.no_grad()
 def share_right(network: nn.Module, drawn: TaskBatch, *where: str) -> list[float]:
     """Share of the scored steps at which the network's argmax is right.
 
     Args:
         where: names of boolean variables in `drawn.latent`: a share of their steps follows each.
     """
-    right = network(torch.from_numpy(drawn.obs))[0].argmax(2).numpy() == drawn.truth
+    return judged(network, drawn, *where)[1]
+
+
+@torch.no_grad()
+def judged(network: nn.Module, drawn: TaskBatch, *where: str) -> tuple[float, list[float]]:
+    """The cross-entropy over the scored steps, in nats a step, and what `share_right` returns."""
+    logits = network(torch.from_numpy(drawn.obs))[0]
+    scored = torch.from_numpy(drawn.truth), torch.from_numpy(drawn.mask)
+    loss = float(masked_cross_entropy(logits, *scored))
+    right = logits.argmax(2).numpy() == drawn.truth
     masks = [drawn.mask, *(drawn.mask & drawn.latent[name] for name in where)]
-    return [float(right[mask].mean()) if mask.any() else math.nan for mask in masks]
+    return loss, [float(right[mask].mean()) if mask.any() else math.nan for mask in masks]
 
 
 def batch_of(sequences: Sequence[Sequence[Trial]], periods: Sequence[str] | None) -> SequenceBatch:

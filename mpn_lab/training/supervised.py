@@ -5,23 +5,22 @@ The way of Aitken & Mihalas, eLife 2023;12:e83035, on the networks and tasks of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
 from tqdm import tqdm
 
 from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.files import RunError, read_tensors
 from mpn_lab.training.learner import Descent, load_arrays
-from mpn_lab.training.loss import unroll
+from mpn_lab.training.loss import masked_cross_entropy, unroll
 from mpn_lab.training.reach import with_reach
 from mpn_lab.training.rows import OnRow, Row, Training, plasticity
 from mpn_lab.training.run import Run
-from mpn_lab.training.sources import SequenceBatch, make_source
+from mpn_lab.training.sources import SequenceBatch, Taught, make_source
 
 
 def train_supervised(
@@ -47,8 +46,8 @@ def train_supervised(
       batches itself;
     - `accuracy`, `mean_return`, `ideal_accuracy`, `eta`, `lam`: as of `train`. Where nobody lives
       the trials, accuracy is the share of scored steps with the right argmax and `ideal_accuracy`
-      nan; with `stream_steps` `mean_return` is nan too, and `response_accuracy` is the accuracy at
-      the steps that ask for a response.
+      nan, and `validation_loss` is the cross-entropy; with `stream_steps` `mean_return` is nan too,
+      and `response_accuracy` is the accuracy at the steps that ask for a response.
 
     Args:
         config: what to train.
@@ -73,14 +72,6 @@ def train_supervised(
     return loop.go(run, progress, on_row)
 
 
-def masked_cross_entropy(
-    logits: Float[Tensor, "B T A"], truth: Int[Tensor, "B T"], mask: Bool[Tensor, "B T"]
-) -> Float[Tensor, ""]:
-    """-log softmax(y_t)[truth_t], the mean over the steps of the mask; 0 if there is none."""
-    loss = nn.functional.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none")
-    return (loss * mask.flatten()).sum() / mask.sum().clamp(min=1)
-
-
 class Supervision(Training):
     """The state of a supervised training and the steps that advance it."""
 
@@ -89,6 +80,11 @@ class Supervision(Training):
     def __init__(self, config: SupervisedConfig) -> None:
         self.config = config = with_reach(config)
         self.source = make_source(config)
+        if config.stop is not None and config.stop.falling and isinstance(self.source, Taught):
+            raise ValueError(
+                f"stop.falling asks for a validation loss, which {config.task} has none of: a "
+                "teacher lives its trials; use accuracy or patience."
+            )
         sizes = self.source.obs_size, self.source.n_actions
         self.learner = Descent(config, *sizes, trained=config.trained)
         plastic = ("eta", "lam", "M0")
@@ -129,10 +125,12 @@ class Supervision(Training):
         stop, n = self.config.stop, len(self.rows)
         if stop is None or n < stop.over or self.rows[-1]["updates"] < stop.min_updates:
             return False
-        accuracy = np.array([row["accuracy"] for row in self.rows])
-        rolling = np.lib.stride_tricks.sliding_window_view(accuracy, stop.over).mean(1)
+        rolling = _rolling([row["accuracy"] for row in self.rows], stop.over)
         best = int(rolling.argmax())  # the first of them: as good as it is no rise
         tired = stop.patience is not None and len(rolling) - 1 - best >= stop.patience
+        if stop.falling and n >= 2 * stop.over:
+            loss = _rolling([row["validation_loss"] for row in self.rows], stop.over)
+            tired = tired or bool(loss[-1] > loss[-1 - stop.over])
         return bool(rolling[-1] >= stop.accuracy) or tired
 
     def until_next_row(self, bar: tqdm, run: Run) -> Row:
@@ -192,3 +190,8 @@ class Supervision(Training):
     def take(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         self.learner.restore(arrays, meta["updates"])
         self.trials, self.env_steps = meta["trials"], meta["env_steps"]
+
+
+def _rolling(values: Sequence[float], over: int) -> np.ndarray:
+    """Mean of every `over` values that follow one another."""
+    return np.lib.stride_tricks.sliding_window_view(np.array(values), over).mean(1)

@@ -1,13 +1,13 @@
 """Figure 6: how much the networks can hold, how little training they need, and what they forget.
 
 (a, b) Networks of three hidden units: accuracy against the number of classes (20 steps) and
-against the length of a trial (two classes), median and range of three seeds; the paper takes ten,
-and lets the loss decide when to stop. (c) Accuracy where the noise of the input is not what they
-were trained with. (d) Only the readout trained. (e) Two classes and a delay, before and after the
-same network learned the task with other vectors; three GRUs of ten lose most of the first task, the
-others little more than the MPNs. (f-h) A class that a network of two classes never saw: the last
-states of three-class trials (300 of 1,000 are drawn) in their first two principal components, and
-how well the right class is read off them.
+against the length of a trial (two classes), once the loss in validation no longer falls; median and
+range of three seeds (the paper takes ten). (c) Accuracy where the noise of the input is not what
+they were trained with. (d) Only the readout trained. (e) Two classes and a delay, before and after
+the same network learned the task with other vectors; three GRUs of ten lose most of the first task,
+the others little more than the MPNs. (f-h) A class that a network of two classes never saw: the
+last states of three-class trials (300 of 1,000 are drawn) in their first two principal components,
+and how well the right class is read off them.
 
 (c) and (f-h) look at the networks of figure 3. What is measured, and how the networks of the other
 panels are trained, is said in `measures6`.

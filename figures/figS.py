@@ -4,9 +4,9 @@ Every network is trained on two-class integration, or on what its name says, wit
 settings; a dot is a network. (a) Accuracy on 2,000 fresh trials. (b) The learned eta. (c) r2 of h,
 as in figure 3. Five of the additive networks never came to 98 % and kept lam at 0.95, those with
 the lower accuracy in a; the others lowered it, to 0.5 to 0.8. (d) Size of M and of h where |M_ij|
-is bounded: norm / root of the number of entries, mean and standard error of ten networks. (e) How
-often the answer that the network would give if go came now is that of a subtask: prospective
-context, where it is known from step 11 (yellow) which subtask counts; mean of ten. (f) How well the
+is bounded: norm / root of the number of entries, mean and standard error of ten networks.
+(e) Readout difference as in figure 7d, mean over both subtasks and ten networks: prospective
+context, where it is known from step 11 (yellow) which subtask counts. (f) How well the
 label is read off h by a decoder (ridge, 5-fold, 300 trials) that was trained at another step:
 networks of figure 5, seed 0.
 """
@@ -20,12 +20,12 @@ import fig5
 import numpy as np
 import torch
 import xarray as xr
-from fig7 import accuracy_of, agreement
+from fig7 import COUNTS, GREY, OTHER, accuracy_of, differences
 from integration import evidence_of
 from joblib import Parallel, delayed
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from paper import COLORS, SEEDS, Trained, config_of, save_figure, save_numbers, trained
+from paper import SEEDS, Trained, config_of, save_figure, save_numbers, trained
 
 from mpn_lab import plotting, record
 from mpn_lab.analysis import decode_across_times, participation_ratio, variance_explained
@@ -34,7 +34,6 @@ from mpn_lab.tasks.integration import CONTEXT_INTEGRATION, INTEGRATION
 ACCURACY, ETA = "accuracy", "eta after training"
 SIZE_M, SIZE_H = "size of M, step {}", "size of h, step {}"
 ACROSS = "decoding by decoders of other steps"
-COUNTS, OTHER = "answer of the subtask that counts, step {}", "answer of the other subtask, step {}"
 VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "MPN": ("MPN", INTEGRATION, {}),
     "MPNpost": ("MPNpost", INTEGRATION, {}),
@@ -99,8 +98,7 @@ def measure(name: str, seed: int, one: Trained) -> Rows:
             values |= sizes(trials, "h", SIZE_H)
             values |= sizes(trials.isel(time=slice(0, -1)), "M", SIZE_M)  # M_T is never read
     if name == "prospective context":
-        for quantity, shares in zip((COUNTS, OTHER), agreement(one), strict=True):
-            values |= {quantity.format(t + 1): float(share) for t, share in enumerate(shares)}
+        values |= differences(one)
     return [(quantity, name, seed, value) for quantity, value in values.items()]
 
 
@@ -157,7 +155,7 @@ def draw(rows: Rows, matrices: dict[str, xr.DataArray]) -> Figure:
     b.set(xlabel="$\\eta$", title="b  $\\eta$ after training")
     c.set(xlabel="$r^2$, mean over neurons", title="c  what h follows", xlim=(-0.02, 1.02))
     draw_sizes([figure.add_axes((x, 0.33, 0.25, 0.16)) for x in (0.075, 0.402)], found)
-    draw_agreement(figure.add_axes((0.732, 0.33, 0.25, 0.16)), found)
+    draw_difference(figure.add_axes((0.732, 0.33, 0.25, 0.16)), found)
     axes = [figure.add_axes((x, 0.055, 0.27, 0.185)) for x in (0.075, 0.402)]
     for ax, (kind, matrix) in zip(axes, matrices.items(), strict=True):
         steps = 1 + EVERY * np.arange(len(matrix))
@@ -188,19 +186,15 @@ def draw_sizes(axes: list[Axes], found: dict[tuple[str, str], np.ndarray]) -> No
     axes[0].legend(loc="upper left", labelspacing=0.2)
 
 
-def draw_agreement(ax: Axes, found: dict[tuple[str, str], np.ndarray]) -> None:
-    """(e): share of trials, mean over networks."""
-    for quantity, color, label in (
-        (COUNTS, COLORS["MPN"], "that counts"),
-        (OTHER, "#8C8C8C", "other"),
-    ):
-        shares = [found[quantity.format(t), "prospective context"].mean() for t in range(1, 40)]
-        ax.plot(range(1, 40), 100 * np.array(shares), color=color, label=label)
+def draw_difference(ax: Axes, found: dict[tuple[str, str], np.ndarray]) -> None:
+    """(e): mean over networks."""
+    for quantity, line, label in ((COUNTS, "-", "counts"), (OTHER, ":", "does not")):
+        means = [found[quantity.format(t), "prospective context"].mean() for t in range(1, 40)]
+        ax.plot(range(1, 40), means, line, color="black", label=label)
     ax.axvspan(10.5, 15.5, color="#F0E442", alpha=0.35, lw=0)
-    ax.axhline(50, color="#8C8C8C", lw=0.7, ls=":")
-    ax.set(title="e  subtask, prospective", xlabel="step", ylabel="share of trials (%)")
-    ax.set(ylim=(0, 101), xlim=(0.5, 40.5))
-    ax.legend(loc="lower right")
+    ax.axhline(0, color=GREY, lw=0.7)
+    ax.set(title="e  subtask, prospective", xlabel="step", ylabel="$\\Delta y$", xlim=(0.5, 40.5))
+    ax.legend(loc="upper left")
 
 
 def _dots(ax: Axes, values: np.ndarray, y: float, color: str, label: str | None = None) -> None:

@@ -50,15 +50,14 @@ def learned(
 
 
 def capacity(kind: str, seed: int, quantities: Iterable[str], **task_kwargs: Any) -> Measured:
-    """(a, b) Accuracy of a very small network, n = 3, once it no longer learns.
+    """(a, b) Accuracy of a very small network, n = 3, once its loss in validation no longer falls.
 
-    It is trained for 1,000 batches and on until the rolling accuracy has not risen for 500, at
-    most for 2,500.
+    As in the paper: a validation each 10 batches; the end is where the mean loss of the last 10 is
+    above that of the 10 before them.
     """
-    stop = StopConfig(accuracy=1.0, min_updates=1_000, patience=20)
-    config = config_of(
-        kind, seed, hidden_size=3, task_kwargs=task_kwargs, stop=stop, trials=64 * 2_500
-    )
+    stop = StopConfig(accuracy=1.0, min_updates=0, falling=True)
+    how = {"stop": stop, "eval_every": 64 * 10, "trials": 64 * 10_000}
+    config = config_of(kind, seed, hidden_size=3, task_kwargs=task_kwargs, **how)
     network, _ = learned(config)
     accuracy = answers(network, config.task_kwargs).accuracy
     return dict.fromkeys(quantities, accuracy)

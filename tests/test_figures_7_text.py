@@ -72,19 +72,28 @@ def test_a_decoder_of_a_gru_holds_at_other_steps_one_of_an_mpn_does_not():
     assert found[name, "GRU"].min() > found[name, "MPN"].max() + 0.2
 
 
-def test_prospective_context_is_used_from_the_start():
-    found = numbers("figS")
-    counts, other = (
-        found[f"answer of the {which}, step 39", "prospective context"]
-        for which in ("subtask that counts", "other subtask")
-    )
-    assert counts.mean() > 0.95
-    assert other.mean() < 0.65  # nothing of it to speak of
-    early = [
-        found[f"answer of the {which}, step 25", "prospective context"].mean()
-        for which in ("subtask that counts", "other subtask")
-    ]
-    assert early[0] > early[1] + 0.15
+def difference(found, network, which, step):
+    return found[f"readout difference, {which}, step {step}", network]
+
+
+def test_the_context_raises_one_subtask_and_drops_the_other():
+    found = numbers("fig7")
+    for which in ("subtask that counts", "other"):  # both are held until the context comes
+        assert (difference(found, "MPN", which, 29) > 0).all()
+    counts, other = (difference(found, "MPN", k, 39) for k in ("subtask that counts", "other"))
+    assert (counts > difference(found, "MPN", "subtask that counts", 29)).all()
+    assert (other < difference(found, "MPN", "other", 29)).all()
+    assert (np.abs(other) < 0.4 * counts).all()
+
+
+def test_a_context_that_comes_first_lets_only_one_subtask_grow():
+    found, network = numbers("figS"), "prospective context"
+    for step in (25, 39):
+        counts, other = (
+            difference(found, network, k, step) for k in ("subtask that counts", "other")
+        )
+        assert (counts > 0).all()
+        assert (np.abs(other) < 0.4 * counts).all()
 
 
 @pytest.fixture(scope="module")

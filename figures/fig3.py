@@ -17,7 +17,6 @@ h over all steps.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,12 +24,12 @@ import xarray as xr
 from integration import (
     EVIDENCE_COLORS,
     MOST,
-    PAPER_MARK,
     SHOWN,
     SHOWN_COLORS,
     by_seed,
     evidence_bar,
     evidence_of,
+    mark_paper,
     paper_key,
     points,
     readouts,
@@ -46,9 +45,6 @@ from mpn_lab import plotting, record
 from mpn_lab.analysis import participation_ratio, pca, variance_explained
 
 KINDS = ("RNN", "GRU", "MPN", "MPNpre")
-PAPER_R2 = {"RNN": (0.53, 0.19), "GRU": (0.88, 0.29), "MPN": (0.21, 0.87), "MPNpre": (0.16, 0.80)}
-PAPER_ALIGNMENT = {"MPN": 0.16, "MPNpre": 0.79}
-PAPER_RATIO = 2.07
 TRIALS = 200
 COMPONENTS = 6
 R2_EVIDENCE, R2_INPUT = "r2 of h on accumulated evidence", "r2 of h on present input"
@@ -154,7 +150,7 @@ def explained(ax: Axes, numbers: dict[str, dict[str, np.ndarray]]) -> None:
         for i, kind in enumerate(KINDS):
             x = 5 * group + i
             by_seed(ax, x, numbers[kind][quantity], COLORS[kind])
-            ax.plot(x + 0.42, PAPER_R2[kind][group], **PAPER_MARK)
+            mark_paper(ax, x + 0.42, "fig3", quantity, kind)
     ticks = [5 * group + i for group in range(2) for i in range(4)]
     ax.set_xticks(ticks, KINDS * 2, fontsize=7.5)
     ax.set_xlim(-0.6, 8.6)
@@ -174,11 +170,12 @@ def explained(ax: Axes, numbers: dict[str, dict[str, np.ndarray]]) -> None:
     )
 
 
-def strips(ax: Axes, kinds: tuple[str, ...], values: dict[str, np.ndarray], said: Any) -> None:
+def strips(
+    ax: Axes, kinds: tuple[str, ...], quantity: str, numbers: dict[str, dict[str, np.ndarray]]
+) -> None:
     for x, kind in enumerate(kinds):
-        by_seed(ax, x, values[kind], COLORS[kind])
-        if kind in said:
-            ax.plot(x + 0.42, said[kind], **PAPER_MARK)
+        by_seed(ax, x, numbers[kind][quantity], COLORS[kind])
+        mark_paper(ax, x + 0.42, "fig3", quantity, kind)
     ax.set_xticks(range(len(kinds)), kinds)
     ax.set_xlim(-0.6, len(kinds) - 0.3)
 
@@ -209,12 +206,10 @@ def draw(example: dict[str, xr.Dataset], numbers: dict[str, dict[str, np.ndarray
     ax = figure.add_axes((left[0], 0.095, 0.475, 0.215))
     explained(ax, numbers)
     ax = figure.add_axes((0.64, 0.095, 0.13, 0.215))
-    alignment = {kind: numbers[kind][ALIGNMENT] for kind in KINDS}
-    strips(ax, ("MPN", "MPNpre"), alignment, PAPER_ALIGNMENT)
+    strips(ax, ("MPN", "MPNpre"), ALIGNMENT, numbers)
     ax.set(ylim=(0, 1.03), ylabel="mean |cos(PC 1, readout)|", title="h  alignment")
     ax = figure.add_axes((0.85, 0.095, 0.14, 0.215))
-    ratio = {kind: numbers[kind][RATIO] for kind in KINDS}
-    strips(ax, ("RNN", "GRU", "MPN"), ratio, {"MPN": PAPER_RATIO})
+    strips(ax, ("RNN", "GRU", "MPN"), RATIO, numbers)
     ax.set(ylim=(0.8, None), ylabel="participation ratio", title="dimensions")
     return figure
 

@@ -21,6 +21,7 @@ from functools import partial
 import measures6 as measure
 import numpy as np
 import pandas as pd
+from integration import SHOWN_COLORS, by_seed, mark_paper, paper_key
 from kept import Measured, Number, measured
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -37,7 +38,7 @@ SMALL = {"MPN": ("MPN", 10), "MPN, d=40": ("MPN", 40), "GRU": ("GRU", 10), "RNN"
 SIZES = ((25, 50), (50, 100))  # d, n of (d)
 LINES = COLORS | {"MPN, d=40": COLORS["MPN"]}
 LABELS = ("class 1", "class 2", "novel")
-LABEL_COLORS, MARKERS = ("#0072B2", "#E69F00", "#009E73"), "os^"
+LABEL_COLORS, MARKERS = (*SHOWN_COLORS[:2], "#262626"), "os^"
 SHOWN = 300  # of the states in (f, g)
 
 
@@ -136,7 +137,7 @@ def draw_readout_alone(ax: Axes, found: Found) -> None:
         for j, kind in enumerate(KINDS):
             values = found(f"readout alone, d={d} n={n}", kind)
             x = i + (j - 1.5) * 0.2
-            _points(ax, x, values, COLORS[kind], 0.07, kind if i == 0 else None)
+            by_seed(ax, x, values, COLORS[kind], 0.17, kind if i == 0 else None)
     ax.set_xticks(range(len(SIZES)), [f"$d$ = {d}, $n$ = {n}" for d, n in SIZES])
     ax.set(ylim=(0.76, 1.01), xlim=(-0.5, len(SIZES) - 0.5), ylabel="accuracy")
     ax.legend(ncols=4, loc="lower right", bbox_to_anchor=(1.02, 0.0), columnspacing=0.8)
@@ -172,10 +173,10 @@ def draw_states(ax: Axes, network: Trained) -> None:
 
 def draw_novel(ax: Axes, found: Found) -> None:
     """(h): each network, the means, and the paper's."""
-    for x, (kind, paper) in enumerate((("MPN", 0.998), ("GRU", 0.812))):
-        _points(ax, x, found("novel class decoded", kind), COLORS[kind], 0.16)
-        ax.plot(x + 0.32, paper, "D", color="white", mec="#262626", ms=4.5)
-        ax.text(x + 0.32, paper - 0.012, "paper", size=7.5, ha="center", va="top")
+    for x, kind in enumerate(("MPN", "GRU")):
+        by_seed(ax, x, found("novel class decoded", kind), COLORS[kind], 0.3)
+        mark_paper(ax, x + 0.32, "fig6", "novel class decoded", kind)
+    ax.legend(handles=[paper_key()], loc="lower left", bbox_to_anchor=(0, 0.27))
     ax.axhline(2 / 3, color=GREY, ls="--", lw=1)
     ax.text(
         0.5,
@@ -188,15 +189,6 @@ def draw_novel(ax: Axes, found: Found) -> None:
     )
     ax.set_xticks([0, 1], ["MPN", "GRU"])
     ax.set(ylim=(0.6, 1.03), xlim=(-0.5, 1.6), ylabel="decoding accuracy")
-
-
-def _points(
-    ax: Axes, x: float, values: np.ndarray, color: str, half: float, label: str | None = None
-) -> None:
-    """One dot per seed around x, a line at their mean."""
-    shift = np.linspace(-half, half, len(values)) if len(values) > 1 else 0
-    ax.plot(x + shift, values, "o", color=color, ms=3.2, alpha=0.7, mew=0, label=label)
-    ax.hlines(values.mean(), x - half - 0.02, x + half + 0.02, color=color, lw=2.4)
 
 
 def draw(networks: dict[str, Trained], found: Found) -> Figure:

@@ -1,14 +1,14 @@
 """The numbers of the paper's text and supplements: other updates, bounds, activations and tasks.
 
 Every network is trained on two-class integration, or on what its name says, with the paper's
-settings; a dot is a network. (a) Accuracy on 2,000 fresh trials. (b) The learned eta. (c) r2 of h,
-as in figure 3. Five of the additive networks never came to 98 % and kept lam at 0.95, those with
-the lower accuracy in a; the others lowered it, to 0.5 to 0.8. (d) Size of M and of h where |M_ij|
-is bounded: norm / root of the number of entries, mean and standard error of ten networks.
-(e) Readout difference as in figure 7d, mean over both subtasks and ten networks: prospective
-context, where it is known from step 11 (yellow) which subtask counts. (f) How well the
-label is read off h by a decoder (ridge, 5-fold, 300 trials) that was trained at another step:
-networks of figure 5, seed 0.
+settings; a dot is a network. (a) Accuracy on 2,000 fresh trials; diamond: printed in the paper.
+(b) The learned eta. (c) r2 of h, as in figure 3. Five of the additive networks never came to 98 %
+and kept lam at 0.95, those with the lower accuracy in a; the others lowered it, to 0.5 to 0.8.
+(d) Size of M and of h where |M_ij| is bounded: norm / root of the number of entries, mean and
+standard error of ten networks. (e) Readout difference as in figure 7d, mean over both subtasks and
+ten networks: prospective context, where it is known from step 11 (yellow) which subtask counts.
+(f) How well the label is read off h by a decoder (ridge, 5-fold, 300 trials) that was trained at
+another step: networks of figure 5, seed 0.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ import numpy as np
 import torch
 import xarray as xr
 from fig7 import COUNTS, GREY, OTHER, accuracy_of, differences
-from integration import evidence_of
+from integration import PAPER_MARK, evidence_of
 from joblib import Parallel, delayed
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from paper import SEEDS, Trained, config_of, save_figure, save_numbers, trained
+from paper import COLORS, SEEDS, Trained, config_of, save_figure, save_numbers, trained
+from table import said
 
 from mpn_lab import plotting, record
 from mpn_lab.analysis import decode_across_times, participation_ratio, variance_explained
@@ -50,7 +51,7 @@ VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 SHARED = {"MPN": "fig3/MPN", "MPNpre": "fig3/MPNpre"}  # the same training as figure 3's
 PLAIN = [name for name, (_, _, changes) in VARIANTS.items() if not changes]  # all one task
 BOUNDS = {"MPN": "no bound", "bound 1": "1", "bound 0.1": "0.1"}
-BOUND_COLORS = dict(zip(BOUNDS, ("#0072B2", "#009E73", "#D55E00"), strict=True))
+BOUND_LINES = dict(zip(BOUNDS, ("-", "--", ":"), strict=True))
 EVERY = 3  # steps between those of (f)
 Rows = list[tuple[str, str, int, float]]
 
@@ -140,11 +141,13 @@ def draw(rows: Rows, matrices: dict[str, xr.DataArray]) -> Figure:
             _dots(ax, values, y, "#0072B2")
             if ax is a:
                 ax.vlines(values.mean(), y - 0.35, y + 0.35, color="black", lw=1)
+                if (printed := said("figS", ACCURACY, name)) is not None:
+                    ax.plot(100 * printed, y + 0.3, **PAPER_MARK | {"ms": 4})
     b.axvline(0, color="#8C8C8C", lw=0.7)
     for y, name in enumerate(PLAIN):
         for quantity, color, label in (
-            (fig3.R2_INPUT, "#0072B2", "present input"),
-            (fig3.R2_EVIDENCE, "#D55E00", "evidence"),
+            (fig3.R2_INPUT, "#262626", "present input"),
+            (fig3.R2_EVIDENCE, "#CC79A7", "evidence"),
         ):
             _dots(c, found[quantity, name], y, color, label if y == 0 else None)
     for ax in (a, b, c):
@@ -180,7 +183,16 @@ def draw_sizes(axes: list[Axes], found: dict[tuple[str, str], np.ndarray]) -> No
         for name, label in BOUNDS.items():
             lines = np.stack([found[quantity.format(t), name] for t in steps])
             mean, sem = lines.mean(1), lines.std(1, ddof=1) / np.sqrt(lines.shape[1])
-            ax.errorbar(steps, mean, sem, color=BOUND_COLORS[name], lw=1.3, label=label)
+            ax.errorbar(
+                steps,
+                mean,
+                sem,
+                color=COLORS["MPN"],
+                ls=BOUND_LINES[name],
+                lw=1.3,
+                elinewidth=0.8,
+                label=label,
+            )
         ax.set(title=title, xlabel="step", xticks=(1, 5, 10, 15, 20))
     axes[0].set_ylabel("root mean square")
     axes[0].legend(loc="upper left", labelspacing=0.2)

@@ -13,6 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from paper import Trained
+from table import said
 
 from mpn_lab import TrialEnv
 
@@ -92,11 +93,24 @@ def readouts(ax: Axes, directions: np.ndarray, length: float) -> None:
         )  # fmt: skip
 
 
-def by_seed(ax: Axes, x: float, values: np.ndarray, color: str, width: float = 0.6) -> None:
+def by_seed(
+    ax: Axes,
+    x: float,
+    values: np.ndarray,
+    color: str,
+    width: float = 0.6,
+    label: str | None = None,
+) -> None:
     """One point per seed, and their mean as a line."""
     spread = np.linspace(-0.3, 0.3, len(values)) * width
-    ax.plot(x + spread, values, "o", ms=2.6, color=color, alpha=0.75, mew=0)
+    ax.plot(x + spread, values, "o", ms=2.6, color=color, alpha=0.75, mew=0, label=label)
     ax.hlines(values.mean(), x - width / 2, x + width / 2, color=color, lw=2)
+
+
+def mark_paper(ax: Axes, x: float, figure: str, quantity: str, network: str) -> None:
+    """The paper's own number beside ours, where it prints one."""
+    if (value := said(figure, quantity, network)) is not None:
+        ax.plot(x, value, **PAPER_MARK)
 
 
 def paper_key() -> Line2D:

@@ -192,6 +192,14 @@ PAPER: list[Printed] = [
 ]
 
 
+def said(figure: str, quantity: str, network: str) -> float | None:
+    """What the paper prints, if it does."""
+    for printed in PAPER:
+        if (printed.figure, printed.quantity, printed.network) == (figure, quantity, network):
+            return printed.value
+    return None
+
+
 def seeds_of(printed: Printed, ours: pd.DataFrame) -> pd.Series:
     """Our values of it, by seed."""
     here = (ours["figure"] == printed.figure) & (ours["quantity"] == printed.quantity)

@@ -252,7 +252,7 @@ def neurogym_tasks(rows: pd.DataFrame) -> list[str]:
     seeds = f"{most}" if fewest == most else f"{fewest} to {most}"
     lines = [
         "Figure 7j, accuracy over all steps, and at the steps that ask for a response; mean ± "
-        f"standard error of {seeds} networks each (the paper prints no numbers). Nobody learns to "
+        f"standard error of {seeds} networks each (the paper prints no numbers). No network learns to "
         "respond in the two ContextDecisionMaking: when to answer cannot be told from the random "
         "delay before it, so that argmax gains nothing by an answer.",
         "",

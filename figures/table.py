@@ -115,7 +115,7 @@ FIG3_NOTES = {  # quantity, network -> why it differs
     ),
     ("accumulated evidence", "MPN"): (
         "Not explained: sequences repeated as said for the RNN, four networks have 0.25 ± 0.04; "
-        "eta, lam and participation ratio are the paper's."
+        "its participation ratio agrees (below)."
     ),
     ("present input", "RNN"): ("Not explained: sequences repeated as said above, 0.25 ± 0.02."),
     ("present input", "MPN"): ("Not explained: sequences repeated as said above, 0.84 ± 0.02."),
@@ -267,14 +267,14 @@ def neurogym_tasks(rows: pd.DataFrame) -> list[str]:
     signs = of["accuracy"].set_index(["network", "seed"]).join(eta.rename("eta"), how="inner")
     gain = signs["value"] - signs.groupby("network")["value"].transform("mean")
     by_sign = gain.groupby([signs["kind"], np.sign(signs["eta"])]).agg(["mean", "sem", "size"])
-    said = [
+    signed = [
         f"{kind}, eta {'>' if sign > 0 else '<'} 0: {mean:+.4f} ± {sem:.4f} ({size:.0f})"
         for (kind, sign), (mean, sem, size) in by_sign.iterrows()
     ]
     return [
         *lines,
         "",
-        "Accuracy less the task's mean, by the sign of eta: " + "; ".join(said) + ".",
+        "Accuracy less the task's mean, by the sign of eta: " + "; ".join(signed) + ".",
         "",
     ]
 

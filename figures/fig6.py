@@ -2,7 +2,7 @@
 
 (a, b) Networks of three hidden units: accuracy against the number of classes (20 steps) and
 against the length of a trial (two classes), once the loss in validation no longer falls; median and
-range of three seeds (the paper takes ten). (c) Accuracy where the noise of the input is not what
+quartiles of ten seeds. (c) Accuracy where the noise of the input is not what
 they were trained with. (d) Only the readout trained. (e) Two classes and a delay, before and after
 the same network learned the task with other vectors; three GRUs of ten lose most of the first task,
 the others little more than the MPNs. (f-h) A class that a network of two classes never saw: the
@@ -15,7 +15,7 @@ panels are trained, is said in `measures6`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import measures6 as measure
@@ -32,8 +32,7 @@ from mpn_lab import SupervisedConfig, plotting
 from mpn_lab.plotting.style import GREY, new_figure
 
 KINDS = ("MPN", "MPNpre", "RNN", "GRU")
-CLASSES, LENGTHS = (2, 3, 5, 8), (10, 20, 50, 100)
-FEW = range(3)  # seeds of (a, b)
+CLASSES, LENGTHS = (2, 3, 5, 8), (10, 20, 50, 100, 200)
 SMALL = {"MPN": ("MPN", 10), "MPN, d=40": ("MPN", 40), "GRU": ("GRU", 10), "RNN": ("RNN", 10)}
 SIZES = ((25, 50), (50, 100))  # d, n of (d)
 LINES = COLORS | {"MPN, d=40": COLORS["MPN"]}
@@ -63,8 +62,14 @@ def work(networks: dict[str, Trained]) -> dict[Number, Callable[[], Measured]]:
                 result[Number(name, kind, seed)] = function
         for kind in ("MPN", "GRU"):
             result[Number("first task, lost", kind, seed)] = partial(measure.forgetting, kind, seed)
-    for seed in FEW:
-        for name, (kind, d) in SMALL.items():
+    return result | capacities(SMALL)
+
+
+def capacities(small: Mapping[str, tuple[str, int]]) -> dict[Number, Callable[[], Measured]]:
+    """What measures (a, b). Args: `small`: name -> network and d."""
+    result: dict[Number, Callable[[], Measured]] = {}
+    for seed in SEEDS:
+        for name, (kind, d) in small.items():
             tasks = {f"accuracy, N={N}": {"n_classes": N} for N in CLASSES}
             if d == 10:
                 tasks |= {f"accuracy, T={T}": {"steps": T} for T in LENGTHS if T != 20}
@@ -94,19 +99,20 @@ class Found:
         return [self(quantity.format(x), network) for x in at]
 
 
-def draw_capacity(ax: Axes, found: Found, quantity: str, at: Sequence[int]) -> None:
-    """(a, b): median and range."""
-    for name, color in LINES.items():
+def draw_capacity(
+    ax: Axes, found: Found, quantity: str, at: Sequence[int], lines: Mapping[str, str]
+) -> None:
+    """(a, b): median, quartiles of the networks of `lines` (with their colours) that were run."""
+    for name, color in lines.items():
         values = found.over(quantity, at, name)
-        if name not in SMALL or not all(map(len, values)):
+        if not all(map(len, values)):
             continue
-        middle = np.array([np.median(v) for v in values])
-        reach = np.array([(m - v.min(), v.max() - m) for m, v in zip(middle, values, strict=True)])
+        low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=1)
         wide = "d=40" in name
         ax.errorbar(
             at,
             middle,
-            reach.T,
+            (middle - low, high - middle),
             fmt="s--" if wide else "o-",
             mfc="white" if wide else color,
             color=color,
@@ -117,13 +123,26 @@ def draw_capacity(ax: Axes, found: Found, quantity: str, at: Sequence[int]) -> N
     ax.set_ylim(0, 1.04)
 
 
-def draw_noise(ax: Axes, found: Found) -> None:
+def draw_capacities(a: Axes, b: Axes, found: Found, lines: Mapping[str, str]) -> None:
+    """(a, b), with chance."""
+    draw_capacity(a, found, "accuracy, N={}", CLASSES, lines)
+    a.plot(CLASSES, [1 / N for N in CLASSES], "--", color=GREY, lw=1)
+    a.text(5.2, 0.1, "chance", color="#595959", size=7.5)
+    a.set(xlabel="classes $N$", ylabel="accuracy", xticks=CLASSES)
+    draw_capacity(b, found, "accuracy, T={}", LENGTHS, lines)
+    b.axhline(0.5, color=GREY, ls="--", lw=1)
+    b.set(xlabel="steps $T$", ylim=(0.43, 1.03), xscale="log")
+    b.set_xticks(LENGTHS, [str(T) for T in LENGTHS])
+    b.minorticks_off()
+
+
+def draw_noise(ax: Axes, found: Found, colors: Mapping[str, str]) -> None:
     """(c): mean and standard error."""
-    for kind in KINDS:
+    for kind, color in colors.items():
         values = found.over("accuracy, signal/noise {:g}", measure.RATIOS, kind)
         mean = [v.mean() for v in values]
         sem = [v.std(ddof=1) / len(v) ** 0.5 for v in values]
-        ax.errorbar(measure.RATIOS, mean, sem, fmt="o-", ms=3, color=COLORS[kind], label=kind)
+        ax.errorbar(measure.RATIOS, mean, sem, fmt="o-", ms=3, color=color, label=kind)
     ax.axvline(10, color="#404040", ls=":", lw=1)
     ax.axhline(0.5, color=GREY, ls="--", lw=1)
     ax.text(9, 0.55, "trained", rotation=90, ha="right", va="bottom", size=7.5, color="#404040")
@@ -131,32 +150,37 @@ def draw_noise(ax: Axes, found: Found) -> None:
     ax.set_xticks([0.1, 1, 10], ["0.1", "1", "10"])
 
 
-def draw_readout_alone(ax: Axes, found: Found) -> None:
+def draw_readout_alone(ax: Axes, found: Found, colors: Mapping[str, str]) -> None:
     """(d): each network, and the means."""
     for i, (d, n) in enumerate(SIZES):
-        for j, kind in enumerate(KINDS):
+        for j, (kind, color) in enumerate(colors.items()):
             values = found(f"readout alone, d={d} n={n}", kind)
-            x = i + (j - 1.5) * 0.2
-            by_seed(ax, x, values, COLORS[kind], 0.17, kind if i == 0 else None)
+            x = i + (j - (len(colors) - 1) / 2) * 0.8 / len(colors)
+            by_seed(ax, x, values, color, 0.68 / len(colors), kind if i == 0 else None)
     ax.set_xticks(range(len(SIZES)), [f"$d$ = {d}, $n$ = {n}" for d, n in SIZES])
     ax.set(ylim=(0.76, 1.01), xlim=(-0.5, len(SIZES) - 0.5), ylabel="accuracy")
-    ax.legend(ncols=4, loc="lower right", bbox_to_anchor=(1.02, 0.0), columnspacing=0.8)
+    ax.legend(
+        ncols=len(colors), loc="lower right", bbox_to_anchor=(1.02, 0.0), columnspacing=0.8,
+        handletextpad=0.1,
+    )  # fmt: skip
 
 
-def draw_forgetting(ax: Axes, found: Found) -> None:
+def draw_forgetting(ax: Axes, found: Found, colors: Mapping[str, str]) -> None:
     """(e): each network a line, the mean bold."""
-    for i, kind in enumerate(("MPN", "GRU")):
+    for i, (kind, color) in enumerate(colors.items()):
         ends = np.stack(
             [found(f"first task, {moment}", kind) for moment in ("before", "after")]
         )  # (2, seeds)
         x = [1.6 * i, 1.6 * i + 1]
-        ax.plot(x, ends, "o-", color=COLORS[kind], lw=0.7, ms=2.5, alpha=0.45)
-        ax.plot(x, ends.mean(1), "o-", color=COLORS[kind], lw=2.6, ms=6)
-        ax.text(x[0] - 0.05, 0.6, kind, color=COLORS[kind], weight="bold")
+        ax.plot(x, ends, "o-", color=color, lw=0.7, ms=2.5, alpha=0.45)
+        ax.plot(x, ends.mean(1), "o-", color=color, lw=2.6, ms=6)
+        ax.text(x[0] - 0.05, 0.6, kind, color=color, weight="bold")
     ax.axhline(1 / 2, color=GREY, ls="--", lw=1)
     ax.text(1.3, 1 / 2 + 0.01, "chance", color="#595959", size=7.5, ha="center", va="bottom")
-    ax.set_xticks([0, 1, 1.6, 2.6], ["before", "after"] * 2)
-    ax.set(ylim=(0.15, 1.03), xlim=(-0.3, 2.9), ylabel="accuracy, first task")
+    last = 1.6 * (len(colors) - 1)
+    ticks = [x for i in range(len(colors)) for x in (1.6 * i, 1.6 * i + 1)]
+    ax.set_xticks(ticks, ["before", "after"] * len(colors))
+    ax.set(ylim=(0.15, 1.03), xlim=(-0.3, last + 1.3), ylabel="accuracy, first task")
     ax.set_xlabel("the second task is learned")
 
 
@@ -164,11 +188,12 @@ def draw_states(ax: Axes, network: Trained) -> None:
     """(f, g): the last states, marked by what is right."""
     states, seen = measure.last_states(network)
     at = PCA(2, random_state=0).fit(states)
-    where = at.transform(states)[:SHOWN]
+    where, shares = at.transform(states)[:SHOWN], 100 * at.explained_variance_ratio_
     for k, (color, marker, label) in enumerate(zip(LABEL_COLORS, MARKERS, LABELS, strict=True)):
         of = seen.label[:SHOWN] == k
         ax.scatter(*where[of].T, s=9, marker=marker, color=color, alpha=0.65, lw=0, label=label)
-    ax.set(xlabel="PC 1", ylabel="PC 2", xticks=[], yticks=[])
+    ax.set(xlabel=f"PC 1 ({shares[0]:.0f} %)", ylabel=f"PC 2 ({shares[1]:.0f} %)")
+    ax.set(xticks=[], yticks=[])
 
 
 def draw_novel(ax: Axes, found: Found) -> None:
@@ -202,21 +227,13 @@ def draw(networks: dict[str, Trained], found: Found) -> Figure:
     f, g, h = figure.add_gridspec(
         1, 3, left=0.08, right=0.985, top=0.315, bottom=0.07, wspace=0.3
     ).subplots()
-    draw_capacity(a, found, "accuracy, N={}", CLASSES)
-    a.plot(CLASSES, [1 / N for N in CLASSES], "--", color=GREY, lw=1)
-    a.text(5.2, 0.1, "chance", color="#595959", size=7.5)
-    a.set(xlabel="classes $N$", ylabel="accuracy", xticks=CLASSES)
-    draw_capacity(b, found, "accuracy, T={}", LENGTHS)
-    b.axhline(0.5, color=GREY, ls="--", lw=1)
-    b.set(xlabel="steps $T$", ylim=(0.43, 1.03), xscale="log")
-    b.set_xticks(LENGTHS, [str(T) for T in LENGTHS])
-    b.minorticks_off()
-    draw_noise(c, found)
+    draw_capacities(a, b, found, LINES)
+    draw_noise(c, found, COLORS)
     b.plot([], [], "s--", mfc="white", color=COLORS["MPN"], ms=4, label="MPN, $d$ = 40 (a)")
     b.plot([], [], "o-", color=COLORS["MPNpre"], ms=4, label="MPNpre (c)")
     b.legend(loc="lower left", bbox_to_anchor=(0.06, 0.17))
-    draw_readout_alone(d, found)
-    draw_forgetting(e, found)
+    draw_readout_alone(d, found, COLORS)
+    draw_forgetting(e, found, {kind: COLORS[kind] for kind in ("MPN", "GRU")})
     draw_states(f, networks["fig3/GRU-seed0"])
     draw_states(g, networks["fig3/MPN-seed0"])
     f.legend(loc="upper left", bbox_to_anchor=(0.18, 1.02), markerscale=1.3, handletextpad=0.1)

@@ -29,6 +29,8 @@ def test_ten_seeds(values):
         "novel class decoded": ("MPN", "GRU"),
         "readout alone, d=50 n=100": ("MPN", "GRU", "RNN"),
         "accuracy, signal/noise 1": ("MPN", "GRU", "RNN"),
+        "accuracy, N=8": ("MPN", "MPN, d=40", "GRU", "RNN"),
+        "accuracy, T=200": ("MPN", "GRU", "RNN"),
     }.items():
         for network in networks:
             assert len(values("fig6", quantity, network)) == 10
@@ -130,7 +132,7 @@ def test_three_hidden_units_hold_more_classes_in_gru_and_mpn_than_in_an_rnn(valu
 
 def test_three_hidden_units_learn_long_trials(values):
     for kind in ("RNN", "GRU", "MPN"):
-        for T in (10, 20, 50, 100):
-            assert np.median(values("fig6", f"accuracy, T={T}", kind)) > 0.9
-    longest = [np.median(values("fig6", "accuracy, T=100", kind)) for kind in ("GRU", "MPN", "RNN")]
+        for T in (10, 20, 50, 100, 200):
+            assert np.median(values("fig6", f"accuracy, T={T}", kind)) > 0.85
+    longest = [np.median(values("fig6", "accuracy, T=200", kind)) for kind in ("GRU", "MPN", "RNN")]
     assert longest[0] > longest[1] > longest[2]

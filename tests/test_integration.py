@@ -138,7 +138,21 @@ def test_shapes_seeds_and_a_trial_is_a_batch_of_one(task, kwargs):
         assert info["performance"] == 1
 
 
-@pytest.mark.parametrize("kwargs", [{}, {"n_classes": 4, "delay": 7, "anti": True}])
+def test_an_input_in_the_delay_leaves_the_other_vectors_as_they_are():
+    task, plain = Integration(delay=3, delay_input=0.05), Integration(delay=3)
+    assert {"delay"} == set(task.vectors) - set(plain.vectors)
+    for name, vector in plain.vectors.items():
+        np.testing.assert_array_equal(task.vectors[name], vector)
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"n_classes": 4, "delay": 7, "anti": True},
+        {"n_classes": 3, "delay": 5, "delay_input": 0.05},
+    ],
+)
 def test_integration_against_a_slow_loop(kwargs):
     task = Integration(noise=0.0, **kwargs)
     N, S = task.n_classes, task.stimulus_steps
@@ -154,6 +168,8 @@ def test_integration_against_a_slow_loop(kwargs):
             assert (shown == -1) == (S <= t < task.length - 1)
             if shown >= 0:
                 expected += task.vectors[names[shown]]
+            elif "delay_input" in kwargs:
+                expected += kwargs["delay_input"] * task.vectors["delay"]
             if context is not None:
                 expected += task.vectors[context]
             np.testing.assert_allclose(batch.obs[b, t], expected, atol=1e-6)
@@ -259,6 +275,7 @@ def test_vectors_are_fixed_by_their_seed_distinct_and_not_zero():
         (lambda: Integration(n_classes=20), "steps is 20 and n_classes 20; expected at least one"),
         (lambda: Integration(steps=2), "steps is 2 and n_classes 2; expected at least one"),
         (lambda: Integration(delay=-1), "delay is -1 steps; expected 0 or more"),
+        (lambda: Integration(delay_input=-1.0), "delay_input is -1.0; expected 0 or more"),
         (lambda: Integration(input_size=2), "only 3 binary vectors of size 2"),
         (lambda: Integration(input_size=0), "input_size is 0; expected 1 or more"),
         (lambda: Integration(noise=-0.1), "noise is -0.1; expected 0 or more"),

@@ -43,16 +43,19 @@ class Integration(BatchTask):
         input_size: d.
         steps: of stimulus and go together.
         delay: steps between the two; a trial has steps + delay in all.
+        delay_input: expected norm of the input in the delay, a random binary vector of its own
+            times this number; 0: the input there is zero, but for the noise.
         noise: expected norm of the Gaussian noise on every step's input, whose standard deviation
             is noise / sqrt(d) per entry.
-        vectors_seed: fixes the vectors. They are drawn in the order null, go, classes, pro, anti:
-            a task with more classes has those of one with fewer.
+        vectors_seed: fixes the vectors. They are drawn in the order null, go, classes, pro, anti,
+            delay: a task with more classes has those of one with fewer.
         anti: whether there are anti trials.
         dt: ms a step.
 
     Raises:
-        ValueError: fewer than two classes or more than stimulus steps, a negative delay or noise, a
-            dt that is not positive, or too few inputs for as many distinct vectors.
+        ValueError: fewer than two classes or more than stimulus steps, a negative delay,
+            delay_input or noise, a dt that is not positive, or too few inputs for as many distinct
+            vectors.
     """
 
     def __init__(
@@ -65,9 +68,12 @@ class Integration(BatchTask):
         vectors_seed: int = 0,
         anti: bool = False,
         dt: int = 100,
+        delay_input: float = 0.0,
     ) -> None:
         if delay < 0:
             raise ValueError(f"delay is {delay} steps; expected 0 or more")
+        if delay_input < 0:
+            raise ValueError(f"delay_input is {delay_input}; expected 0 or more")
         if n_classes > steps - 1:
             raise ValueError(
                 f"steps is {steps} and n_classes {n_classes}; expected at least one stimulus step "
@@ -78,10 +84,12 @@ class Integration(BatchTask):
         super().__init__(periods, input_size, n_classes, noise, dt)
         evid = [f"evid_{i + 1}" for i in range(n_classes)]
         names = ["null", "go", *evid, *(("pro", "anti") if anti else ())]
+        names += ["delay"] if delay_input else []
         rng = np.random.default_rng(vectors_seed)
         self.vectors = binary_vectors(rng, names, input_size, sqrt(2 / input_size))
-        nothing = np.zeros(input_size)  # the last row: that of index -1
-        self.table = np.stack([self.vectors[name] for name in (*evid, "null", "go")] + [nothing])
+        in_delay = delay_input * self.vectors.get("delay", np.zeros(input_size))
+        rows = [self.vectors[name] for name in (*evid, "null", "go")]
+        self.table = np.stack([*rows, in_delay])  # its last row is that of index -1
 
     def sample_batch(self, rng: np.random.Generator, batch_size: int) -> TaskBatch:
         """Draw `batch_size` independent trials; `rng` alone decides which."""

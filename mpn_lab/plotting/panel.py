@@ -19,6 +19,7 @@ from mpn_lab.analysis.checks import check_trials, time_step, trial_length, trial
 from mpn_lab.plotting.style import DIVERGING, PERIODS, action_color
 
 CURSOR: dict[str, Any] = {"color": "black", "linewidth": 1.1, "alpha": 0.9}
+MOST_ENTRIES = 10  # of a legend beside a panel
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def moment(record: xr.Dataset, trial: int, time: float | int) -> tuple[int, int,
 
 def side_legend(ax: Axes, entries: int, title: str | None = None) -> None:
     """Beside the panel, where it hides nothing; none where it would be too long."""
-    if entries <= 10:
+    if entries <= MOST_ENTRIES:
         beside: dict[str, Any] = {
             "loc": "center left",
             "bbox_to_anchor": (1.0, 0.62),

@@ -17,6 +17,7 @@ from matplotlib.collections import LineCollection
 from mpn_lab.analysis.checks import check_record
 from mpn_lab.analysis.population import effective_weights, modulation_change
 from mpn_lab.plotting.panel import (
+    MOST_ENTRIES,
     Moving,
     action_row,
     matrix_panel,
@@ -27,7 +28,6 @@ from mpn_lab.plotting.panel import (
 )
 from mpn_lab.plotting.style import DIVERGING, GREY, action_color, channel_colors, largest
 
-MANY = 10  # more channels are a heat map
 TITLES = {
     "M": "modulations $M_t$",
     "effective weights": "effective weights",
@@ -43,7 +43,8 @@ def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0)
     i, step, times = moment(record, trial, time)
     obs = record["obs"].values[i, : len(times)]
     names = [str(name) for name in record["channel"].values]
-    title, many = "what the network sees", len(names) > MANY
+    title = "what the network sees"
+    many = len(names) > MOST_ENTRIES  # too many lines to tell apart: a heat map
     if many:
         title += f"  (±{_heat_map(ax, record, obs.T, times):.2g})"
         ax.set_ylabel("channel")

@@ -29,16 +29,25 @@ class Answers(NamedTuple):
         return float((self.response == self.label).mean())
 
 
-def draw(task: Integration | dict[str, Any], trials: int = TRIALS) -> TaskBatch:
-    """Fresh trials, always the same ones; the task, or its arguments."""
+def draw(
+    task: Integration | dict[str, Any], trials: int = TRIALS, seed: int | None = None
+) -> TaskBatch:
+    """Fresh trials of a task, or of its arguments; always the same ones, unless there is a seed."""
     task = Integration(**task) if isinstance(task, dict) else task
-    return task.sample_batch(np.random.default_rng(FRESH), trials)
+    return task.sample_batch(
+        np.random.default_rng(FRESH if seed is None else (FRESH, seed)), trials
+    )
 
 
 @torch.no_grad()
-def answers(network: QNetwork, task: Integration | dict[str, Any], trials: int = TRIALS) -> Answers:
+def answers(
+    network: QNetwork,
+    task: Integration | dict[str, Any],
+    trials: int = TRIALS,
+    seed: int | None = None,
+) -> Answers:
     """What a network makes of the trials of `draw`."""
-    drawn = draw(task, trials)
+    drawn = draw(task, trials, seed)
     h, _ = network.core(torch.from_numpy(drawn.obs))
     response = network.readout(h[:, -1]).argmax(1).numpy()
     return Answers(drawn.truth[:, -1], response, h.numpy())

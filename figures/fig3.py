@@ -9,9 +9,8 @@ MPN: on present input) of those with more than a tenth of the largest variance. 
 error of 10 seeds. g: r2 of a neuron's h on the evidence (class 1 minus class 2 shown so far), and
 on the present input (an indicator for each of the four), at all steps of 200 trials; mean over
 neurons (of the MPNpre, the seeds whose eta ended above 0 follow the evidence more than the others).
-h: |cos| between a readout vector and the first principal component of h where one input is shown,
-mean over both classes' readouts and the three inputs other than go; and the participation ratio of
-h over all steps.
+h: |cos| between a readout vector and h, mean over both readouts and all steps but go (the
+table has another definition, too); and the participation ratio of h over all steps.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ from integration import (
     paper_key,
     points,
     readouts,
+    record_of,
 )
 from joblib import Parallel, delayed
 from matplotlib.axes import Axes
@@ -41,22 +41,17 @@ from matplotlib.lines import Line2D
 from paper import COLORS, Trained, config_of, names, save_figure, save_numbers, trained
 from sklearn.decomposition import PCA
 
-from mpn_lab import plotting, record
+from mpn_lab import plotting
 from mpn_lab.analysis import participation_ratio, pca, variance_explained
 
 KINDS = ("RNN", "GRU", "MPN", "MPNpre")
-TRIALS = 200
 COMPONENTS = 6
 R2_EVIDENCE, R2_INPUT = "r2 of h on accumulated evidence", "r2 of h on present input"
 RATIO = "participation ratio of h"
+COSINE = "cosine of h and readout but at go"
 ALIGNMENT = "readout alignment of non-go clusters"
 ALIGNMENT_GO = "readout alignment of the go cluster"
 VARIANCE = "share of variance of h, PC {}"
-
-
-def record_of(network: Trained) -> xr.Dataset:
-    """The same fresh trials for every network of a seed."""
-    return record(network.network, *network.task, trials=TRIALS, seed=1)
 
 
 def readout_alignment(trials: xr.Dataset, inputs: Sequence[int]) -> float:
@@ -71,6 +66,13 @@ def readout_alignment(trials: xr.Dataset, inputs: Sequence[int]) -> float:
     return float(np.abs(first @ r.T / np.linalg.norm(r, axis=1)).mean())
 
 
+def readout_cosine(trials: xr.Dataset) -> float:
+    """|cos| between a readout vector and h itself, mean over all steps but those of go."""
+    h, r = trials["h"].values[trials["shown"].values != SHOWN.index("go")], trials["readout"].values
+    cosine = h @ r.T / np.linalg.norm(h, axis=1, keepdims=True) / np.linalg.norm(r, axis=1)
+    return float(np.abs(cosine).mean())
+
+
 def measure(network: Trained) -> dict[str, float]:
     """The figure's numbers of one network, all of whole trials."""
     trials = record_of(network)
@@ -80,6 +82,7 @@ def measure(network: Trained) -> dict[str, float]:
         R2_EVIDENCE: float(r2["evidence"].mean()),
         R2_INPUT: float(r2["input"].mean()),
         RATIO: float(participation_ratio(trials, "h")),
+        COSINE: readout_cosine(trials),
         ALIGNMENT: readout_alignment(trials, range(3)),
         ALIGNMENT_GO: readout_alignment(trials, [3]),
         **{VARIANCE.format(i + 1): float(share) for i, share in enumerate(shares)},
@@ -206,8 +209,8 @@ def draw(example: dict[str, xr.Dataset], numbers: dict[str, dict[str, np.ndarray
     ax = figure.add_axes((left[0], 0.095, 0.475, 0.215))
     explained(ax, numbers)
     ax = figure.add_axes((0.64, 0.095, 0.13, 0.215))
-    strips(ax, ("MPN", "MPNpre"), ALIGNMENT, numbers)
-    ax.set(ylim=(0, 1.03), ylabel="mean |cos(PC 1, readout)|", title="h  alignment")
+    strips(ax, ("MPN", "MPNpre"), COSINE, numbers)
+    ax.set(ylim=(0, 1.03), ylabel="mean |cos(h, readout)|", title="h  alignment")
     ax = figure.add_axes((0.85, 0.095, 0.14, 0.215))
     strips(ax, ("RNN", "GRU", "MPN"), RATIO, numbers)
     ax.set(ylim=(0.8, None), ylabel="participation ratio", title="dimensions")

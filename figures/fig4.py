@@ -22,7 +22,6 @@ import fig5
 import numpy as np
 import torch
 import xarray as xr
-from fig3 import record_of
 from integration import (
     SHOWN,
     SHOWN_COLORS,
@@ -32,6 +31,7 @@ from integration import (
     if_go_came,
     points,
     readouts,
+    record_of,
 )
 from joblib import Parallel, delayed
 from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ LENGTHS = (10, 15, 20, 30, 50, 70, 100, 150, 200)
 DELAYS = (0, 5, 10, 20, 30, 50, 70, 100)
 T_TRAINED, DELAY_TRAINED = 20, 20
 TESTS = 400
-LAM_MAX = {"MPN": 0.95, "MPN, $\\lambda$ ≤ 0.99": 0.99, "MPN, $\\lambda$ ≤ 1": 1.0}
+LAM_MAX = {"MPN": 0.95, "MPN, lam_max 0.99": 0.99, "MPN, lam_max 1": 1.0}
 LONG = (*LAM_MAX, "RNN", "GRU")
 """The networks of the long trials; the MPN's lam_max is 0.95 unless it is named."""
 LONG_COLORS = dict(zip(LAM_MAX, ("#0072B2", "#009E73", "#000000"), strict=True)) | {
@@ -208,9 +208,10 @@ def against(
         if base:
             values = values / np.array([m[base] for m in numbers[kind]])[:, None]
         error = values.std(0, ddof=1) / np.sqrt(len(values))
+        label = f"MPN, $\\lambda$ ≤ {LAM_MAX[kind]:g}" if kind in LAM_MAX else kind
         ax.errorbar(
             at, values.mean(0), error, fmt=LONG_MARKERS[kind] + "-", ms=3, lw=1.2,
-            color=LONG_COLORS[kind], label="MPN, $\\lambda$ ≤ 0.95" if kind == "MPN" else kind,
+            color=LONG_COLORS[kind], label=label,
         )  # fmt: skip
 
 
@@ -316,7 +317,7 @@ def main(fresh: bool = False, processes: int = 2) -> None:
     save_numbers(
         "fig4",
         [
-            (quantity, kind.replace("$\\lambda$ ≤", "lam_max"), seed, value)
+            (quantity, kind, seed, value)
             for found in (short, long, waited)
             for kind, by_seeds in found.items()
             for seed, measured in enumerate(by_seeds)

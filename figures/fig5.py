@@ -70,20 +70,24 @@ def decoding(network: Trained) -> Measured:
 
 
 def activity(network: Trained) -> Measured:
-    """How active h is, and how much it varies, in stimulus and delay (the paper's supplement).
-
-    Mean of |h_i|; and the variance of h_i over 5 steps / its mean square there, mean over neurons
-    and trials.
-    """
+    """How active h is, mean of |h_i|, and how much it varies, in stimulus and delay."""
     h = answers(network.network, network.task[1]).h
-    windows = np.lib.stride_tricks.sliding_window_view(h, 5, axis=1)  # (B, T - 4, n, 5)
-    varies = (windows.var(3) / np.maximum((windows**2).mean(3), 1e-12)).mean((0, 2))
+    varies = variation(h)
     return {
         "mean activity, stimulus": float(np.abs(h[:, :STIMULUS]).mean()),
         "mean activity, delay": float(np.abs(h[:, STIMULUS:GO]).mean()),
         "variation over 5 steps, stimulus": float(varies[: STIMULUS - 4].mean()),
         "variation over 5 steps, delay": float(varies[STIMULUS : GO - 4].mean()),
     }
+
+
+def variation(h: np.ndarray) -> np.ndarray:
+    """Variance of h_i over 5 steps / its mean square there, mean over neurons and trials.
+
+    [B, T, n] -> [T - 4], at the last step of each window.
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(h, 5, axis=1)  # (B, T - 4, n, 5)
+    return (windows.var(3) / np.maximum((windows**2).mean(3), 1e-12)).mean((0, 2))
 
 
 def trained_error(network: Trained) -> Measured:

@@ -20,9 +20,8 @@ from functools import partial
 
 import measures6 as measure
 import numpy as np
-import pandas as pd
 from integration import SHOWN_COLORS, by_seed, mark_paper, paper_key
-from kept import Measured, Number, measured
+from kept import Found, Measured, Number, measured
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from paper import COLORS, SEEDS, Trained, config_of, names, save_figure, trained
@@ -80,23 +79,6 @@ def capacities(small: Mapping[str, tuple[str, int]]) -> dict[Number, Callable[[]
                 )
                 result[Number(quantity, name, seed)] = function
     return result
-
-
-class Found:
-    """The numbers, by quantity and network."""
-
-    def __init__(self, table: pd.DataFrame) -> None:
-        self.values = {
-            key: rows["value"].to_numpy() for key, rows in table.groupby(["quantity", "network"])
-        }
-
-    def __call__(self, quantity: str, network: str) -> np.ndarray:
-        """One value per seed; empty where there is none."""
-        return self.values.get((quantity, network), np.zeros(0))
-
-    def over(self, quantity: str, at: Sequence[float], network: str) -> list[np.ndarray]:
-        """The same for `quantity` with each of the numbers put in."""
-        return [self(quantity.format(x), network) for x in at]
 
 
 def draw_capacity(
@@ -159,14 +141,10 @@ def draw_readout_alone(ax: Axes, found: Found, colors: Mapping[str, str]) -> Non
             by_seed(ax, x, values, color, 0.68 / len(colors), kind if i == 0 else None)
     ax.set_xticks(range(len(SIZES)), [f"$d$ = {d}, $n$ = {n}" for d, n in SIZES])
     ax.set(ylim=(0.76, 1.01), xlim=(-0.5, len(SIZES) - 0.5), ylabel="accuracy")
-    ax.legend(
-        ncols=len(colors), loc="lower right", bbox_to_anchor=(1.02, 0.0), columnspacing=0.8,
-        handletextpad=0.1,
-    )  # fmt: skip
 
 
 def draw_forgetting(ax: Axes, found: Found, colors: Mapping[str, str]) -> None:
-    """(e): each network a line, the mean bold."""
+    """(e): each network that learned both a line, the mean bold."""
     for i, (kind, color) in enumerate(colors.items()):
         ends = np.stack(
             [found(f"first task, {moment}", kind) for moment in ("before", "after")]
@@ -174,13 +152,15 @@ def draw_forgetting(ax: Axes, found: Found, colors: Mapping[str, str]) -> None:
         x = [1.6 * i, 1.6 * i + 1]
         ax.plot(x, ends, "o-", color=color, lw=0.7, ms=2.5, alpha=0.45)
         ax.plot(x, ends.mean(1), "o-", color=color, lw=2.6, ms=6)
-        ax.text(x[0] - 0.05, 0.6, kind, color=color, weight="bold")
+        learned = kind if ends.shape[1] == len(SEEDS) else f"{kind} ({ends.shape[1]})"
+        size = 7.5 if len(colors) > 2 else None
+        ax.text(x[0] - 0.15, 0.6, learned, color=color, weight="bold", size=size)
     ax.axhline(1 / 2, color=GREY, ls="--", lw=1)
     ax.text(1.3, 1 / 2 + 0.01, "chance", color="#595959", size=7.5, ha="center", va="bottom")
     last = 1.6 * (len(colors) - 1)
     ticks = [x for i in range(len(colors)) for x in (1.6 * i, 1.6 * i + 1)]
     ax.set_xticks(ticks, ["before", "after"] * len(colors))
-    ax.set(ylim=(0.15, 1.03), xlim=(-0.3, last + 1.3), ylabel="accuracy, first task")
+    ax.set(ylim=(0.1, 1.03), xlim=(-0.3, last + 1.3), ylabel="accuracy, first task")
     ax.set_xlabel("the second task is learned")
 
 
@@ -233,6 +213,7 @@ def draw(networks: dict[str, Trained], found: Found) -> Figure:
     b.plot([], [], "o-", color=COLORS["MPNpre"], ms=4, label="MPNpre (c)")
     b.legend(loc="lower left", bbox_to_anchor=(0.06, 0.17))
     draw_readout_alone(d, found, COLORS)
+    d.legend(ncols=4, loc="lower right", bbox_to_anchor=(1.02, 0.0), columnspacing=0.8)
     draw_forgetting(e, found, {kind: COLORS[kind] for kind in ("MPN", "GRU")})
     draw_states(f, networks["fig3/GRU-seed0"])
     draw_states(g, networks["fig3/MPN-seed0"])

@@ -25,16 +25,15 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from integration import evidence_bar, if_go_came, points, readouts
+from integration import accuracy_of, evidence_bar, if_go_came, points, readouts, record_of
 from joblib import Parallel, delayed
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from paper import SEEDS, Trained, config_of, names, save_figure, save_numbers, trained
 
-from mpn_lab import TrialEnv, plotting, record
+from mpn_lab import SupervisedConfig, plotting
 from mpn_lab.analysis import pca
 from mpn_lab.tasks.integration import CONTEXT_INTEGRATION, CONTINUOUS_INTEGRATION
-from mpn_lab.training.sources import share_right
 
 # An input x times its strength s moves M by eta phi(s W x) s x^T, the same for s and -s: it takes a
 # bias to tell them apart.
@@ -43,7 +42,6 @@ TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "retrospective context": (CONTEXT_INTEGRATION, {}),
     "continuous": (CONTINUOUS_INTEGRATION, SIGNED),
 }
-TESTED = 2_000  # fresh trials behind every accuracy
 COUNTS, OTHER = (
     "readout difference, subtask that counts, step {}",
     "readout difference, other, step {}",
@@ -56,12 +54,8 @@ GREY = "#8C8C8C"
 def main(fresh: bool = False, processes: int = 2) -> None:
     torch.set_num_threads(1)
     found, rows = {}, []
-    for name, (task, changes) in TASKS.items():
-        jobs = {
-            full: config_of(kind, seed, task, **changes)
-            for kind, seed, full in names(f"fig7/{name.split()[0]}", ["MPN"], SEEDS)
-        }
-        found[name] = list(trained(jobs, fresh=fresh, processes=processes).values())
+    for name in TASKS:
+        found[name] = list(trained(jobs(name), fresh=fresh, processes=processes).values())
         rows += [
             (f"accuracy, {name}", "MPN", s, accuracy_of(one)) for s, one in enumerate(found[name])
         ]
@@ -75,18 +69,13 @@ def main(fresh: bool = False, processes: int = 2) -> None:
         save_figure(draw(record_of(context[0]), context[0], record_of(continuous[0])), "fig7")
 
 
-def record_of(one: Trained) -> xr.Dataset:
-    """200 fresh trials."""
-    return record(one.network, *one.task, trials=200, seed=1)
-
-
-def accuracy_of(one: Trained) -> float:
-    """On `TESTED` fresh trials."""
-    task, task_kwargs = one.task
-    drawn = TrialEnv(task, seed=0, **task_kwargs).task.sample_batch(
-        np.random.default_rng((one.config.seed, 7)), TESTED
-    )
-    return share_right(one.network, drawn)[0]
+def jobs(name: str) -> dict[str, SupervisedConfig]:
+    """What is trained on one of `TASKS`, by seed."""
+    task, changes = TASKS[name]
+    return {
+        full: config_of(kind, seed, task, **changes)
+        for kind, seed, full in names(f"fig7/{name.split()[0]}", ["MPN"], SEEDS)
+    }
 
 
 def readout_difference(one: Trained, trials: xr.Dataset) -> dict[tuple[str, str], np.ndarray]:
@@ -151,7 +140,7 @@ def draw_trial_of_context(ax: Axes, trials: xr.Dataset) -> None:
             1 + np.arange(len(difference)), difference, where="mid", color=color, label=name.upper()
         )
     ax.axhline(0, color=GREY, lw=0.7)
-    _room_above(ax, 0.25)
+    room_above(ax, 0.25)
     ax.legend(loc="upper left", handlelength=1.2, ncols=2)
     ax.set(title="a  one trial", ylabel="class 1 $-$ class 2")
 
@@ -198,7 +187,7 @@ def draw_context(ax: Axes, trials: xr.Dataset) -> None:
             label=f"{name.upper()} counts",
             rasterized=True,
         )
-    _room_above(ax, 0.3)
+    room_above(ax, 0.3)
     ax.legend(loc="upper left", handletextpad=0.1, markerscale=1.6, labelspacing=0.2)
     ax.set(title="c  M, context", xticks=[], yticks=[])
     ax.set(xlabel=f"PC 1 ({shares[0]:.0f} %)", ylabel=f"PC 2 ({shares[1]:.0f} %)")
@@ -219,7 +208,7 @@ def draw_difference(ax: Axes, trials: xr.Dataset, found: dict[tuple[str, str], n
     ax.plot([], [], ":", color=GREY, label="does not")
     ax.legend(loc="upper left", handlelength=1.4, labelspacing=0.2)
     ax.set(title="d  told apart", ylabel="readout difference $\\Delta y$")
-    _room_above(ax, 0.25)
+    room_above(ax, 0.25)
 
 
 def draw_trial_of_numbers(e: Axes, g: Axes, trials: xr.Dataset) -> None:
@@ -230,7 +219,7 @@ def draw_trial_of_numbers(e: Axes, g: Axes, trials: xr.Dataset) -> None:
     e.bar(steps, shown, color=GREY)
     e.plot(steps, trials["evidence"].values[0], color="black", label="its sum")
     e.axhline(0, color=GREY, lw=0.7)
-    _room_above(e, 0.25)
+    room_above(e, 0.25)
     e.legend(loc="upper left")
     e.set(title="e  one trial", ylabel="strength")
     h = trials["h"].values[0, :-1]
@@ -238,7 +227,7 @@ def draw_trial_of_numbers(e: Axes, g: Axes, trials: xr.Dataset) -> None:
     for values, color, name in ((shown[:-1], "black", "input"), (h[:, unit], "#0072B2", "unit")):
         centred = values - values.mean()
         g.plot(steps[:-1], centred / np.abs(centred).max(), color=color, label=name)
-    _room_above(g, 0.2)
+    room_above(g, 0.2)
     g.set(title="g  input and h", xlabel="step", ylabel="normalised")
     g.legend(loc="upper left", ncols=2, handlelength=1.2, columnspacing=0.8)
 
@@ -265,7 +254,7 @@ def draw_modulations(ax: Axes, trials: xr.Dataset) -> None:
     ax.set_title("h  M")
 
 
-def _room_above(ax: Axes, share: float) -> None:
+def room_above(ax: Axes, share: float) -> None:
     """For a legend."""
     low, high = ax.get_ylim()
     ax.set_ylim(low, high + share * (high - low))

@@ -14,18 +14,18 @@ can know in three of them, are in `mpn_lab.tasks.streams.PAPER_TASKS`.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
-import torch
-from joblib import Parallel, delayed
+from kept import Measured, Number, measured
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from paper import COLORS, NETWORKS, NUMBERS, RUNS, run_of, save_figure, save_numbers
-from tqdm import tqdm
+from paper import COLORS, NETWORKS, RUNS, run_of, save_figure
 
 from mpn_lab import SupervisedConfig, plotting
+from mpn_lab.tasks.batches import TaskBatch
 from mpn_lab.tasks.streams import PAPER_TASKS, TrialStream
 from mpn_lab.training.config import paper_config
 from mpn_lab.training.sources import share_right
@@ -58,48 +58,38 @@ def settings(task: str, kind: str, seed: int) -> SupervisedConfig:
     )
 
 
-def rows_of(task: str, kind: str, seed: int) -> list[tuple[str, str, int, float]]:
-    """Train one network, or go on with it; its rows of the table."""
-    torch.set_num_threads(1)
-    path = RUNS / "fig7j" / f"{task}-{kind}-seed{seed}"
+def measure(task: str, kind: str, seed: int) -> Measured:
+    """Train one network, or go on with it, and test it."""
     config = settings(task, kind, seed)
-    network = run_of(path, config).network
-    stream = TrialStream(config.task, TESTED, 100, (seed, TEST), **config.task_kwargs)
-    drawn = stream.sample_batch()
-    accuracy, responses = share_right(network, drawn, "responds")
-    name = f"{kind}, {task}"
-    rows = [(ALL, name, seed, accuracy), (RESPONSES, name, seed, responses)]
+    network = run_of(RUNS / "fig7j" / f"{task}-{kind}-seed{seed}", config).network
+    accuracy, responses = share_right(network, test_of(task, seed), "responds")
+    values = {ALL: accuracy, RESPONSES: responses}
     if layers := network.mpn_layers():
-        rows.append((ETA, name, seed, float(layers[0].eta.detach())))
-    if kind == KINDS[0]:  # all are tested on the same sequences
-        rows.append((FIXATE, f"any, {task}", seed, float((drawn.truth == 0).mean())))
-    return rows
+        values[ETA] = float(layers[0].eta.detach())
+    return values
 
 
-def numbers(fresh: bool, processes: int) -> pd.DataFrame:
-    """All rows of the table, those that are missing trained now; written as they come.
+def test_of(task: str, seed: int) -> TaskBatch:
+    """The sequences that all networks of a seed are tested on."""
+    task_id, task_kwargs = PAPER_TASKS[task]
+    return TrialStream(task_id, TESTED, 100, (seed, TEST), **task_kwargs).sample_batch()
 
-    Args:
-        fresh: train all anew.
-        processes: how many at once; 0: train none.
-    """
-    file = NUMBERS / "fig7j.csv"
-    if fresh:
-        file.unlink(missing_ok=True)
-        shutil.rmtree(RUNS / "fig7j", ignore_errors=True)
-    rows = list(pd.read_csv(file).itertuples(index=False, name=None)) if file.exists() else []
-    there = {(network, seed) for _, network, seed, _ in rows}
-    jobs = [(t, k, s) for s in SEEDS for t in PAPER_TASKS for k in KINDS] if processes else []
-    missing = [(t, k, s) for t, k, s in jobs if (f"{k}, {t}", s) not in there]
-    done: Iterable = Parallel(n_jobs=processes or 1, return_as="generator_unordered")(
-        delayed(rows_of)(*job) for job in missing
-    )
-    for found in tqdm(done, total=len(missing), unit="network", disable=not missing):
-        rows += found
-        save_numbers("fig7j", sorted(rows))
-    table = pd.DataFrame(rows, columns=["quantity", "network", "seed", "value"])
-    table[["kind", "task"]] = table["network"].str.split(", ", n=1, expand=True)
-    return table
+
+def fixating(task: str, seed: int) -> Measured:
+    """The accuracy of always fixating."""
+    return {FIXATE: float((test_of(task, seed).truth == 0).mean())}
+
+
+def work() -> dict[Number, Callable[[], Measured]]:
+    """What measures each number, seed by seed."""
+    result: dict[Number, Callable[[], Measured]] = {}
+    for seed in SEEDS:
+        for task in PAPER_TASKS:
+            result[Number(FIXATE, f"any, {task}", seed)] = partial(fixating, task, seed)
+            for kind in KINDS:
+                number = Number(ALL, f"{kind}, {task}", seed)
+                result[number] = partial(measure, task, kind, seed)
+    return result
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -155,14 +145,17 @@ def draw_accuracies(ax: Axes, table: pd.DataFrame, quantity: str) -> None:
 
 def main(fresh: bool = False, processes: int = 2, train: bool = True) -> None:
     """Train what is missing (unless told not to) and draw what there is."""
-    file = NUMBERS / "fig7j.csv"
-    if not train and not file.exists():
+    if fresh and train:
+        shutil.rmtree(RUNS / "fig7j", ignore_errors=True)
+    jobs = work()
+    table = measured("fig7j", jobs if train else {}, fresh=fresh, processes=processes)
+    if table.empty:
         print("figure 7j is not trained: make figures FIG=7j, some hours, resumable")
         return
-    table = numbers(fresh and train, processes if train else 0)
-    missing = len(KINDS) * len(PAPER_TASKS) * len(SEEDS) - int((table["quantity"] == ALL).sum())
-    if missing:
-        print(f"figure 7j: {missing} networks are missing: make figures FIG=7j, resumable")
+    there = set(table[["quantity", "network", "seed"]].itertuples(index=False, name=None))
+    if missing := len(jobs.keys() - there):
+        print(f"figure 7j: {missing} numbers are missing: make figures FIG=7j, resumable")
+    table[["kind", "task"]] = table["network"].str.split(", ", n=1, expand=True)
     save_figure(draw(table), "fig7j")
 
 

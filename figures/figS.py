@@ -1,14 +1,11 @@
-"""The numbers of the paper's text and supplements: other updates, bounds, activations and tasks.
+"""The numbers of the paper's text: other updates, bounds, activations and tasks.
 
 Every network is trained on two-class integration, or on what its name says, with the paper's
 settings; a dot is a network. (a) Accuracy on 2,000 fresh trials; diamond: printed in the paper.
 (b) The learned eta. (c) r2 of h, as in figure 3. Five of the additive networks never came to 98 %
 and kept lam at 0.95, those with the lower accuracy in a; the others lowered it, to 0.5 to 0.8.
 (d) Size of M and of h where |M_ij| is bounded: norm / root of the number of entries, mean and
-standard error of ten networks. (e) Readout difference as in figure 7d, mean over both subtasks and
-ten networks: prospective context, where it is known from step 11 (yellow) which subtask counts.
-(f) How well the label is read off h by a decoder (ridge, 5-fold, 300 trials) that was trained at
-another step: networks of figure 5, seed 0.
+standard error of ten networks.
 """
 
 from __future__ import annotations
@@ -16,25 +13,22 @@ from __future__ import annotations
 from typing import Any
 
 import fig3
-import fig5
 import numpy as np
 import torch
 import xarray as xr
-from fig7 import COUNTS, GREY, OTHER, accuracy_of, differences
-from integration import PAPER_MARK, evidence_of
+from integration import PAPER_MARK, accuracy_of, evidence_of, record_of
 from joblib import Parallel, delayed
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from paper import COLORS, SEEDS, Trained, config_of, save_figure, save_numbers, trained
 from table import said
 
-from mpn_lab import plotting, record
-from mpn_lab.analysis import decode_across_times, participation_ratio, variance_explained
+from mpn_lab import SupervisedConfig, plotting
+from mpn_lab.analysis import participation_ratio, variance_explained
 from mpn_lab.tasks.integration import CONTEXT_INTEGRATION, INTEGRATION
 
 ACCURACY, ETA = "accuracy", "eta after training"
 SIZE_M, SIZE_H = "size of M, step {}", "size of h, step {}"
-ACROSS = "decoding by decoders of other steps"
 VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "MPN": ("MPN", INTEGRATION, {}),
     "MPNpost": ("MPNpost", INTEGRATION, {}),
@@ -52,34 +46,32 @@ SHARED = {"MPN": "fig3/MPN", "MPNpre": "fig3/MPNpre"}  # the same training as fi
 PLAIN = [name for name, (_, _, changes) in VARIANTS.items() if not changes]  # all one task
 BOUNDS = {"MPN": "no bound", "bound 1": "1", "bound 0.1": "0.1"}
 BOUND_LINES = dict(zip(BOUNDS, ("-", "--", ":"), strict=True))
-EVERY = 3  # steps between those of (f)
 Rows = list[tuple[str, str, int, float]]
 
 
 def main(fresh: bool = False, processes: int = 2) -> None:
     torch.set_num_threads(1)
-    jobs = {}
-    for name, (kind, task, task_kwargs) in VARIANTS.items():
-        where = SHARED.get(name, f"figS/{name.replace(' ', '-')}")
-        for seed in SEEDS:
-            config = config_of(kind, seed, task, task_kwargs=task_kwargs)
-            jobs[f"{where}-seed{seed}"] = (name, seed, config)
-    configs = {full: config for full, (_, _, config) in jobs.items()}
+    named = {full: name for name in VARIANTS for full in jobs(name)}
+    configs = {full: config for name in VARIANTS for full, config in jobs(name).items()}
     own = {full: config for full, config in configs.items() if full.startswith("figS/")}
-    shared = {full: config for full, config in configs.items() if full not in own} | fig5.jobs()
+    shared = {full: config for full, config in configs.items() if full not in own}
     found = trained(shared, processes=processes)
     found |= trained(own, fresh=fresh, processes=processes)
-    work = [delayed(measure)(name, seed, found[full]) for full, (name, seed, _) in jobs.items()]
-    work += [
-        delayed(across)(kind, seed, found[f"fig5/{kind}-seed{seed}"])
-        for kind in ("GRU", "MPN")
-        for seed in SEEDS
-    ]
+    work = [delayed(measure)(name, configs[full].seed, found[full]) for full, name in named.items()]
     rows = [row for rows in Parallel(n_jobs=processes)(work) for row in rows]
     save_numbers("figS", rows)
     with plotting.style():
-        matrices = {kind: matrix_of(found[f"fig5/{kind}-seed0"]) for kind in ("GRU", "MPN")}
-        save_figure(draw(rows, matrices), "figS")
+        save_figure(draw(rows), "figS")
+
+
+def jobs(name: str) -> dict[str, SupervisedConfig]:
+    """What is trained of one of `VARIANTS`, by seed."""
+    kind, task, task_kwargs = VARIANTS[name]
+    where = SHARED.get(name, f"figS/{name.replace(' ', '-')}")
+    return {
+        f"{where}-seed{seed}": config_of(kind, seed, task, task_kwargs=task_kwargs)
+        for seed in SEEDS
+    }
 
 
 def measure(name: str, seed: int, one: Trained) -> Rows:
@@ -88,7 +80,7 @@ def measure(name: str, seed: int, one: Trained) -> Rows:
     layer = one.network.mpn_layers()[0]
     values = {ACCURACY: accuracy_of(one), ETA: float(layer.eta.detach())}
     if name in PLAIN:
-        trials = fig3.record_of(one)
+        trials = record_of(one)
         r2 = variance_explained(trials, evidence_of(trials), "h", None, trials["shown"])
         values |= {
             fig3.R2_EVIDENCE: float(r2["evidence"].mean()),
@@ -98,8 +90,6 @@ def measure(name: str, seed: int, one: Trained) -> Rows:
         if name in BOUNDS:
             values |= sizes(trials, "h", SIZE_H)
             values |= sizes(trials.isel(time=slice(0, -1)), "M", SIZE_M)  # M_T is never read
-    if name == "prospective context":
-        values |= differences(one)
     return [(quantity, name, seed, value) for quantity, value in values.items()]
 
 
@@ -110,31 +100,13 @@ def sizes(trials: xr.Dataset, variable: str, quantity: str) -> dict[str, float]:
     return {quantity.format(t + 1): float(value) for t, value in enumerate(rms)}
 
 
-def matrix_of(one: Trained) -> xr.DataArray:
-    """(f): [train_time, time]."""
-    trials = record(one.network, *one.task, trials=300, seed=1)
-    return decode_across_times(trials, "answer", "h", EVERY)
-
-
-def across(kind: str, seed: int, one: Trained) -> Rows:
-    """How well decoders do at other steps than their own, from step 10 on."""
-    torch.set_num_threads(1)
-    later = (
-        matrix_of(one)
-        .isel(train_time=slice(10 // EVERY, None), time=slice(10 // EVERY, None))
-        .values
-    )
-    others = later[~np.eye(len(later), dtype=bool)]
-    return [(ACROSS, kind, seed, float(others.mean()))]
-
-
-def draw(rows: Rows, matrices: dict[str, xr.DataArray]) -> Figure:
+def draw(rows: Rows) -> Figure:
     table: dict[tuple[str, str], list[float]] = {}
     for quantity, name, _, value in rows:
         table.setdefault((quantity, name), []).append(value)
     found = {key: np.array(values) for key, values in table.items()}
-    figure = plotting.new_figure(7.4, 7.4)
-    a, b, c = (figure.add_axes((x, 0.6, 0.25, 0.345)) for x in (0.178, 0.455, 0.732))
+    figure = plotting.new_figure(7.4, 5.2)
+    a, b, c = (figure.add_axes((x, 0.45, 0.25, 0.5)) for x in (0.178, 0.455, 0.732))
     for ax, quantity, scale in ((a, ACCURACY, 100), (b, ETA, 1)):
         for y, name in enumerate(VARIANTS):
             values = scale * found[quantity, name]
@@ -157,19 +129,7 @@ def draw(rows: Rows, matrices: dict[str, xr.DataArray]) -> Figure:
     a.set(xlabel="accuracy (%), bar: mean", title="a  accuracy")
     b.set(xlabel="$\\eta$", title="b  $\\eta$ after training")
     c.set(xlabel="$r^2$, mean over neurons", title="c  what h follows", xlim=(-0.02, 1.02))
-    draw_sizes([figure.add_axes((x, 0.33, 0.25, 0.16)) for x in (0.075, 0.402)], found)
-    draw_difference(figure.add_axes((0.732, 0.33, 0.25, 0.16)), found)
-    axes = [figure.add_axes((x, 0.055, 0.27, 0.185)) for x in (0.075, 0.402)]
-    for ax, (kind, matrix) in zip(axes, matrices.items(), strict=True):
-        steps = 1 + EVERY * np.arange(len(matrix))
-        half = EVERY / 2
-        extent = (steps[0] - half, steps[-1] + half, steps[0] - half, steps[-1] + half)
-        image = ax.imshow(matrix, "viridis", vmin=1 / 3, vmax=1, origin="lower", extent=extent)
-        ax.set(title=f"f  {kind}" if kind == "GRU" else kind, xlabel="tested at step")
-        ax.set(ylabel="trained at step", xticks=(1, 10, 20, 30, 40), yticks=(1, 10, 20, 30, 40))
-    bar = figure.colorbar(image, cax=figure.add_axes((0.70, 0.055, 0.015, 0.185)))
-    bar.set_ticks([1 / 3, 2 / 3, 1], labels=["1/3", "2/3", "1"])
-    bar.set_label("accuracy")
+    draw_sizes([figure.add_axes((x, 0.09, 0.38, 0.22)) for x in (0.1, 0.6)], found)
     return figure
 
 
@@ -196,17 +156,6 @@ def draw_sizes(axes: list[Axes], found: dict[tuple[str, str], np.ndarray]) -> No
         ax.set(title=title, xlabel="step", xticks=(1, 5, 10, 15, 20))
     axes[0].set_ylabel("root mean square")
     axes[0].legend(loc="upper left", labelspacing=0.2)
-
-
-def draw_difference(ax: Axes, found: dict[tuple[str, str], np.ndarray]) -> None:
-    """(e): mean over networks."""
-    for quantity, line, label in ((COUNTS, "-", "counts"), (OTHER, ":", "does not")):
-        means = [found[quantity.format(t), "prospective context"].mean() for t in range(1, 40)]
-        ax.plot(range(1, 40), means, line, color="black", label=label)
-    ax.axvspan(10.5, 15.5, color="#F0E442", alpha=0.35, lw=0)
-    ax.axhline(0, color=GREY, lw=0.7)
-    ax.set(title="e  subtask, prospective", xlabel="step", ylabel="$\\Delta y$", xlim=(0.5, 40.5))
-    ax.legend(loc="upper left")
 
 
 def _dots(ax: Axes, values: np.ndarray, y: float, color: str, label: str | None = None) -> None:

@@ -15,7 +15,8 @@ from matplotlib.lines import Line2D
 from paper import Trained
 from table import said
 
-from mpn_lab import TrialEnv
+from mpn_lab import TrialEnv, record
+from mpn_lab.training.sources import share_right
 
 SHOWN = ("class 1", "class 2", "null", "go")  # as `shown` of a record counts them
 SHOWN_COLORS = ("#00783C", "#7B3294", "#A6A6A6", "#262626")
@@ -25,6 +26,7 @@ EVIDENCE_COLORS = LinearSegmentedColormap.from_list(
 )
 MOST = 12  # the evidence at which the colours end
 PAPER_MARK = {"marker": "D", "ms": 5, "mfc": "white", "mec": "black", "mew": 1.1, "ls": "none"}
+TESTED = 2_000  # fresh trials behind every accuracy
 EVIDENCE_LABEL = "evidence, class 1 $-$ class 2"
 
 
@@ -34,20 +36,46 @@ def evidence_of(record: xr.Dataset) -> xr.DataArray:
     return counts.isel(action=0, drop=True) - counts.isel(action=1, drop=True)
 
 
-@torch.no_grad()
-def if_go_came(network: Trained, trials: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """h_GO(M_t) = phi([W * (1 + M_t)] x_go + b), as the layer itself computes it.
+def record_of(one: Trained) -> xr.Dataset:
+    """200 fresh trials, the same for every network of a seed."""
+    return record(one.network, *one.task, trials=200, seed=1)
 
-    Returns:
-        h_GO [trial, time, hidden], and its readout of class 1 minus that of class 2 [trial, time].
+
+def accuracy_of(one: Trained) -> float:
+    """On `TESTED` fresh trials."""
+    task, task_kwargs = one.task
+    drawn = TrialEnv(task, seed=0, **task_kwargs).task.sample_batch(
+        np.random.default_rng((one.config.seed, 7)), TESTED
+    )
+    return share_right(one.network, drawn)[0]
+
+
+@torch.no_grad()
+def project_to_go(network: Trained, M: np.ndarray) -> np.ndarray:
+    """h_GO(M) = phi([W * (1 + M)] x_go + b), as the layer itself computes it.
+
+    [k, n, d] -> [k, n]
     """
     task, kwargs = network.task
     x_go = torch.tensor(TrialEnv(task, **kwargs).task.vectors["go"], dtype=torch.float32)
-    M = torch.from_numpy(trials["M"].values).flatten(0, 1)  # (B T, n, d)
-    h, _ = network.network.core(x_go.expand(len(M), 1, -1), M)  # M acts at the step after it
-    y = network.network.readout(h)[:, 0]
+    state = torch.from_numpy(M)
+    h, _ = network.network.core(x_go.expand(len(M), 1, -1), state)  # M acts at the step after it
+    return h[:, 0].numpy()
+
+
+@torch.no_grad()
+def if_go_came(network: Trained, trials: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """What h, and the answer, would be if go came after a step.
+
+    Returns:
+        h_GO(M_t) [trial, time, hidden], and its readout of class 1 minus that of class 2 [trial,
+        time].
+    """
     shape = trials.sizes["trial"], trials.sizes["time"]
-    return h.reshape(*shape, -1).numpy(), (y[:, 0] - y[:, 1]).reshape(shape).numpy()
+    M = trials["M"].values
+    h = project_to_go(network, M.reshape(-1, *M.shape[2:]))
+    y = network.network.readout(torch.from_numpy(h)).numpy()
+    return h.reshape(*shape, -1), (y[:, 0] - y[:, 1]).reshape(shape)
 
 
 def points(ax: Axes, where: np.ndarray, values: np.ndarray, evidence: np.ndarray) -> None:

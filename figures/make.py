@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import sys
 from importlib import import_module
 from pathlib import Path
 
 import table
+from paper import RUNS
 
 from mpn_lab import RunError
 
@@ -22,6 +24,12 @@ def main(arguments: list[str]) -> None:
     if unknown := [name for name in asked if name not in FIGURES]:
         known = ", ".join(name.removeprefix("fig") for name in FIGURES)
         sys.exit(f"There is no figure {unknown[0].removeprefix('fig')!r}; expected one of {known}.")
+    RUNS.mkdir(parents=True, exist_ok=True)
+    lock = open(RUNS / ".lock", "w")  # noqa: SIM115  # held until this process ends, however it does
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f"Figures are already being made in {RUNS.resolve()}; wait until that has ended.")
     try:
         for name in asked or FIGURES:
             print(f"figure {name.removeprefix('fig')}", flush=True)

@@ -176,8 +176,8 @@ def novel_class(network: Trained) -> Measured:
 
     The network knows two classes; the third has a vector that it never saw. Of a GRU the last
     state is h at go, of an MPN M before go (M_T is never read), in its first 100 principal
-    components, as many as h has units. Classifier and trials as in figure 5b. `from h`: off h at
-    go.
+    components, as many as h has units. Classifier as in figure 5b; every network has trials of its
+    own, so that the error of their number is in that of the mean. `from h`: off h at go.
     """
     states, seen = last_states(network)
     return {
@@ -190,16 +190,16 @@ def novel_class(network: Trained) -> Measured:
 def last_states(network: Trained, components: int = 100) -> tuple[np.ndarray, Answers]:
     """The last states of three-class trials [B, components], and the trials."""
     kwargs = {**network.task[1], "n_classes": 3}
-    seen = answers(network.network, kwargs)
+    seen = answers(network.network, kwargs, seed=network.config.seed)
     if not network.network.mpn_layers():
         return seen.h[:, -1], seen
-    M = states_before_go(network.network, Integration(**kwargs))
+    M = states_before_go(network.network, kwargs, network.config.seed)
     return PCA(components, random_state=0).fit_transform(M), seen
 
 
 @torch.no_grad()
-def states_before_go(network: QNetwork, task: Integration) -> np.ndarray:
+def states_before_go(network: QNetwork, task_kwargs: dict[str, Any], seed: int) -> np.ndarray:
     """M_{T-1} of the very trials of `answers`, [B, n d]."""
-    drawn = draw(task)
+    drawn = draw(task_kwargs, seed=seed)
     _, M = network.core(torch.from_numpy(drawn.obs[:, :-1]))
     return M.reshape(TRIALS, -1).numpy()

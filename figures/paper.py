@@ -160,12 +160,13 @@ def save_figure(figure: Figure, name: str) -> None:
         figure.savefig(HERE / f"{name}.png", dpi=160)
 
 
-def save_numbers(figure: str, rows: Iterable[tuple[str, str, int, float]]) -> None:
-    """Write `figures/numbers/FIGURE.csv`: quantity, network, seed, value."""
+def save_numbers(figure: str, rows: Iterable[tuple]) -> None:
+    """Write `figures/numbers/FIGURE.csv`: quantity, network, seed, value and, if given, weights."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("quantity", "network", "seed", "value"))
-    writer.writerows((q, network, seed, f"{value:.5g}") for q, network, seed, value in rows)
+    lines = [(*row[:3], f"{row[3]:.5g}", *row[4:]) for row in rows]
+    writer.writerow(("quantity", "network", "seed", "value", "weights")[: max(map(len, lines))])
+    writer.writerows(lines)
     NUMBERS.mkdir(exist_ok=True)
     write_whole(NUMBERS / f"{figure}.csv", text.getvalue().encode())
 

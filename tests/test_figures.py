@@ -1,7 +1,9 @@
 """What all figures share: saved networks, their errors, and the command that makes them."""
 
+import fcntl
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,46 @@ def test_a_run_of_another_configuration_is_not_gone_on_with(paper):
     assert found.config.l1 == 1e-4
 
 
+def test_kept_numbers_are_measured_again_in_another_network(paper, monkeypatch, tmp_path):
+    import kept
+
+    monkeypatch.setattr(kept, "NUMBERS", tmp_path)
+    monkeypatch.setattr(paper, "NUMBERS", tmp_path)
+    measured_in = []
+
+    def eta(network):
+        measured_in.append(network.config.seed)
+        return {"eta": float(network.network.mpn_layers()[0].eta.detach())}
+
+    def numbers_of(seed):
+        one = paper.trained({f"fig0/MPN-seed{seed}": config_of(seed=seed)}, processes=1)
+        work = {
+            kept.Number("eta", "MPN", 0): partial(eta, *one.values()),
+            kept.Number("one", "none", 0): lambda: {"one": 1.0},
+        }
+        return kept.measured("fig0", work, processes=1)
+
+    first = numbers_of(1)
+    assert numbers_of(1).equals(first)
+    assert measured_in == [1]
+    other = numbers_of(2)
+    assert measured_in == [1, 2]
+    assert other["quantity"].tolist() == first["quantity"].tolist() == ["eta", "one"]
+    assert (other["value"] != first["value"]).tolist() == [True, False]
+    assert first["weights"].tolist()[1] == ""
+
+
+def test_figures_are_not_made_twice_at_once(tmp_path):
+    command = [sys.executable, str(FIGURES / "make.py"), "7j"]
+    (tmp_path / "runs/paper").mkdir(parents=True)
+    with open(tmp_path / "runs/paper/.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"Figures are already being made in {tmp_path}")
+    assert result.stderr.count("\n") == 1
+
+
 def test_unknown_network(paper):
     with pytest.raises(ValueError, match="no network 'LSTM'; expected one of MPN, MPNpre"):
         paper.config_of("LSTM", 0)
@@ -82,5 +124,5 @@ def test_unknown_figure():
     command = [sys.executable, str(FIGURES / "make.py"), "99"]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 1
-    assert result.stderr.startswith("There is no figure '99'; expected one of 3, 4, ")
+    assert result.stderr.startswith("There is no figure '99'; expected one of 3, 3S, 4, ")
     assert result.stderr.count("\n") == 1

@@ -56,6 +56,11 @@ def test_only_its_go_cluster_lies_along_the_readout_in_an_mpn_all_do_in_an_mpnpr
     assert at_go.min() > of("fig3", name, "MPN").max()
 
 
+def test_an_mpns_h_stands_across_the_readout_before_go_an_mpnpres_along_it():
+    name = "cosine of h and readout but at go"
+    assert of("fig3", name, "MPN").max() < 0.5 * of("fig3", name, "MPNpre").min()
+
+
 def test_h_fills_more_dimensions_in_the_mpn():
     name = "participation ratio of h"
     means = [of("fig3", name, network).mean() for network in ("MPN", "RNN", "GRU")]
@@ -109,6 +114,25 @@ def test_a_delay_is_borne_by_gru_and_mpn_and_without_decay_costs_nothing():
     after = {k: of("fig4", "accuracy, delay 100", k) for k in ("MPN", "MPN, lam_max 1")}
     assert after["MPN, lam_max 1"].mean() > 0.97
     assert after["MPN"].mean() < 0.8
+
+
+@pytest.mark.parametrize("network", ["RNN", "GRU", "MPN"])
+def test_three_classes_take_more_dimensions_than_two(network):
+    name = "participation ratio of h"
+    two, three = of("fig3", name, network), of("fig3S", name, f"{network}, three classes")
+    assert three.mean() > two.mean() + 0.8
+    assert of("fig3S", "accuracy", f"{network}, three classes").min() > 0.9
+
+
+def test_a_gru_holds_two_classes_on_a_line_and_three_in_a_plane():
+    name = "participation ratio of h"
+    assert of("fig3", name, "GRU").mean() == pytest.approx(1, abs=0.2)
+    assert of("fig3S", name, "GRU, three classes").mean() == pytest.approx(2, abs=0.3)
+
+
+def test_relu_and_a_positive_eta_let_M_run_away():
+    eta, largest = of("fig3S", "eta", "ReLU"), of("fig3S", "largest |M|", "ReLU")
+    assert largest[eta < 0].max() < 5 < 100 < largest[eta > 0].min()
 
 
 def test_saved_networks_give_the_saved_numbers(figures):

@@ -13,7 +13,7 @@ def numbers(figure):
     """Our values, ten seeds each: quantity, network -> [10]."""
     table = pd.read_csv(NUMBERS / f"{figure}.csv")
     found = {key: rows["value"].to_numpy() for key, rows in table.groupby(["quantity", "network"])}
-    assert all(len(values) == 10 for values in found.values())
+    assert {len(values) for values in found.values()} == {10}
     return found
 
 
@@ -66,12 +66,6 @@ def test_tighter_bounds_leave_M_h_and_eta_smaller():
     assert found["size of M, step 19", tight].max() <= 0.1
 
 
-def test_a_decoder_of_a_gru_holds_at_other_steps_one_of_an_mpn_does_not():
-    name = "decoding by decoders of other steps"
-    found = numbers("figS")
-    assert found[name, "GRU"].min() > found[name, "MPN"].max() + 0.2
-
-
 def difference(found, network, which, step):
     return found[f"readout difference, {which}, step {step}", network]
 
@@ -87,13 +81,40 @@ def test_the_context_raises_one_subtask_and_drops_the_other():
 
 
 def test_a_context_that_comes_first_lets_only_one_subtask_grow():
-    found, network = numbers("figS"), "prospective context"
+    found, network = numbers("fig7S"), "prospective"
     for step in (25, 39):
         counts, other = (
             difference(found, network, k, step) for k in ("subtask that counts", "other")
         )
         assert (counts > 0).all()
         assert (np.abs(other) < 0.4 * counts).all()
+
+
+def test_after_the_context_the_evidence_that_does_not_count_turns_from_the_readout():
+    found = numbers("fig7S")
+
+    def aligned(which, step):
+        return found[f"alignment, {which}, step {step}", "retrospective"]
+
+    counts, other = "subtask that counts", "other"
+    assert abs(aligned(counts, 29).mean() - aligned(other, 29).mean()) < 0.1  # not yet known
+    assert (aligned(other, 39) < 0.5 * aligned(counts, 39)).all()
+    assert aligned(counts, 39).mean() > aligned(counts, 29).mean()
+
+
+def test_where_the_context_comes_first_only_the_evidence_that_counts_lies_along_the_readout():
+    found = numbers("fig7S")
+    for step in (30, 39):
+        counts, other = (
+            found[f"alignment, {k}, step {step}", "prospective"]
+            for k in ("subtask that counts", "other")
+        )
+        assert (other < 0.3 * counts).all()
+
+
+@pytest.mark.parametrize("kind", ["MPN", "GRU"])
+def test_true_anti_is_learned(kind):
+    assert numbers("fig7S")["accuracy, true-anti", kind].min() > 0.95
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +138,12 @@ def test_on_the_neurogym_tasks_the_mpn_is_comparable_with_rnn_and_gru(neurogym):
         assert abs(mpn.mean() - theirs.mean()) < 0.03
         assert (mpn > theirs - 0.03).sum() >= 15
     assert (neurogym["accuracy", "MPNpre"] > mpn - 0.03).sum() > 19 / 2  # the majority
+
+
+def test_nobody_responds_where_the_moment_cannot_be_known(neurogym):
+    for task in ("ContextDecisionMaking", "SingleContextDecisionMaking"):
+        for kind in ("MPN", "MPNpre", "RNN", "GRU"):
+            assert neurogym["accuracy of responses", kind][task] < 0.01
 
 
 def test_no_network_is_worse_than_always_fixating(neurogym):

@@ -17,12 +17,12 @@ others.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import fig3
 import figS
 import numpy as np
-import torch
 import xarray as xr
 from integration import (
     SHOWN,
@@ -34,11 +34,10 @@ from integration import (
     readouts,
     record_of,
 )
-from joblib import Parallel, delayed
-from kept import Found, numbers
+from kept import Found, Measured, Number, measured, numbers
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from paper import COLORS, SEEDS, Trained, config_of, save_figure, save_numbers, trained
+from paper import COLORS, SEEDS, Trained, config_of, save_figure, trained
 
 from mpn_lab import SupervisedConfig, plotting
 from mpn_lab.analysis import participation_ratio, pca
@@ -69,9 +68,8 @@ def jobs(kind: str) -> dict[str, SupervisedConfig]:
     }
 
 
-def measure(one: Trained) -> dict[str, float]:
+def measure(one: Trained) -> Measured:
     """(e)"""
-    torch.set_num_threads(1)
     trials = record_of(one)
     return {
         fig3.RATIO: float(participation_ratio(trials, "h")),
@@ -80,10 +78,20 @@ def measure(one: Trained) -> dict[str, float]:
     }
 
 
-def measure_relu(one: Trained) -> dict[str, float]:
-    torch.set_num_threads(1)
+def measure_relu(one: Trained) -> Measured:
     largest = float(np.abs(record_of(one)["M"]).max())
     return {LARGEST: largest, "eta": float(one.network.mpn_layers()[0].eta.detach())}
+
+
+def work(networks: dict[str, list[Trained]], relu: list[Trained]) -> dict[Number, Any]:
+    """What measures each number."""
+    result: dict[Number, Any] = {}
+    for seed in SEEDS:
+        for kind in THREE:
+            number = Number(fig3.RATIO, f"{kind}, three classes", seed)
+            result[number] = partial(measure, networks[kind][seed])
+        result[Number(LARGEST, "ReLU", seed)] = partial(measure_relu, relu[seed])
+    return result
 
 
 def draw_hidden(a: Axes, b: Axes, trials: xr.Dataset) -> None:
@@ -98,7 +106,7 @@ def draw_hidden(a: Axes, b: Axes, trials: xr.Dataset) -> None:
     arrows = trials["readout"].values @ found["axes"].values.T
     shares = 100 * found["explained_variance_ratio"].values
     for ax in (a, b):
-        readouts(ax, arrows, 0.3 * np.abs(where).max())
+        readouts(ax, arrows, 0.25 * np.abs(where).max())
         ax.margins(0.14)
         ax.set(xticks=[], yticks=[])
         ax.set_xlabel(f"PC 1, 2 ({shares[0]:.0f}, {shares[1]:.0f} %)", fontsize=7.5)
@@ -188,30 +196,19 @@ def draw(
 
 def main(fresh: bool = False, processes: int = 2) -> None:
     """Train what is missing (all of RNN and GRU, if `fresh`), measure, draw."""
-    torch.set_num_threads(1)
     networks = {}
     for kind in THREE:
         anew = fresh and kind in RECURRENT
         networks[kind] = list(trained(jobs(kind), fresh=anew, processes=processes).values())
-    listed = [(kind, seed) for kind in THREE for seed in SEEDS]
-    work = Parallel(n_jobs=processes)
-    values = work(delayed(measure)(networks[kind][seed]) for kind, seed in listed)
-    rows = [
-        (quantity, f"{kind}, three classes", seed, value)
-        for (kind, seed), of in zip(listed, values, strict=True)
-        for quantity, value in of.items()
-    ]
     others = {
         name: list(trained(figS.jobs(name), processes=processes).values())
         for name in dict.fromkeys(name for name, _ in VARIANTS.values())
     }
-    relu = work(delayed(measure_relu)(one) for one in others["ReLU"])
-    rows += [(q, "ReLU", seed, value) for seed, of in enumerate(relu) for q, value in of.items()]
-    save_numbers("fig3S", rows)
+    found = measured("fig3S", work(networks, others["ReLU"]), fresh=fresh, processes=processes)
     variants = {title: record_of(others[name][seed]) for title, (name, seed) in VARIANTS.items()}
     three = {kind: record_of(of[0]) for kind, of in networks.items()}
     with plotting.style():
-        figure = draw(variants, three, (Found(numbers("fig3")), Found(numbers("fig3S"))))
+        figure = draw(variants, three, (Found(numbers("fig3")), Found(found)))
     save_figure(figure, "fig3S")
 
 

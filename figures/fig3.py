@@ -9,8 +9,9 @@ MPN: on present input) of those with more than a tenth of the largest variance. 
 error of 10 seeds. g: r2 of a neuron's h on the evidence (class 1 minus class 2 shown so far), and
 on the present input (an indicator for each of the four), at all steps of 200 trials; mean over
 neurons (of the MPNpre, the seeds whose eta ended above 0 follow the evidence more than the others).
-h: |cos| between a readout vector and h, mean over both readouts and all steps but go (the
-table has another definition, too); and the participation ratio of h over all steps.
+h: |cos| between a readout vector and h, mean over both readouts and all steps except go: not the
+definition of the paper's Methods, but the one that gives its numbers (the table has both); and the
+participation ratio of h over all steps.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ KINDS = ("RNN", "GRU", "MPN", "MPNpre")
 COMPONENTS = 6
 R2_EVIDENCE, R2_INPUT = "r2 of h on accumulated evidence", "r2 of h on present input"
 RATIO = "participation ratio of h"
-COSINE = "cosine of h and readout but at go"
+COSINE = "cosine of h and readout except at go"
 ALIGNMENT = "readout alignment of non-go clusters"
 ALIGNMENT_GO = "readout alignment of the go cluster"
 VARIANCE = "share of variance of h, PC {}"
@@ -210,7 +211,7 @@ def draw(example: dict[str, xr.Dataset], numbers: dict[str, dict[str, np.ndarray
     explained(ax, numbers)
     ax = figure.add_axes((0.64, 0.095, 0.13, 0.215))
     strips(ax, ("MPN", "MPNpre"), COSINE, numbers)
-    ax.set(ylim=(0, 1.03), ylabel="mean |cos(h, readout)|", title="h  alignment")
+    ax.set(ylim=(0, 1.03), ylabel="mean |cos(h, readout)|", title="h  h and readout")
     ax = figure.add_axes((0.85, 0.095, 0.14, 0.215))
     strips(ax, ("RNN", "GRU", "MPN"), RATIO, numbers)
     ax.set(ylim=(0.8, None), ylabel="participation ratio", title="dimensions")

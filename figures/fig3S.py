@@ -10,9 +10,9 @@ d: three classes, by the right answer: h of RNN and GRU from step 10 to 19, h of
 its M before go; seed 0, 200 trials. (e) Participation ratio of h over all steps, ten networks of
 two classes (left) and ten of three (right).
 
-Unlike the paper's, half of our ReLU networks end with eta > 0, and their M and h, which nothing
-bounds, feed on each other: whichever class is ahead runs away. Those with eta < 0 look like the
-others.
+Half of our ReLU networks end with eta > 0, and their M and h, which nothing bounds, feed on each
+other: whichever class is ahead runs away. Those with eta < 0 look like the others, and like the one
+that the paper shows.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from integration import (
     by_seed,
     evidence_bar,
     evidence_of,
+    following,
     points,
     readouts,
     record_of,
@@ -43,19 +44,19 @@ from mpn_lab import SupervisedConfig, plotting
 from mpn_lab.analysis import participation_ratio, pca
 from mpn_lab.plotting.style import new_figure
 
-VARIANTS = {  # title -> network, seed
-    "MPNpre": ("MPNpre", 0),
-    "MPNpost": ("MPNpost", 0),
-    "additive": ("additive", 0),
-    "bound 0.1": ("bound 0.1", 0),
-    "ReLU, $\\eta$ < 0": ("ReLU", 2),
-    "ReLU, $\\eta$ > 0": ("ReLU", 0),
+VARIANTS = {  # title -> network, sign of eta; the first such seed is shown
+    "MPNpre": ("MPNpre", None),
+    "MPNpost": ("MPNpost", None),
+    "additive": ("additive", None),
+    "bound 0.1": ("bound 0.1", None),
+    "ReLU, $\\eta$ < 0": ("ReLU", -1),
+    "ReLU, $\\eta$ > 0": ("ReLU", 1),
 }
 RECURRENT = ("RNN", "GRU")
-THREE = (*RECURRENT, "MPN")
+KINDS = (*RECURRENT, "MPN")
 LARGEST = "largest |M|"
 TRIALS_SHOWN = 80
-CLASS_COLORS = ("#00783C", "#7B3294", "#E69F00")
+CLASS_COLORS = (*SHOWN_COLORS[:2], "#CC79A7")
 
 
 def jobs(kind: str) -> dict[str, SupervisedConfig]:
@@ -80,14 +81,18 @@ def measure(one: Trained) -> Measured:
 
 def measure_relu(one: Trained) -> Measured:
     largest = float(np.abs(record_of(one)["M"]).max())
-    return {LARGEST: largest, "eta": float(one.network.mpn_layers()[0].eta.detach())}
+    return {LARGEST: largest, "eta": eta_of(one)}
+
+
+def eta_of(one: Trained) -> float:
+    return float(one.network.mpn_layers()[0].eta.detach())
 
 
 def work(networks: dict[str, list[Trained]], relu: list[Trained]) -> dict[Number, Any]:
     """What measures each number."""
     result: dict[Number, Any] = {}
     for seed in SEEDS:
-        for kind in THREE:
+        for kind in KINDS:
             number = Number(fig3.RATIO, f"{kind}, three classes", seed)
             result[number] = partial(measure, networks[kind][seed])
         result[Number(LARGEST, "ReLU", seed)] = partial(measure_relu, relu[seed])
@@ -117,16 +122,14 @@ def draw_modulations(ax: Axes, trials: xr.Dataset) -> None:
     before = trials.isel(time=slice(0, -1))
     where = pca(before, "M", 5)["trajectory"].values.reshape(-1, 5)
     evidence = evidence_of(before).values.ravel()
-    follows = np.abs([np.corrcoef(where[:, k], evidence)[0, 1] for k in range(5)])
-    best = int(follows.argmax())
-    along = 0 if best else 1
+    best, along, r = following(where, evidence)
     some = slice(0, TRIALS_SHOWN * before.sizes["time"])
     points(ax, where[some, along], where[some, best], evidence[some])
     ax.set(xticks=[], yticks=[])
     ax.set_xlabel(f"PC {along + 1}", fontsize=7.5, labelpad=1)
     ax.set_ylabel(f"PC {best + 1}", fontsize=7.5, labelpad=1)
     box = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.8}
-    ax.text(0.03, 0.98, f"r = {follows[best]:.2f}", transform=ax.transAxes, va="top", bbox=box)
+    ax.text(0.03, 0.98, f"r = {r:.2f}", transform=ax.transAxes, va="top", bbox=box)
 
 
 def draw_three(ax: Axes, trials: xr.Dataset, variable: str, steps: slice) -> None:
@@ -147,11 +150,11 @@ def draw_three(ax: Axes, trials: xr.Dataset, variable: str, steps: slice) -> Non
 
 def draw_dimensions(ax: Axes, two: Found, three: Found) -> None:
     """(e)"""
-    for x, kind in enumerate(THREE):
+    for x, kind in enumerate(KINDS):
         for found, shift, name in ((two, -0.2, kind), (three, 0.2, f"{kind}, three classes")):
             by_seed(ax, x + shift, found(fig3.RATIO, name), COLORS[kind], 0.32)
-    ax.set_xticks(range(len(THREE)), THREE, fontsize=7.5)
-    ax.set(xlim=(-0.6, len(THREE) - 0.4), ylabel="participation ratio")
+    ax.set_xticks(range(len(KINDS)), KINDS, fontsize=7.5)
+    ax.set(xlim=(-0.6, len(KINDS) - 0.4), ylabel="participation ratio")
 
 
 def draw(
@@ -197,7 +200,7 @@ def draw(
 def main(fresh: bool = False, processes: int = 2) -> None:
     """Train what is missing (all of RNN and GRU, if `fresh`), measure, draw."""
     networks = {}
-    for kind in THREE:
+    for kind in KINDS:
         anew = fresh and kind in RECURRENT
         networks[kind] = list(trained(jobs(kind), fresh=anew, processes=processes).values())
     others = {
@@ -205,7 +208,10 @@ def main(fresh: bool = False, processes: int = 2) -> None:
         for name in dict.fromkeys(name for name, _ in VARIANTS.values())
     }
     found = measured("fig3S", work(networks, others["ReLU"]), fresh=fresh, processes=processes)
-    variants = {title: record_of(others[name][seed]) for title, (name, seed) in VARIANTS.items()}
+    variants = {
+        title: record_of(next(o for o in others[name] if sign in (None, np.sign(eta_of(o)))))
+        for title, (name, sign) in VARIANTS.items()
+    }
     three = {kind: record_of(of[0]) for kind, of in networks.items()}
     with plotting.style():
         figure = draw(variants, three, (Found(numbers("fig3")), Found(found)))

@@ -26,8 +26,7 @@ from decoders import answers, decoded
 from kept import Measured, Number, measured
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from measures6 import learned
-from paper import COLORS, SEEDS, Trained, config_of, names, save_figure, trained
+from paper import COLORS, SEEDS, Trained, config_of, learned, names, save_figure, trained
 
 from mpn_lab import QNetwork, SupervisedConfig, plotting, record
 from mpn_lab.analysis import first_order, first_order_error

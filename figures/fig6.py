@@ -20,6 +20,7 @@ from functools import partial
 
 import measures6 as measure
 import numpy as np
+import pandas as pd
 from integration import SHOWN_COLORS, by_seed, mark_paper, paper_key
 from kept import Found, Measured, Number, measured
 from matplotlib.axes import Axes
@@ -52,16 +53,27 @@ def work(networks: dict[str, Trained]) -> dict[Number, Callable[[], Measured]]:
         for kind in ("MPN", "GRU"):
             function = partial(measure.novel_class, networks[f"fig3/{kind}-seed{seed}"])
             result[Number("novel class decoded", kind, seed)] = function
-        for kind in KINDS:
-            function = partial(measure.noise_resistance, networks[f"fig3/{kind}-seed{seed}"])
+        for kind in ("MPN", "GRU"):
+            result[Number("first task, lost", kind, seed)] = partial(measure.forgetting, kind, seed)
+    of_kind = {k: [networks[n] for _, _, n in names("fig3", [k])] for k in KINDS}
+    return result | noise_and_readout(of_kind) | capacities(SMALL)
+
+
+def noise_and_readout(
+    networks: Mapping[str, Sequence[Trained]],
+) -> dict[Number, Callable[[], Measured]]:
+    """What measures (c) and (d). Args: `networks`: kind -> by seed; (c) is of these."""
+    result: dict[Number, Callable[[], Measured]] = {}
+    for kind, by_seeds in networks.items():
+        for seed, one in enumerate(by_seeds):
+            function = partial(measure.noise_resistance, one)
             result[Number("accuracy, signal/noise 1", kind, seed)] = function
             for d, n in SIZES:
                 name = f"readout alone, d={d} n={n}"
-                function = partial(measure.readout_alone, kind, seed, d, n, name)
-                result[Number(name, kind, seed)] = function
-        for kind in ("MPN", "GRU"):
-            result[Number("first task, lost", kind, seed)] = partial(measure.forgetting, kind, seed)
-    return result | capacities(SMALL)
+                result[Number(name, kind, seed)] = partial(
+                    measure.readout_alone, kind, seed, d, n, name
+                )
+    return result
 
 
 def capacities(small: Mapping[str, tuple[str, int]]) -> dict[Number, Callable[[], Measured]]:
@@ -233,10 +245,15 @@ def draw(networks: dict[str, Trained], found: Found) -> Figure:
     return figure
 
 
+def all_numbers(networks: dict[str, Trained], fresh: bool, processes: int) -> pd.DataFrame:
+    """Measured now where they are not kept."""
+    return measured("fig6", work(networks), fresh=fresh, processes=processes)
+
+
 def main(fresh: bool = False, processes: int = 2) -> None:
     """Measure what is not kept (`fresh`: all), in networks that are saved or trained now; draw."""
     networks = trained(jobs(), processes=processes)
-    found = Found(measured("fig6", work(networks), fresh=fresh, processes=processes))
+    found = Found(all_numbers(networks, fresh, processes))
     with plotting.style():
         figure = draw(networks, found)
     save_figure(figure, "fig6")

@@ -25,7 +25,16 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from integration import accuracy_of, evidence_bar, if_go_came, points, readouts, record_of
+from integration import (
+    accuracy_of,
+    evidence_bar,
+    following,
+    if_go_came,
+    name_axes,
+    points,
+    readouts,
+    record_of,
+)
 from joblib import Parallel, delayed
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -153,12 +162,11 @@ def draw_stimulus(axes: list[Axes], trials: xr.Dataset) -> None:
     for ax, name in zip(axes, SUBTASKS, strict=True):
         counts = stimulus[f"evidence_{name}"].values
         evidence = (counts[..., 0] - counts[..., 1]).ravel()
-        follows = [abs(np.corrcoef(where[:, k], evidence)[0, 1]) for k in range(5)]
-        best = int(np.argmax(follows))
-        points(ax, where[:, 0 if best else 1], where[:, best], evidence)
+        best, along, _ = following(where, evidence)
+        points(ax, where[:, along], where[:, best], evidence)
         ax.set(xticks=[], yticks=[])
         ax.set_ylabel(f"{name.upper()}: PC {best + 1}", fontsize=8)
-        ax.set_xlabel(f"PC {1 if best else 2}", fontsize=8, labelpad=1)
+        ax.set_xlabel(f"PC {along + 1}", fontsize=8, labelpad=1)
     axes[0].set_title("b  M, stimulus")
 
 
@@ -166,7 +174,7 @@ def draw_context(ax: Axes, trials: xr.Dataset) -> None:
     """(c)"""
     shown = trials.isel(time=trials["period"].values[0] == "context")
     at = pca(shown, "M", 2)
-    where, shares = at["trajectory"].values, 100 * at["explained_variance_ratio"].values
+    where = at["trajectory"].values
     for name, color in SUBTASKS.items():
         use = shown["context"].values == name
         ax.plot(
@@ -189,8 +197,8 @@ def draw_context(ax: Axes, trials: xr.Dataset) -> None:
         )
     room_above(ax, 0.3)
     ax.legend(loc="upper left", handletextpad=0.1, markerscale=1.6, labelspacing=0.2)
-    ax.set(title="c  M, context", xticks=[], yticks=[])
-    ax.set(xlabel=f"PC 1 ({shares[0]:.0f} %)", ylabel=f"PC 2 ({shares[1]:.0f} %)")
+    ax.set_title("c  M, context")
+    name_axes(ax, at)
 
 
 def draw_difference(ax: Axes, trials: xr.Dataset, found: dict[tuple[str, str], np.ndarray]) -> None:
@@ -267,9 +275,7 @@ def _by_answer(ax: Axes, trials: xr.Dataset, found: xr.Dataset) -> None:
         before, go = where[answer == k, :-1].reshape(-1, 2), where[answer == k, -1]
         ax.plot(*before.T, "o", ms=1.8, mew=0, color=light, alpha=0.5, rasterized=True)
         ax.plot(*go.T, "o", ms=2.4, mew=0, color=dark, rasterized=True)
-    shares = 100 * found["explained_variance_ratio"].values
-    ax.set(xticks=[], yticks=[])
-    ax.set(xlabel=f"PC 1 ({shares[0]:.0f} %)", ylabel=f"PC 2 ({shares[1]:.0f} %)")
+    name_axes(ax, found)
 
 
 if __name__ == "__main__":

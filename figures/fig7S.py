@@ -5,16 +5,18 @@ one shown least is right. (a) M_t at all steps, in its plane, by the right answe
 purple: class 2) and context (light: true, dark: anti). (b) The same of h at go, in a plane of its
 own; arrows: the readout vectors. (c) Accuracy on 2,000 fresh trials, ten networks each.
 
-d to f: prospective context, as in figure 7 b to d, but it is known before the stimulus (yellow)
-which subtask counts. (d) M_t at the context steps; dark: the last of them. (e) M_t at the stimulus
-steps, coloured by the evidence of the subtask that counts. (f) Readout difference, mean over both
-subtasks and ten networks.
+d to f: prospective context, it is known before the stimulus (yellow) which subtask counts. (d) As
+figure 7c. (e) M_t at the stimulus steps in its plane, coloured by the evidence of the subtask that
+counts, as in figure 7b. (f) As figure 7d, mean over both subtasks, and mean and standard error of
+ten networks.
 
 g, h: how the direction of the evidence lies to the readout: |cos| between a readout vector and the
-first principal component of h_GO(M), where M is the mean M_t of the trials (of 4,000) with the same
-evidence of a subtask; mean over readout vectors and subtasks, and mean and standard error of ten
-networks; retrospective (g, networks of figure 7), prospective (h, from the fifth stimulus step on).
-(i) Continuous evidence, seed 0: figure 7f before go, by the evidence so far.
+first principal component of h_GO(M), where M is the mean M_t of the trials with the same evidence
+of a subtask, by context (4,000 trials, so that the other subtask averages out); line: the subtask
+that counts, dotted: the other one. Mean over readout vectors and subtasks, and mean and standard
+error of ten networks, from the fifth stimulus step on; retrospective (g, networks of figure 7) and
+prospective context (h). (i) Continuous evidence, seed 0: h before go in a plane of its own, by the
+summed strength (green: above 0, purple: below).
 """
 
 from __future__ import annotations
@@ -26,20 +28,28 @@ import figS
 import numpy as np
 import torch
 import xarray as xr
-from integration import MOST, accuracy_of, by_seed, points, project_to_go, readouts, record_of
-from kept import Found, Measured, Number, measured
+from integration import (
+    MOST,
+    accuracy_of,
+    by_seed,
+    name_axes,
+    points,
+    project_to_go,
+    readouts,
+    record_of,
+)
+from kept import Found, Measured, Number, measured, numbers
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from measures6 import learned
-from paper import COLORS, SEEDS, Trained, config_of, save_figure, trained
+from paper import COLORS, SEEDS, Trained, config_of, learned, save_figure, trained
 from sklearn.decomposition import PCA
 
 from mpn_lab import TrialEnv, plotting
 from mpn_lab.analysis import pca
 from mpn_lab.plotting.style import GREY, new_figure
 
-COUNTS, OTHER = "alignment, subtask that counts, step {}", "alignment, other, step {}"
-ALIGNED = 4_000  # trials, so many that the other subtask averages out
+ALIGNED, ALIGNED_OTHER = "alignment, subtask that counts, step {}", "alignment, other, step {}"
+TRIALS = 4_000  # trials, so many that the other subtask averages out
 FIRST = {"retrospective": 5, "prospective": 25}  # step, counted from 1: evidence has some spread
 STRONG = 4.0  # summed strength at which the colours of (i) end
 CLASSES = fig7.CLASSES  # here: pro and anti of class 1, of class 2
@@ -49,7 +59,7 @@ CLASSES = fig7.CLASSES  # here: pro and anti of class 1, of class 2
 def alignments(one: Trained, context: str) -> Measured:
     """(g), (h): by step, for the subtask that counts and the other one."""
     task, task_kwargs = one.task
-    drawn = TrialEnv(task, **task_kwargs).task.sample_batch(np.random.default_rng(1), ALIGNED)
+    drawn = TrialEnv(task, **task_kwargs).task.sample_batch(np.random.default_rng(1), TRIALS)
     of_a = drawn.conditions["context"] == "a"
     readout = one.network.readout.weight.numpy()
     readout = readout / np.linalg.norm(readout, axis=1, keepdims=True)
@@ -58,7 +68,7 @@ def alignments(one: Trained, context: str) -> Measured:
         _, M = one.network.core(torch.from_numpy(drawn.obs[:, step - 1 : step]), M)
         if step < FIRST[context]:
             continue
-        for quantity, same in ((COUNTS, True), (OTHER, False)):
+        for quantity, same in ((ALIGNED, True), (ALIGNED_OTHER, False)):
             lines = [
                 evidence_line(
                     one, M.numpy()[use], drawn.latent[f"evidence_{subtask}"][use, step - 1]
@@ -84,8 +94,8 @@ def evidence_line(one: Trained, M: np.ndarray, counts: np.ndarray) -> np.ndarray
 
 def true_anti_by_a_gru(seed: int) -> Measured:
     """(c): trained and thrown away."""
-    network, _ = learned(config := config_of("GRU", seed, task_kwargs={"anti": True}))
-    return {"accuracy, true-anti": accuracy_of(Trained(network, config, 0, 0.0))}
+    network, updates = learned(config := config_of("GRU", seed, task_kwargs={"anti": True}))
+    return {"accuracy, true-anti": accuracy_of(Trained(network, config, updates, np.nan))}
 
 
 def all_numbers(networks: dict[str, list[Trained]], fresh: bool, processes: int) -> Found:
@@ -94,20 +104,13 @@ def all_numbers(networks: dict[str, list[Trained]], fresh: bool, processes: int)
     for seed in SEEDS:
         for context in FIRST:
             one = networks[f"{context} context"][seed]
-            work[Number(COUNTS.format(39), context, seed)] = partial(alignments, one, context)
+            work[Number(ALIGNED.format(39), context, seed)] = partial(alignments, one, context)
         one = networks["prospective context"][seed]
         number = Number(fig7.COUNTS.format(39), "prospective", seed)
         work[number] = partial(fig7.differences, one)
-        one = networks["true-anti"][seed]
-        work[Number("accuracy, true-anti", "MPN", seed)] = partial(true_anti_by_an_mpn, one)
         number = Number("accuracy, true-anti", "GRU", seed)
         work[number] = partial(true_anti_by_a_gru, seed)
     return Found(measured("fig7S", work, fresh=fresh, processes=processes))
-
-
-def true_anti_by_an_mpn(one: Trained) -> Measured:
-    """(c)"""
-    return {"accuracy, true-anti": accuracy_of(one)}
 
 
 def draw_true_anti(a: Axes, b: Axes, trials: xr.Dataset) -> None:
@@ -138,17 +141,13 @@ def draw_true_anti(a: Axes, b: Axes, trials: xr.Dataset) -> None:
     fig7.room_above(a, 0.55)
 
 
-def name_axes(ax: Axes, found: xr.Dataset) -> None:
-    """With the components' shares of variance."""
-    shares = 100 * found["explained_variance_ratio"].values
-    ax.set(xticks=[], yticks=[])
-    ax.set(xlabel=f"PC 1 ({shares[0]:.0f} %)", ylabel=f"PC 2 ({shares[1]:.0f} %)")
-
-
 def draw_accuracy(ax: Axes, found: Found) -> None:
     """(c)"""
-    for x, kind in enumerate(("MPN", "GRU")):
-        by_seed(ax, x, found("accuracy, true-anti", kind), COLORS[kind], 0.5)
+    of_mpn = Found(numbers("figS"))("accuracy", "true-anti")
+    for x, (kind, values) in enumerate(
+        {"MPN": of_mpn, "GRU": found("accuracy, true-anti", "GRU")}.items()
+    ):
+        by_seed(ax, x, values, COLORS[kind], 0.5)
     ax.set_xticks((0, 1), ("MPN", "GRU"))
     ax.set(xlim=(-0.6, 1.6), ylim=(0.9, 1.003), ylabel="accuracy")
 
@@ -172,7 +171,7 @@ def draw_lines(ax: Axes, found: Found, quantities: dict[str, str], network: str,
     for (quantity, label), line in zip(quantities.items(), ("-", ":"), strict=True):
         values = np.stack([found(quantity.format(t), network) for t in of])  # (step, seed)
         sem = values.std(1, ddof=1) / values.shape[1] ** 0.5
-        color = "#0072B2" if line == "-" else "#595959"
+        color = COLORS["MPN"] if line == "-" else "#595959"
         ax.errorbar(
             of, values.mean(1), sem, ls=line, lw=1.5, elinewidth=0.7, color=color, label=label
         )
@@ -206,7 +205,7 @@ def draw(networks: dict[str, list[Trained]], found: Found) -> Figure:
     f.axhline(0, color=GREY, lw=0.7)
     f.legend(loc="upper left")
     f.set_ylabel("readout difference $\\Delta y$")
-    both = {COUNTS: "counts", OTHER: "does not"}
+    both = {ALIGNED: "counts", ALIGNED_OTHER: "does not"}
     for ax, context in ((g, "retrospective"), (h, "prospective")):
         fig7.mark_periods(ax, records[f"{context} context"])
         draw_lines(ax, found, both, context, range(FIRST[context], 40))

@@ -1,4 +1,4 @@
-"""What figures 3, 4 and 7 share: the task's evidence, what M would answer, and how it is drawn."""
+"""What the figures of integration share: the evidence, what M would answer, how it is drawn."""
 
 from __future__ import annotations
 
@@ -76,6 +76,20 @@ def if_go_came(network: Trained, trials: xr.Dataset) -> tuple[np.ndarray, np.nda
     h = project_to_go(network, M.reshape(-1, *M.shape[2:]))
     y = network.network.readout(torch.from_numpy(h)).numpy()
     return h.reshape(*shape, -1), (y[:, 0] - y[:, 1]).reshape(shape)
+
+
+def following(where: np.ndarray, values: np.ndarray) -> tuple[int, int, float]:
+    """Of components [k, c]: which follows the values [k] best, the first other one, and |r|."""
+    follows = [abs(np.corrcoef(component, values)[0, 1]) for component in where.T]
+    best = int(np.argmax(follows))
+    return best, 0 if best else 1, follows[best]
+
+
+def name_axes(ax: Axes, found: xr.Dataset) -> None:
+    """The plane of two principal components, with their shares of variance."""
+    shares = 100 * found["explained_variance_ratio"].values
+    ax.set(xticks=[], yticks=[])
+    ax.set(xlabel=f"PC 1 ({shares[0]:.0f} %)", ylabel=f"PC 2 ({shares[1]:.0f} %)")
 
 
 def points(ax: Axes, where: np.ndarray, values: np.ndarray, evidence: np.ndarray) -> None:

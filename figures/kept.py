@@ -36,9 +36,8 @@ def numbers(figure: str) -> pd.DataFrame:
     path = NUMBERS / f"{figure}.csv"
     columns = ["quantity", "network", "seed", "value", "weights"]
     if path.exists():
-        return pd.read_csv(path, dtype={"weights": str}, keep_default_na=False).reindex(
-            columns=columns, fill_value=""
-        )
+        kept = pd.read_csv(path, dtype={"weights": str}).reindex(columns=columns)
+        return kept.fillna({"weights": ""})
     return pd.DataFrame(columns=columns)
 
 
@@ -55,25 +54,35 @@ def measured(
         figure: as in `save_numbers`.
         jobs: the number -> what measures it, a `partial` where it is done in saved networks.
             Numbers of other jobs are left as they are.
-        fresh: measure all of these anew.
+        fresh: forget what is kept first, and measure all anew.
         processes: how many at once.
     """
     weights = {job: weights_of(function) for job, function in jobs.items()}
-    kept = _rows(figure)
-    missing = [job for job in jobs if fresh or job not in kept or kept[job][1] != weights[job]]
+    kept = {} if fresh else _rows(figure)
+    outdated = {
+        (job.network, job.seed, kept[job][1])
+        for job in jobs
+        if job in kept and kept[job][1] != weights[job]
+    }
+    kept = {n: row for n, row in kept.items() if (n.network, n.seed, row[1]) not in outdated}
+    if fresh or outdated:
+        _save(figure, kept)
+    missing = [job for job in jobs if job not in kept]
     work = (delayed(_measure)(job, jobs[job]) for job in missing)
     done = Parallel(n_jobs=processes, return_as="generator_unordered")(work)
     for job, found in tqdm(done, total=len(missing), unit="job", disable=not missing):
         rows = _rows(figure)  # read again: another process may have added to them
         for name, value in found.items():
             rows[Number(name, job.network, job.seed)] = value, weights[job]
-        save_numbers(figure, ((*key, *rows[key]) for key in sorted(rows)))
+        _save(figure, rows)
     return numbers(figure)
 
 
 def weights_of(function: Callable[[], Measured]) -> str:
     """A checksum of the saved networks that a `partial` is measured in; "" if there are none."""
-    arguments = function.args if isinstance(function, partial) else ()
+    if not isinstance(function, partial):
+        return ""
+    arguments = (*function.args, *function.keywords.values())
     arrays = [network_arrays(one.network) for one in arguments if isinstance(one, Trained)]
     sums = b"".join(a[name].tobytes() for a in arrays for name in sorted(a))
     return f"{crc32(sums):08x}" if arrays else ""
@@ -98,6 +107,10 @@ class Found:
 
 def _rows(figure: str) -> dict[Number, tuple[float, str]]:
     return {Number(*row[:3]): (row[3], row[4]) for row in numbers(figure).itertuples(index=False)}
+
+
+def _save(figure: str, rows: Mapping[Number, tuple[float, str]]) -> None:
+    save_numbers(figure, ((*key, *rows[key]) for key in sorted(rows)))
 
 
 def _measure(job: Number, function: Callable[[], Measured]) -> tuple[Number, Measured]:

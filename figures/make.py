@@ -13,8 +13,10 @@ from paper import RUNS
 from mpn_lab import RunError
 
 LONG = "fig7j"  # hours of training: only when asked for
+SUPPLEMENTS = ("fig3S", "fig5S", "fig6S", "fig7S")  # after figS, some of whose networks they show
 FIGURES = sorted(
-    (p.stem for p in Path(__file__).parent.glob("fig*.py")), key=lambda n: (n == LONG, n)
+    (p.stem for p in Path(__file__).parent.glob("fig*.py")),
+    key=lambda name: (name == LONG, name in SUPPLEMENTS, name),
 )
 
 

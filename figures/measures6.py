@@ -1,6 +1,6 @@
-"""What figure 6 measures: each function gives the numbers of one network with one seed.
+"""What figure 6 and its supplement measure: the numbers of one network with one seed.
 
-Most networks here are trained for a number only, within `learned`, and not saved.
+Most networks here are trained for a number only, by `paper.learned`, and not saved.
 """
 
 from __future__ import annotations
@@ -12,42 +12,18 @@ import numpy as np
 import torch
 from decoders import TRIALS, Answers, answers, decoded, draw
 from kept import Measured
-from paper import Trained, config_of
+from paper import Trained, config_of, learned
 from sklearn.decomposition import PCA
-from tqdm import tqdm
 
-from mpn_lab import QNetwork, SupervisedConfig
+from mpn_lab import QNetwork
 from mpn_lab.analysis.population import dimensions_filled
 from mpn_lab.tasks.integration import Integration
 from mpn_lab.training.config import StopConfig
-from mpn_lab.training.learner import load_arrays, make_network, network_arrays
-from mpn_lab.training.supervised import Supervision
+from mpn_lab.training.learner import make_network
 
 RATIOS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 10.0)
 READOUT_TRIALS = 32_000
 MOST = 100_000  # trials that either task of (e) may take
-
-
-def learned(
-    config: SupervisedConfig,
-    start: QNetwork | None = None,
-    task: Integration | None = None,
-) -> tuple[QNetwork, int]:
-    """A network trained to its end in memory, and its updates.
-
-    Args:
-        start: whose weights it starts with; None: its own.
-        task: learn this one, not the configuration's.
-    """
-    loop = Supervision(config)
-    if start is not None:
-        load_arrays(loop.learner.network, network_arrays(start))
-    if task is not None:
-        loop.source.task = task  # type: ignore[attr-defined]  # it draws its own batches
-    with tqdm(disable=True) as bar:
-        while not loop.finished:
-            loop.rows.append(loop.until_next_row(bar, None))  # type: ignore[arg-type]
-    return loop.learner.network.eval(), loop.learner.updates
 
 
 def capacity(kind: str, seed: int, quantities: Iterable[str], **task_kwargs: Any) -> Measured:

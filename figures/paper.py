@@ -29,9 +29,11 @@ from mpn_lab import (
     resume,
     train_supervised,
 )
+from mpn_lab.tasks.integration import Integration
 from mpn_lab.training.config import paper_config
 from mpn_lab.training.files import read_tensors, write_tensors, write_whole
 from mpn_lab.training.learner import load_arrays, make_network, network_arrays
+from mpn_lab.training.supervised import Supervision
 
 HERE = Path(__file__).parent
 SAVED, NUMBERS = HERE / "saved", HERE / "numbers"
@@ -132,6 +134,28 @@ def _train(name: str, config: SupervisedConfig) -> None:
     shutil.rmtree(path)
 
 
+def learned(
+    config: SupervisedConfig,
+    start: QNetwork | None = None,
+    task: Integration | None = None,
+) -> tuple[QNetwork, int]:
+    """A network trained to its end in memory, and its updates.
+
+    Args:
+        start: whose weights it starts with; None: its own.
+        task: learn this one, not the configuration's.
+    """
+    loop = Supervision(config)
+    if start is not None:
+        load_arrays(loop.learner.network, network_arrays(start))
+    if task is not None:
+        loop.source.task = task  # type: ignore[attr-defined]  # it draws its own batches
+    with tqdm(disable=True) as bar:
+        while not loop.finished:
+            loop.rows.append(loop.until_next_row(bar, None))  # type: ignore[arg-type]
+    return loop.learner.network.eval(), loop.learner.updates
+
+
 def _load(name: str, config: SupervisedConfig) -> Trained:
     try:
         arrays, meta = read_tensors(_file(name))
@@ -165,7 +189,8 @@ def save_numbers(figure: str, rows: Iterable[tuple]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     lines = [(*row[:3], f"{row[3]:.5g}", *row[4:]) for row in rows]
-    writer.writerow(("quantity", "network", "seed", "value", "weights")[: max(map(len, lines))])
+    columns = ("quantity", "network", "seed", "value", "weights")
+    writer.writerow(columns[: max(map(len, lines), default=4)])
     writer.writerows(lines)
     NUMBERS.mkdir(exist_ok=True)
     write_whole(NUMBERS / f"{figure}.csv", text.getvalue().encode())

@@ -17,8 +17,8 @@ HEAD = """# The paper's figures
 
 Aitken & Mihalas, *Neural population dynamics of computing with synaptic modulations*, eLife 2023;12:e83035.
 Written by `figures/table.py` from `figures/numbers/`; do not edit by hand. `make figures` draws all figures from saved networks
-(and trains what is missing), `make figures FIG=3 FRESH=1` trains one figure's networks anew: those that figures 4, 6, 7S and S share
-with 3, 5, 7 and S are made by these, and what was measured in them is measured again.
+(and trains what is missing), `make figures FIG=3 FRESH=1` trains one figure's networks anew: those that
+other figures share with 3, 5, 7 and S are made by these, and what was measured in them is measured again.
 
 Ours: mean ± standard error over seeds (their number in brackets). Agreement: the difference is at most two joint standard errors
 (the paper's, where it prints one, and ours). That every order of the paper comes out is tested: `pytest tests/test_figures*.py`.
@@ -129,13 +129,13 @@ FIG3_NOTES = {  # quantity, network -> why it differs
 
 FIG3_ALIGNMENTS = [  # quantity, definition, note
     (
-        "cosine of h and readout but at go",
-        "abs cos between a readout vector and h itself, mean over both readouts and all steps but go",
+        "cosine of h and readout except at go",
+        "abs cos between a readout vector and h itself, mean over both readouts and all steps except go",
         "",
     ),
     (
         "readout alignment of non-go clusters",
-        "the same numbers with the definition of the paper's Methods: abs cos between a readout vector and the first component of h where one input is shown, mean over both readouts and the three inputs other than go",
+        "the paper's two numbers again, measured as its Methods define them: abs cos between a readout vector and the first component of h where one input is shown, mean over both readouts and the three inputs other than go",
         "The printed numbers seem to be those of the row with h itself, which fit in both networks; the order is the same.",
     ),
 ]
@@ -289,27 +289,32 @@ def neurogym_tasks(rows: pd.DataFrame) -> list[str]:
 
 
 def longer(rows: pd.DataFrame) -> list[str]:
-    """The networks of figure 7j that were trained on until the paper's rule stopped them."""
-    value = rows.set_index(["quantity", "network", "seed"])["value"]
-    found = rows[rows["quantity"] == "accuracy, longer"].sort_values(["task", "kind"])
+    """The networks of figure 7j that were trained until the paper's kind of rule stopped them."""
+    quantities = ("accuracy, longer", "accuracy", "updates, longer")
+    of = [
+        rows[rows["quantity"] == q].set_index(["task", "kind", "seed"])["value"] for q in quantities
+    ]
+    found = pd.concat(of, axis=1, keys=("longer", "at_2000", "updates")).dropna()
     if found.empty:
         return []
+    kinds = [kind for kind in ("MPN", "MPNpre", "RNN", "GRU") if kind in found.index.levels[1]]
     lines = [
-        "Trained on until the paper's rule stopped them (99 %, or the loss in validation no longer falls), at most 6,000 updates; "
-        "in brackets the same seed after 2,000:",
+        "Seed 0 trained anew, at least 2,000 and at most 6,000 updates, until the accuracy is 99 % or the loss in validation no longer falls "
+        "(the paper: or the accuracy no longer rises). Accuracy over all steps; in brackets that of the same seed that stopped at 2,000, and "
+        "the updates:",
         "",
-        "| task | network | updates | accuracy | of responses |",
-        "|---" * 5 + "|",
+        "| task | " + " | ".join(kinds) + " |",
+        "|---" * (1 + len(kinds)) + "|",
     ]
-    for row in found.itertuples():
-        key = row.network, row.seed
-        cells = [
-            f"{value[f'{name}, longer', *key]:.3f} ({value[name, *key]:.3f})"
-            for name in ("accuracy", "accuracy of responses")
-        ]
-        updates = value["updates, longer", *key]
-        lines.append(f"| {row.task} | {row.kind} | {updates:,.0f} | {' | '.join(cells)} |")
-    return [*lines, ""]
+    for task, group in found.groupby("task"):
+        cells = {
+            kind: f"{row.longer:.3f} ({row.at_2000:.3f}; {row.updates:,.0f})"
+            for (_, kind, _), row in zip(group.index, group.itertuples(), strict=True)
+        }
+        lines.append(f"| {task} | " + " | ".join(cells.get(kind, "") for kind in kinds) + " |")
+    means = found.groupby("kind").mean()
+    cells = [f"{means.longer[kind]:.3f} ({means.at_2000[kind]:.3f})" for kind in kinds]
+    return [*lines, "| mean | " + " | ".join(cells) + " |", ""]
 
 
 def _mean(table: pd.DataFrame, kind: str, task: str) -> str:

@@ -1,11 +1,13 @@
 """What all figures share: saved networks, their errors, and the command that makes them."""
 
+import ast
 import fcntl
 import subprocess
 import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mpn_lab import RunError, paper_config
@@ -104,6 +106,34 @@ def test_kept_numbers_are_measured_again_in_another_network(paper, monkeypatch, 
     assert first["weights"].tolist()[1] == ""
 
 
+def test_kept_numbers_are_forgotten_when_measured_afresh_and_may_be_nan(
+    paper, monkeypatch, tmp_path
+):
+    import kept
+
+    monkeypatch.setattr(kept, "NUMBERS", tmp_path)
+    monkeypatch.setattr(paper, "NUMBERS", tmp_path)
+    first = {kept.Number("a", "MPN", 0): lambda: {"a": np.nan, "only then": 1.0}}
+    assert kept.measured("fig0", first, processes=1)["quantity"].tolist() == ["a", "only then"]
+    unused = {kept.Number("a", "MPN", 0): lambda: pytest.fail("it is kept")}
+    again = kept.measured("fig0", unused, processes=1)
+    assert np.isnan(again["value"][0])
+    assert again["weights"].tolist() == ["", ""]
+    afresh = {kept.Number("a", "MPN", 0): lambda: {"a": 2.0}}
+    assert kept.measured("fig0", afresh, fresh=True, processes=1)["value"].tolist() == [2.0]
+
+
+def test_a_supplement_comes_after_the_figures_whose_networks_it_shows(paper):
+    import make
+
+    for figure in make.SUPPLEMENTS:
+        place = make.FIGURES.index(figure)
+        for node in ast.walk(ast.parse((FIGURES / f"{figure}.py").read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            assert {n for n in names if n.startswith("fig")} <= set(make.FIGURES[:place]), figure
+
+
 def test_figures_are_not_made_twice_at_once(tmp_path):
     command = [sys.executable, str(FIGURES / "make.py"), "7j"]
     (tmp_path / "runs/paper").mkdir(parents=True)
@@ -124,5 +154,7 @@ def test_unknown_figure():
     command = [sys.executable, str(FIGURES / "make.py"), "99"]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 1
-    assert result.stderr.startswith("There is no figure '99'; expected one of 3, 3S, 4, ")
+    assert result.stderr.startswith(
+        "There is no figure '99'; expected one of 3, 4, 5, 6, 7, S, 3S, "
+    )
     assert result.stderr.count("\n") == 1

@@ -57,7 +57,7 @@ def test_only_its_go_cluster_lies_along_the_readout_in_an_mpn_all_do_in_an_mpnpr
 
 
 def test_an_mpns_h_stands_across_the_readout_before_go_an_mpnpres_along_it():
-    name = "cosine of h and readout but at go"
+    name = "cosine of h and readout except at go"
     assert of("fig3", name, "MPN").max() < 0.5 * of("fig3", name, "MPNpre").min()
 
 

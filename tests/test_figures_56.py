@@ -84,12 +84,17 @@ def test_the_larger_the_input_in_the_delay_the_less_silent_is_it(values):
 def test_a_decoder_of_a_gru_holds_at_other_steps_one_of_an_mpn_does_not(values):
     name = "decoding by decoders of other steps"
     for network in ("MPN", INPUTS[0]):
-        assert values("fig5S", name, "GRU").min() > values("fig5S", name, network).max() + 0.1
+        margin = 0.2 if network == "MPN" else 0.1
+        assert values("fig5S", name, "GRU").min() > values("fig5S", name, network).max() + margin
 
 
-def test_the_theory_of_h_gets_worse_from_step_to_step(values):
-    first, last = (values("fig5S", f"error of h, step {t}", "MPN").mean() for t in (3, 19))
-    assert last > 1.5 * first
+def test_the_theory_gets_worse_through_the_stimulus_that_of_h_better_in_the_delay(values):
+    def change(name, steps):
+        return np.diff([values("fig5S", f"error of {name}, step {t}", "MPN").mean() for t in steps])
+
+    for name in ("h", "M"):
+        assert (change(name, range(3, 20)) > 0).all()
+    assert (change("h", range(20, 40)) < 0).all()
 
 
 @pytest.mark.parametrize("name", ["h", "M"])
@@ -162,23 +167,23 @@ def test_three_hidden_units_hold_more_classes_in_gru_and_mpn_than_in_an_rnn(valu
 def test_three_hidden_units_learn_long_trials(values):
     for kind in ("RNN", "GRU", "MPN"):
         for T in (10, 20, 50, 100, 200):
-            assert np.median(values("fig6", f"accuracy, T={T}", kind)) > 0.85
+            assert np.median(values("fig6", f"accuracy, T={T}", kind)) > 0.9
     longest = [np.median(values("fig6", "accuracy, T=200", kind)) for kind in ("GRU", "MPN", "RNN")]
     assert longest[0] > longest[1] > longest[2]
 
 
 def test_the_additive_mpn_does_less_well_than_the_multiplicative_one(values):
-    """The paper: 'generally'."""
+    """The paper: 'generally'; ours in all of these."""
     worse = [
         values("fig6S", quantity, "additive").mean() < values("fig6", quantity, "MPN").mean()
         for quantity in (
-            *(f"accuracy, N={N}" for N in (2, 3, 5, 8)),
+            *(f"accuracy, N={N}" for N in (3, 5, 8)),
             *(f"accuracy, T={T}" for T in (10, 20, 50, 100, 200)),
             *(f"accuracy, signal/noise {ratio}" for ratio in ("0.5", "1", "10")),
             *(f"readout alone, d={d} n={2 * d}" for d in (25, 50)),
         )
     ]
-    assert np.mean(worse) > 0.5
+    assert np.all(worse)
 
 
 def test_the_presynaptic_mpn_has_trouble_with_a_delay(values):
@@ -187,3 +192,9 @@ def test_the_presynaptic_mpn_has_trouble_with_a_delay(values):
     assert len(theirs) == len(values("fig6S", "first task, updates", "additive")) == 10
     assert theirs.min() > values("fig6", "first task, updates", "MPN").max()
     assert (theirs == 100_000).any()
+
+
+def test_the_presynaptic_mpns_that_learn_a_second_task_lose_much_of_the_first(values):
+    lost = values("fig6S", "first task, lost", "MPNpre")
+    assert 2 < len(lost) < 10
+    assert lost.mean() > values("fig6", "first task, lost", "MPN").mean() + 0.2

@@ -110,8 +110,10 @@ def draw_hidden(a: Axes, b: Axes, trials: xr.Dataset) -> None:
     points(b, *where.T, evidence_of(trials).values[:TRIALS_SHOWN].ravel())
     arrows = trials["readout"].values @ found["axes"].values.T
     shares = 100 * found["explained_variance_ratio"].values
+    reach = np.abs(where).max() * arrows / np.linalg.norm(arrows, axis=1, keepdims=True)
     for ax in (a, b):
         readouts(ax, arrows, 0.25 * np.abs(where).max())
+        ax.update_datalim(0.4 * reach)  # room for the arrows and their names
         ax.margins(0.14)
         ax.set(xticks=[], yticks=[])
         ax.set_xlabel(f"PC 1, 2 ({shares[0]:.0f}, {shares[1]:.0f} %)", fontsize=7.5)

@@ -160,6 +160,18 @@ def test_on_the_neurogym_tasks_the_mpn_is_comparable_with_rnn_and_gru(neurogym):
     assert (neurogym["accuracy", "MPNpre"] > mpn - 0.03).sum() > 19 / 2  # the majority
 
 
+def test_stopping_at_2000_updates_hides_little(neurogym):
+    table = pd.read_csv(NUMBERS / "fig7j.csv").query("seed == 0")
+    value = table.set_index(["quantity", "network"])["value"]
+    for kind in ("MPN", "MPNpre", "RNN", "GRU"):
+        tasks = [f"{kind}, {task}" for task in neurogym["accuracy", kind].index]
+        gain = value["accuracy, longer"][tasks] - value["accuracy"][tasks]
+        assert len(gain) == 19
+        assert -0.005 < gain.mean() < 0.02
+    longer = {k: neurogym["accuracy, longer", k].mean() for k in ("MPN", "RNN", "GRU")}
+    assert max(longer.values()) - min(longer.values()) < 0.02  # as comparable as before
+
+
 def test_nobody_responds_where_the_moment_cannot_be_known(neurogym):
     for task in ("ContextDecisionMaking", "SingleContextDecisionMaking"):
         for kind in ("MPN", "MPNpre", "RNN", "GRU"):

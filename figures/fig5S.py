@@ -22,7 +22,7 @@ import torch
 import xarray as xr
 from decoders import answers
 from joblib import Parallel, delayed
-from kept import Measured, Number, measured
+from kept import Found, Measured, Number, measured
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from paper import COLORS, SEEDS, Trained, config_of, names, save_figure, trained
@@ -113,27 +113,24 @@ def draw_lines(ax: Axes, curves: dict[str, np.ndarray], first: int = 1) -> None:
     ax.set(xlabel="step")
 
 
-def draw_decoding(ax: Axes, found: pd.DataFrame) -> None:
+def draw_decoding(ax: Axes, found: Found) -> None:
     """(b)"""
     fig5.mark_periods(ax)
     steps = [s + 1 for s in fig5.DECODED]
     for name, line in LINES.items():
-        of = found[found["network"] == name]
-        means = [of[of["quantity"] == f"decoding, step {step}"]["value"].mean() for step in steps]
+        means = [values.mean() for values in found.over("decoding, step {}", steps, name)]
         color = COLORS[name.split(",")[0]]
         ax.plot(steps, means, line, color=color, lw=1.4, marker="o", ms=2.5)
     ax.axhline(1 / 3, color=GREY, ls="--", lw=1)
     ax.set(ylim=(0, 1.04), xlabel="step", ylabel="decoding accuracy")
 
 
-def draw_error(ax: Axes, found: pd.DataFrame) -> None:
+def draw_error(ax: Axes, found: Found) -> None:
     """(d)"""
     fig5.mark_periods(ax)
     steps = np.arange(1, fig5.GO + 2)
     for name, color in (("h", fig5.H), ("M", fig5.M)):
-        values = np.stack(
-            [found[found["quantity"] == f"error of {name}, step {t}"]["value"] for t in steps]
-        )  # (step, seed)
+        values = np.stack(found.over(f"error of {name}, step {{}}", steps, "MPN"))  # (step, seed)
         sem = values.std(1, ddof=1) / values.shape[1] ** 0.5
         ax.errorbar(steps, values.mean(1), sem, color=color, lw=1.3, elinewidth=0.7)
         ax.text(30, 1.12 * values.mean(1)[30], f"${name}$", color=color, va="bottom")
@@ -142,7 +139,7 @@ def draw_error(ax: Axes, found: pd.DataFrame) -> None:
 
 def draw(
     curves: dict[str, tuple[np.ndarray, np.ndarray]],
-    found: pd.DataFrame,
+    found: Found,
     matrices: dict[str, xr.DataArray],
 ) -> Figure:
     figure = new_figure(7.4, 4.7)
@@ -191,7 +188,7 @@ def main(fresh: bool = False, processes: int = 2) -> None:
         curves[name] = activity, variation
     matrices = {name: matrix_of(by_name[name][0]) for name in SHOWN}
     with plotting.style():
-        figure = draw(curves, pd.concat([of_5, found]), matrices)
+        figure = draw(curves, Found(pd.concat([of_5, found])), matrices)
     save_figure(figure, "fig5S")
 
 

@@ -39,6 +39,16 @@ LINES = COLORS | {"MPN, d=40": COLORS["MPN"]}
 LABELS = ("class 1", "class 2", "novel")
 LABEL_COLORS, MARKERS = (*SHOWN_COLORS[:2], "#262626"), "os^"
 SHOWN = 300  # of the states in (f, g)
+TITLES = (
+    "a   classes, $n$ = 3",
+    "b   length, $n$ = 3",
+    "c   noise",
+    "d   only the readout trained",
+    "e   a second task in the same network",
+    "f   GRU: $h_T$",
+    "g   MPN: $M_{T-1}$",
+    "h   read off the state",
+)
 
 
 def jobs() -> dict[str, SupervisedConfig]:
@@ -231,16 +241,7 @@ def draw(networks: dict[str, Trained], found: Found) -> Figure:
     draw_states(g, networks["fig3/MPN-seed0"])
     f.legend(loc="upper left", bbox_to_anchor=(0.18, 1.02), markerscale=1.3, handletextpad=0.1)
     draw_novel(h, found)
-    for ax, title in (
-        (a, "a   classes, $n$ = 3"),
-        (b, "b   length, $n$ = 3"),
-        (c, "c   noise"),
-        (d, "d   only the readout trained"),
-        (e, "e   a second task in the same network"),
-        (f, "f   GRU: $h_T$"),
-        (g, "g   MPN: $M_{T-1}$"),
-        (h, "h   read off the state"),
-    ):
+    for ax, title in zip((a, b, c, d, e, f, g, h), TITLES, strict=True):
         ax.set_title(title)
     return figure
 

@@ -59,13 +59,7 @@ def draw(found: Found) -> Figure:
     draw_readout_alone(d, found, LINES)
     draw_forgetting(e, found, {kind: color for kind, color in LINES.items() if kind != "RNN"})
     e.tick_params(axis="x", labelsize=6.5)
-    for ax, title in (
-        (a, "a   classes, $n$ = 3"),
-        (b, "b   length, $n$ = 3"),
-        (c, "c   noise"),
-        (d, "d   only the readout trained"),
-        (e, "e   a second task in the same network"),
-    ):
+    for ax, title in zip((a, b, c, d, e), fig6.TITLES[:5], strict=True):
         ax.set_title(title)
     return figure
 

@@ -27,11 +27,11 @@ from torch import nn
 from tqdm import tqdm
 
 from mpn_lab import TrainConfig, compute_td_loss_trial
-from mpn_lab.networks.fused import plain_loop
+from mpn_lab.networks.autograd import plain_loop
 from mpn_lab.replay.trials import TrialBatch
 from mpn_lab.training.evaluate import live_trials, make_envs
 from mpn_lab.training.learner import Learner
-from mpn_lab.training.loop import _Loop
+from mpn_lab.training.dqn import _Loop
 
 GOAL, SLICE, SEEDS = 0.98, 125, (0, 1, 2)
 OUT = Path(__file__).parent / "results"

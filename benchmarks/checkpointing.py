@@ -19,7 +19,7 @@ ALLOCATORS = {"as it is": {}, "gives back": {"MALLOC_MMAP_THRESHOLD_": "65536"}}
 PROGRAM = """
 import contextlib, torch
 from mpn_lab import QNetwork
-from mpn_lab.networks.fused import plain_loop
+from mpn_lab.networks.autograd import plain_loop
 from mpn_lab.training.loss import unroll
 torch.set_num_threads(1)
 network = QNetwork(3, 3, hidden_size={hidden}, core="{core}")

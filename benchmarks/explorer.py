@@ -21,7 +21,7 @@ from matplotlib import pyplot
 
 import mpn_lab
 from mpn_lab.plotting.style import style
-from mpn_lab.widgets.base import png
+from mpn_lab.widgets.explorer import png
 
 torch.set_num_threads(1)
 

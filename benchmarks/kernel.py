@@ -40,7 +40,7 @@ import torch
 from torch import Tensor, nn
 
 from mpn_lab import MPN
-from mpn_lab.networks.fused import plain_loop
+from mpn_lab.networks.autograd import plain_loop
 
 SIZES = (
     (64, 32, 10, 64),  # an update of the default training

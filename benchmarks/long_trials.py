@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 
 from mpn_lab import MPNConfig, Run, TrainConfig, resume, train
-from mpn_lab.training.reach import with_reach
+from mpn_lab.training.horizon import with_reach
 
 DELAY = {"task": "DelayMatchSample-v0", "task_kwargs": {"dt": 20}, "trials": 8_000}
 DELAY_640 = {"task": "DelayMatchSample-v0", "task_kwargs": {"dt": 5}, "trials": 4_000}

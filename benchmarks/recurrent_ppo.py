@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from mpn_lab import TrainConfig, TrialEnv
 from mpn_lab.training.evaluate import live_trials, make_envs, seed_envs
-from mpn_lab.training.loop import _Loop
+from mpn_lab.training.dqn import _Loop
 
 TASK, GOAL, TRIALS, SLICE = "DelayMatchSample-v0", 0.98, 300, 250
 VALIDATION_STREAM = (12345,)

@@ -41,7 +41,7 @@ from sklearn.decomposition import PCA
 
 from mpn_lab import SupervisedConfig, TrialEnv, plotting
 from mpn_lab.analysis import modulation_change, pca
-from mpn_lab.training.sources import share_right
+from mpn_lab.training.data import share_right
 
 LENGTHS = (10, 15, 20, 30, 50, 70, 100, 150, 200)
 DELAYS = (0, 5, 10, 20, 30, 50, 70, 100)

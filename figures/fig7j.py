@@ -30,7 +30,7 @@ from mpn_lab import SupervisedConfig, plotting
 from mpn_lab.tasks.batches import TaskBatch
 from mpn_lab.tasks.streams import PAPER_TASKS, TrialStream
 from mpn_lab.training.config import StopConfig, paper_config
-from mpn_lab.training.sources import share_right
+from mpn_lab.training.data import share_right
 
 KINDS = ("MPN", "MPNpre", "RNN", "GRU")
 SEEDS = range(5)

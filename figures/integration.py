@@ -16,7 +16,7 @@ from paper import Trained
 from table import said
 
 from mpn_lab import TrialEnv, record
-from mpn_lab.training.sources import share_right
+from mpn_lab.training.data import share_right
 
 SHOWN = ("class 1", "class 2", "null", "go")  # as `shown` of a record counts them
 SHOWN_COLORS = ("#00783C", "#7B3294", "#A6A6A6", "#262626")

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from mpn_lab.tasks.catalog import TaskDescription, describe_task, trainable_tasks
 from mpn_lab.training.config import TrainConfig
 from mpn_lab.training.files import RunError
-from mpn_lab.training.loop import resume, train
+from mpn_lab.training.dqn import resume, train
 from mpn_lab.training.run import Run, load_run
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from mpn_lab import TrainConfig, TrialEnv, describe_task, ideal_accuracy, train
 from mpn_lab.tasks.bandit import REVERSAL_BANDIT
-from mpn_lab.tasks.trial import Trial
+from mpn_lab.tasks.rollout import Trial
 
 
 def live(env, choose):

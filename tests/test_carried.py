@@ -6,7 +6,7 @@ import torch
 
 from mpn_lab import QNetwork, RunError, TrainConfig, load_run, record, resume, train
 from mpn_lab.tasks.bandit import REVERSAL_BANDIT
-from mpn_lab.tasks.trial import collect_episodes
+from mpn_lab.tasks.rollout import collect_episodes
 from mpn_lab.training.evaluate import make_envs
 from mpn_lab.training.experience import Experience
 from mpn_lab.training.files import read_tensors, write_tensors

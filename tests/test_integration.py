@@ -22,11 +22,11 @@ from mpn_lab.tasks.integration import (
     ContinuousIntegration,
     Integration,
 )
-from mpn_lab.tasks.teacher import Teacher
-from mpn_lab.tasks.trial import Trial
+from mpn_lab.tasks.expert import Teacher
+from mpn_lab.tasks.rollout import Trial
 from mpn_lab.training.config import TrainConfig
-from mpn_lab.training.lived import load_lived, save_lived
-from mpn_lab.training.reach import trial_length, with_reach
+from mpn_lab.training.stored_trials import load_lived, save_lived
+from mpn_lab.training.horizon import trial_length, with_reach
 
 VARIANTS = [
     (INTEGRATION, {}),

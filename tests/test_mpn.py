@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mpn_lab import MPN
-from mpn_lab.networks.fused import plain_loop
+from mpn_lab.networks.autograd import plain_loop
 
 B, T, d, n = 3, 6, 4, 5
 VARIANTS = list(

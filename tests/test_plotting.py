@@ -122,8 +122,8 @@ def test_neither_panels_nor_widgets_import_pyplot():
     # neurogym imports pyplot itself, so it is taken out again first.
     code = (
         "import neurogym, sys; sys.modules.pop('matplotlib.pyplot');"
-        "import mpn_lab.plotting.results, mpn_lab.widgets.trial_explorer;"
-        "import mpn_lab.widgets.training_monitor, mpn_lab.widgets.staleness_explorer;"
+        "import mpn_lab.plotting.results, mpn_lab.widgets.trial;"
+        "import mpn_lab.widgets.monitor, mpn_lab.widgets.staleness;"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     probe = subprocess.run(

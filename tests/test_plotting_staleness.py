@@ -9,7 +9,7 @@ import xarray as xr
 
 import mpn_lab
 from mpn_lab import plotting
-from mpn_lab.analysis.checks import check_trials
+from mpn_lab.analysis.schema import check_trials
 from mpn_lab.plotting.staleness import strategy_color
 
 make_staleness = runpy.run_path(str(Path(__file__).with_name("staleness_data.py")))[

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mpn_lab import QNetwork
-from mpn_lab.networks.states import StateCodec
+from mpn_lab.networks.state_codec import StateCodec
 from mpn_lab.replay.sequences import SequenceReplayBuffer
 from mpn_lab.training.loss import start_state
 

@@ -12,9 +12,9 @@ from safetensors.numpy import load_file
 import mpn_lab
 from mpn_lab import RunError, TrainConfig, load_run, staleness, train
 from mpn_lab.analysis import by_position, recording
-from mpn_lab.networks.loop import mpn_loop
+from mpn_lab.networks.recurrence import mpn_loop
 from mpn_lab.training.experience import encode_trials
-from mpn_lab.training.lived import load_lived, save_lived
+from mpn_lab.training.stored_trials import load_lived, save_lived
 
 SMALL = TrainConfig(
     task="ContextDecisionMaking-v0",  # its trials differ in length
@@ -247,7 +247,7 @@ def test_kept_states_of_episodes_begin_with_the_carried_one(tmp_path):
     lived, kept = load_lived(run.path, 20, network)
     assert [trial.state is None for trial in lived] == [True, False, True, False, True]
     for trial, steps in zip(lived, kept, strict=True):
-        (alone,) = encode_trials(mpn_lab.networks.states.StateCodec(network), network, [trial])
+        (alone,) = encode_trials(mpn_lab.networks.state_codec.StateCodec(network), network, [trial])
         np.testing.assert_allclose(steps, alone, atol=1e-5)
 
 

@@ -20,11 +20,11 @@ from mpn_lab import (
     train_supervised,
 )
 from mpn_lab.tasks.bandit import REVERSAL_BANDIT
-from mpn_lab.tasks.teacher import Teacher
+from mpn_lab.tasks.expert import Teacher
 from mpn_lab.training.evaluate import make_envs
 from mpn_lab.training.loss import masked_cross_entropy
-from mpn_lab.training.reach import with_reach
-from mpn_lab.training.sources import batch_of
+from mpn_lab.training.horizon import with_reach
+from mpn_lab.training.data import batch_of
 from mpn_lab.training.supervised import Supervision
 
 CONTEXT = "ContextDecisionMaking-v0"  # its trials differ in length

@@ -16,12 +16,12 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from mpn_lab import MPNConfig, RunError, TrainConfig, evaluate, load_run, resume, train
-from mpn_lab.networks.states import StateCodec
+from mpn_lab.networks.state_codec import StateCodec
 from mpn_lab.training import files, reach
 from mpn_lab.training.config import SequenceConfig
 from mpn_lab.training.learner import Learner
-from mpn_lab.training.lived import load_lived
-from mpn_lab.training.reach import with_reach
+from mpn_lab.training.stored_trials import load_lived
+from mpn_lab.training.horizon import with_reach
 
 SHORT = TrainConfig(
     trials=300,

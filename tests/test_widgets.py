@@ -17,9 +17,9 @@ from PIL import Image
 import mpn_lab
 from mpn_lab.plotting.style import style
 from mpn_lab.training.config import TrainConfig
-from mpn_lab.widgets.base import Picture, png
-from mpn_lab.widgets.training_monitor import TrainingMonitor
-from mpn_lab.widgets.trial_explorer import TrialExplorer
+from mpn_lab.widgets.explorer import Picture, png
+from mpn_lab.widgets.monitor import TrainingMonitor
+from mpn_lab.widgets.trial import TrialExplorer
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from matplotlib import pyplot
 from PIL import Image
 
 from mpn_lab.plotting.style import style
-from mpn_lab.widgets.base import Picture, png
-from mpn_lab.widgets.staleness_explorer import StalenessExplorer
+from mpn_lab.widgets.explorer import Picture, png
+from mpn_lab.widgets.staleness import StalenessExplorer
 
 make_staleness = runpy.run_path(str(Path(__file__).with_name("staleness_data.py")))[
     "make_staleness"

@@ -1,5 +1,5 @@
 from .behaviour import performance_by, psychometric, signed_coherence
-from .checks import RecordError
+from .schema import RecordError
 from .decoding import decode, decode_across_times
 from .population import (
     accumulated_evidence,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from mpn_lab.analysis.checks import check_record, condition_of
+from mpn_lab.analysis.schema import check_record, condition_of
 
 
 def signed_coherence(record: xr.Dataset, toward: int = 2) -> xr.DataArray:

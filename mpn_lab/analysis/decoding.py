@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mpn_lab.analysis.checks import check_record, condition_of
+from mpn_lab.analysis.schema import check_record, condition_of
 
 FOLDS = 5
 

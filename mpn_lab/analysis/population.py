@@ -8,7 +8,7 @@ from scipy.cluster import hierarchy
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 
-from mpn_lab.analysis.checks import check_record, condition_of
+from mpn_lab.analysis.schema import check_record, condition_of
 
 
 def pca(record: xr.Dataset, variable: str = "M", components: int = 3) -> xr.Dataset:

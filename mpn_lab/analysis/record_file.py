@@ -9,7 +9,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from mpn_lab.analysis.checks import FORMAT, RecordError, check_record
+from mpn_lab.analysis.schema import FORMAT, RecordError, check_record
 
 
 def save_record(record: xr.Dataset, path: str | Path) -> Path:

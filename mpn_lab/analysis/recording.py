@@ -14,11 +14,11 @@ import torch
 import xarray as xr
 from torch import nn
 
-from mpn_lab.analysis.checks import FORMAT
+from mpn_lab.analysis.schema import FORMAT
 from mpn_lab.analysis.trial_variables import coordinates, latent_variables, lived_variables, pad
 from mpn_lab.networks.mpn import MPN
 from mpn_lab.networks.qnetwork import Projection, QNetwork
-from mpn_lab.tasks.trial import Trial
+from mpn_lab.tasks.rollout import Trial
 from mpn_lab.tasks.trial_env import TrialEnv
 from mpn_lab.training.evaluate import ResetState, live_trials, lockstep, make_envs
 from mpn_lab.training.run import PACKAGES, Run

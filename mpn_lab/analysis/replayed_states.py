@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mpn_lab.analysis.trial_variables import pad
 from mpn_lab.networks.qnetwork import QNetwork
-from mpn_lab.networks.states import StateCodec
-from mpn_lab.tasks.trial import Trial
+from mpn_lab.networks.state_codec import StateCodec
+from mpn_lab.tasks.rollout import Trial
 from mpn_lab.training.experience import encode_trials
 
 _NUMBERS = 4_000_000  # float64 that are worked on at once

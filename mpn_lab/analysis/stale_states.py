@@ -13,15 +13,15 @@ import xarray as xr
 from scipy import stats
 from torch import Tensor
 
-from mpn_lab.analysis.checks import FORMAT, STALENESS, check_staleness
+from mpn_lab.analysis.schema import FORMAT, STALENESS, check_staleness
 from mpn_lab.analysis.recording import core_attrs, warn_of_size
 from mpn_lab.analysis.replayed_states import ReplayedStates, Strategy
 from mpn_lab.analysis.trial_variables import coordinates, lived_variables, pad
 from mpn_lab.networks.qnetwork import QNetwork
-from mpn_lab.tasks.trial import Trial
+from mpn_lab.tasks.rollout import Trial
 from mpn_lab.tasks.trial_env import TrialEnv
 from mpn_lab.training.files import RunError
-from mpn_lab.training.lived import lived_checkpoints, load_lived
+from mpn_lab.training.stored_trials import lived_checkpoints, load_lived
 from mpn_lab.training.run import PACKAGES, Run
 
 _AGES = 6  # checkpoints, where they are not named

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from mpn_lab.analysis.checks import check_record
+from mpn_lab.analysis.schema import check_record
 
 _PHI: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "tanh": np.tanh,

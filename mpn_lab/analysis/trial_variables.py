@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mpn_lab.tasks.ideal import ideal_actions
-from mpn_lab.tasks.trial import Trial
+from mpn_lab.tasks.rollout import Trial
 from mpn_lab.tasks.trial_env import TrialEnv
 
 TAKEN = {"trial", "time", "channel", "input", "hidden", "action", "period", "obs", "reward"} | {

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mpn_lab.networks.fused import mpn_fused
-from mpn_lab.networks.loop import Activation, Modulation, Update, mpn_loop
+from mpn_lab.networks.autograd import mpn_fused
+from mpn_lab.networks.recurrence import Activation, Modulation, Update, mpn_loop
 
 PlasticityShape = Literal["scalar", "input", "hidden", "synapse"]
 

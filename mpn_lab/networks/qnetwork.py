@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from mpn_lab.networks.cores import CoreName, State, make_core, map_state
+from mpn_lab.networks.recurrent import CoreName, State, make_core, map_state
 from mpn_lab.networks.mpn import MPN
 
 Embedding = Literal["random", "linear", "none"]

@@ -15,7 +15,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import blended_transform_factory
 
-from mpn_lab.analysis.checks import check_trials, time_step, trial_length, trial_position
+from mpn_lab.analysis.schema import check_trials, time_step, trial_length, trial_position
 from mpn_lab.plotting.style import DIVERGING, PERIODS, action_color
 
 CURSOR: dict[str, Any] = {"color": "black", "linewidth": 1.1, "alpha": 0.9}

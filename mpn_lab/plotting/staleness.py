@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from mpn_lab.analysis.checks import age_position, check_staleness, strategy_position
+from mpn_lab.analysis.schema import age_position, check_staleness, strategy_position
 from mpn_lab.plotting.panel import (
     Moving,
     action_row,

@@ -14,7 +14,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from mpn_lab.analysis.checks import check_record
+from mpn_lab.analysis.schema import check_record
 from mpn_lab.analysis.population import effective_weights, modulation_change
 from mpn_lab.plotting.panel import (
     MOST_ENTRIES,

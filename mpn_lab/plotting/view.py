@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mpn_lab.analysis.checks import (
+from mpn_lab.analysis.schema import (
     age_position,
     check_record,
     check_staleness,

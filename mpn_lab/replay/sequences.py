@@ -16,7 +16,7 @@ Start = Literal["zero", "stored", "replayed"]
 
 @runtime_checkable
 class Codec(Protocol):
-    """How lived states are kept, see `mpn_lab.networks.states.StateCodec`."""
+    """How lived states are kept, see `mpn_lab.networks.state_codec.StateCodec`."""
 
     width: int
     size: int

@@ -9,8 +9,8 @@ from neurogym.envs.registration import all_envs
 from pydantic import BaseModel
 
 from mpn_lab.tasks.ideal import OBSERVERS, ideal_accuracy
-from mpn_lab.tasks.teacher import Teacher, are_actions
-from mpn_lab.tasks.trial import Trial, collect_trials
+from mpn_lab.tasks.expert import Teacher, are_actions
+from mpn_lab.tasks.rollout import Trial, collect_trials
 from mpn_lab.tasks.trial_env import OWN_TASKS, TrialEnv
 
 

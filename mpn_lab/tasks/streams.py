@@ -14,7 +14,7 @@ from gymnasium import spaces
 from neurogym.core import TrialEnv as NeurogymTask
 
 from mpn_lab.tasks.batches import TaskBatch
-from mpn_lab.tasks.teacher import are_actions
+from mpn_lab.tasks.expert import are_actions
 from mpn_lab.tasks.trial_env import TrialEnv
 
 PAPER_TASKS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mpn_lab.networks.cores import CoreName
-from mpn_lab.networks.loop import Activation, Modulation, Update
+from mpn_lab.networks.recurrent import CoreName
+from mpn_lab.networks.recurrence import Activation, Modulation, Update
 from mpn_lab.networks.mpn import PlasticityShape
 from mpn_lab.networks.qnetwork import Embedding
 from mpn_lab.replay.sequences import Start

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from mpn_lab.tasks.ideal import ideal_accuracy
-from mpn_lab.tasks.trial import Policy, Trial, collect_episodes, collect_trials
+from mpn_lab.tasks.rollout import Policy, Trial, collect_episodes, collect_trials
 from mpn_lab.tasks.trial_env import TrialEnv
 
 ResetState = Literal["trial", "episode", "never"]

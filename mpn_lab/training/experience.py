@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from mpn_lab.networks.qnetwork import QNetwork
-from mpn_lab.networks.states import StateCodec
+from mpn_lab.networks.state_codec import StateCodec
 from mpn_lab.replay.sequences import SequenceReplayBuffer
 from mpn_lab.replay.trials import TrialBatch, TrialReplayBuffer
-from mpn_lab.tasks.trial import Trial, collect_episodes, collect_trials
+from mpn_lab.tasks.rollout import Trial, collect_episodes, collect_trials
 from mpn_lab.tasks.trial_env import TrialEnv
 from mpn_lab.training.config import TrainConfig
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mpn_lab.networks.cores import map_state
+from mpn_lab.networks.recurrent import map_state
 from mpn_lab.replay.trials import TrialBatch
 
 Backprop = Literal["full", "truncated", "checkpointed"]

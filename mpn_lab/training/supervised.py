@@ -17,10 +17,10 @@ from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.files import RunError, read_tensors
 from mpn_lab.training.learner import Descent, load_arrays
 from mpn_lab.training.loss import masked_cross_entropy, unroll
-from mpn_lab.training.reach import with_reach
-from mpn_lab.training.rows import OnRow, Row, Training, plasticity
+from mpn_lab.training.horizon import with_reach
+from mpn_lab.training.trainer import OnRow, Row, Training, plasticity
 from mpn_lab.training.run import Run
-from mpn_lab.training.sources import SequenceBatch, Taught, make_source
+from mpn_lab.training.data import SequenceBatch, Taught, make_source
 
 
 def train_supervised(

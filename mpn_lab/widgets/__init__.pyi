@@ -1,6 +1,6 @@
-from .base import Explorer
-from .staleness_explorer import StalenessExplorer
-from .training_monitor import TrainingMonitor
-from .trial_explorer import TrialExplorer
+from .explorer import Explorer
+from .staleness import StalenessExplorer
+from .monitor import TrainingMonitor
+from .trial import TrialExplorer
 
 __all__ = ["Explorer", "StalenessExplorer", "TrainingMonitor", "TrialExplorer"]

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from mpn_lab.networks.qnetwork import QNetwork
-from mpn_lab.networks.states import StateCodec
-from mpn_lab.tasks.trial import Trial
+from mpn_lab.networks.state_codec import StateCodec
+from mpn_lab.tasks.rollout import Trial
 from mpn_lab.training.experience import encode_trials
 from mpn_lab.training.files import RunError, read_tensors, write_tensors
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mpn_lab.networks.cores import make_core, map_state
+from mpn_lab.networks.recurrent import make_core, map_state
 
 B, T, d, n = 3, 5, 4, 6
 

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mpn_lab.networks.loop import Activation, Modulation, Update, mpn_loop
+from mpn_lab.networks.recurrence import Activation, Modulation, Update, mpn_loop
 
 _GROUPS = 8  # the samples' gradients are added up in so many groups, on however many threads
 _BLOCK_BYTES = 256  # of one block of neurons: `simd.BYTES`, here without importing numba

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from mpn_lab.analysis.checks import (
+from mpn_lab.analysis.schema import (
     age_position,
     check_staleness,
     strategy_position,
@@ -20,7 +20,7 @@ from mpn_lab.analysis.checks import (
 from mpn_lab.analysis.population import leaf_order
 from mpn_lab.plotting.panel import Moving
 from mpn_lab.plotting.view import MEASURES, draw_staleness
-from mpn_lab.widgets.moments import MomentExplorer, row, trial_options
+from mpn_lab.widgets.frames import MomentExplorer, row, trial_options
 
 
 class StalenessExplorer(MomentExplorer):

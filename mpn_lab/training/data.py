@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.tasks.batches import BatchTask, TaskBatch
 from mpn_lab.tasks.streams import TrialStream
-from mpn_lab.tasks.teacher import Teacher
-from mpn_lab.tasks.trial import Trial, collect_trials
+from mpn_lab.tasks.expert import Teacher
+from mpn_lab.tasks.rollout import Trial, collect_trials
 from mpn_lab.tasks.trial_env import TrialEnv
 from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.evaluate import live_trials, lockstep, make_envs, seed_envs, summarise

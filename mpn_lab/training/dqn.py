@@ -13,9 +13,9 @@ from mpn_lab.training.config import SupervisedConfig, TrainConfig
 from mpn_lab.training.evaluate import live_trials, lockstep, make_envs, seed_envs, summarise
 from mpn_lab.training.experience import Experience
 from mpn_lab.training.learner import Learner
-from mpn_lab.training.lived import save_lived
-from mpn_lab.training.reach import with_reach
-from mpn_lab.training.rows import OnRow, Row, Training, plasticity
+from mpn_lab.training.stored_trials import save_lived
+from mpn_lab.training.horizon import with_reach
+from mpn_lab.training.trainer import OnRow, Row, Training, plasticity
 from mpn_lab.training.run import Run, load_run
 from mpn_lab.training.supervised import Supervision
 

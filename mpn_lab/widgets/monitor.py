@@ -13,8 +13,8 @@ from mpn_lab.plotting.panel import Moving
 from mpn_lab.plotting.style import style
 from mpn_lab.plotting.training import Lines, draw_training
 from mpn_lab.training.config import TrainConfig
-from mpn_lab.training.loop import Row
-from mpn_lab.widgets.base import Explorer, Picture, quiet
+from mpn_lab.training.dqn import Row
+from mpn_lab.widgets.explorer import Explorer, Picture, quiet
 
 SHARE = 0.03
 """At most this part of the time goes into drawing; rows that come too soon wait for the next."""

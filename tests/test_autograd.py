@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from mpn_lab import MPN
-from mpn_lab.networks import fused
-from mpn_lab.networks.fused import plain_loop
+from mpn_lab.networks import autograd
+from mpn_lab.networks.autograd import plain_loop
 
 # Every choice with every other for tanh; ReLU is another line of its own, so each update once.
 UPDATES = ("associative", "presynaptic", "postsynaptic")
@@ -263,8 +263,8 @@ def test_a_forked_child_computes_too():
         """
         import os
         from mpn_lab import MPN
-        from mpn_lab.networks import fused
-        fused._THREAD_WORTH = 1
+        from mpn_lab.networks import autograd
+        autograd._THREAD_WORTH = 1
         core, x = MPN(3, 5), torch.ones(4, 6, 3)
         core(x)
         child = os.fork()

@@ -12,11 +12,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from mpn_lab.analysis.checks import time_step, trial_position
+from mpn_lab.analysis.schema import time_step, trial_position
 from mpn_lab.plotting.panel import Moving
 from mpn_lab.plotting.style import style
 from mpn_lab.plotting.view import trial_title
-from mpn_lab.widgets.base import Explorer, Picture, quiet, save_figure
+from mpn_lab.widgets.explorer import Explorer, Picture, quiet, save_figure
 from mpn_lab.widgets.page import write_page
 
 

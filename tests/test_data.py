@@ -8,7 +8,7 @@ from mpn_lab import RunError, resume, train_supervised
 from mpn_lab.tasks.integration import INTEGRATION
 from mpn_lab.training.config import StopConfig, SupervisedConfig, paper_config
 from mpn_lab.training.learner import make_network
-from mpn_lab.training.sources import judged, make_source, share_right
+from mpn_lab.training.data import judged, make_source, share_right
 from mpn_lab.training.supervised import Supervision
 
 SHORT = paper_config(

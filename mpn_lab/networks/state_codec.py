@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mpn_lab.networks.cores import State
+from mpn_lab.networks.recurrent import State
 from mpn_lab.networks.mpn import MPN
 from mpn_lab.networks.qnetwork import QNetwork
 

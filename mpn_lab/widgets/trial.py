@@ -10,13 +10,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from mpn_lab.analysis.checks import check_record, condition_names
+from mpn_lab.analysis.schema import check_record, condition_names
 from mpn_lab.analysis.population import hidden_order, pca
 from mpn_lab.plotting.panel import Moving
 from mpn_lab.plotting.trial import TITLES
 from mpn_lab.plotting.view import draw_trial
-from mpn_lab.widgets.base import quiet
-from mpn_lab.widgets.moments import MomentExplorer, row, trial_options
+from mpn_lab.widgets.explorer import quiet
+from mpn_lab.widgets.frames import MomentExplorer, row, trial_options
 
 _EVERY = "all trials"
 _ANY = "any condition"

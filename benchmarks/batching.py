@@ -29,9 +29,9 @@ from tqdm import tqdm
 from mpn_lab import TrainConfig, compute_td_loss_trial
 from mpn_lab.networks.autograd import plain_loop
 from mpn_lab.replay.trials import TrialBatch
-from mpn_lab.training.evaluate import live_trials, make_envs
+from mpn_lab.training.evaluate import rollout, make_envs
 from mpn_lab.training.learner import Learner
-from mpn_lab.training.dqn import _Loop
+from mpn_lab.training.dqn import DQNTrainer
 
 GOAL, SLICE, SEEDS = 0.98, 125, (0, 1, 2)
 OUT = Path(__file__).parent / "results"
@@ -54,11 +54,11 @@ class Looping(Learner):
             loss = loss * (T / sum(lengths))
             loss.backward()
             value += float(loss.detach())
-        nn.utils.clip_grad_norm_(self.parameters, config.grad_clip)
+        nn.utils.clip_grad_norm_(self.parameters, config.max_grad_norm)
         self.optimizer.step()
         self.network.project_()
         with torch.no_grad():
-            torch._foreach_lerp_(self.target_parameters, self.parameters, config.target_rate)
+            torch._foreach_lerp_(self.target_parameters, self.parameters, config.tau)
         self.updates += 1
         return value
 
@@ -67,7 +67,7 @@ class Training:
     """The default training, a slice of trials at a time."""
 
     def __init__(self, learner: type[Learner], seed: int) -> None:
-        self.loop = _Loop(TrainConfig(seed=seed, eval_every=SLICE, eval_trials=1))
+        self.loop = DQNTrainer(TrainConfig(seed=seed, eval_freq=SLICE, eval_trials=1))
         self.loop.learner = learner(
             self.loop.config, len(self.loop.envs[0].channels), self.loop.n_actions
         )
@@ -80,17 +80,17 @@ class Training:
             start = time.perf_counter()
             self.loop.until_next_row(bar)
             self.seconds += time.perf_counter() - start
-            lived = live_trials(self.validation, self.loop.learner.network, 300)
+            lived = rollout(self.validation, self.loop.learner.network, 300)
             if np.mean([trial.performance for trial in lived]) >= GOAL:
                 return self.seconds
         return math.nan
 
 
 def updates(budget: float) -> list[dict]:
-    loop = _Loop(TrainConfig())
+    loop = DQNTrainer(TrainConfig())
     config = loop.config
     while loop.trials < 200:
-        loop.store(live_trials(loop.envs, loop.learner.network, len(loop.envs)))
+        loop.store(rollout(loop.envs, loop.learner.network, len(loop.envs)))
     batch = loop.buffer.sample(config.batch_size)
     calls = {}
     for over_time, context in (("kernels", nullcontext), ("plain loop", plain_loop)):

@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 
 from mpn_lab import MPNConfig, Run, TrainConfig, resume, train
-from mpn_lab.training.horizon import with_reach
+from mpn_lab.training.horizon import resolve_defaults
 
 DELAY = {"task": "DelayMatchSample-v0", "task_kwargs": {"dt": 20}, "trials": 8_000}
 DELAY_640 = {"task": "DelayMatchSample-v0", "task_kwargs": {"dt": 5}, "trials": 4_000}
@@ -51,7 +51,7 @@ RUNS, OUT = Path("runs/long_trials"), Path(__file__).parent / "results" / "long_
 
 
 def one(name: str, options: dict, seed: int) -> dict:
-    config = with_reach(TrainConfig(**options, seed=seed))
+    config = resolve_defaults(TrainConfig(**options, seed=seed))
     path = RUNS / f"{re.sub('[^A-Za-z0-9_.]+', '-', name).strip('-')}-seed{seed}"
     exists = (path / "config.json").exists()
     run = resume(path, progress=False) if exists else train(config, path, progress=False)

@@ -23,8 +23,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from tqdm import tqdm
 
 from mpn_lab import TrainConfig, TrialEnv
-from mpn_lab.training.evaluate import live_trials, make_envs, seed_envs
-from mpn_lab.training.dqn import _Loop
+from mpn_lab.training.evaluate import rollout, make_envs, seed_envs
+from mpn_lab.training.dqn import DQNTrainer
 
 TASK, GOAL, TRIALS, SLICE = "DelayMatchSample-v0", 0.98, 300, 250
 VALIDATION_STREAM = (12345,)
@@ -36,7 +36,7 @@ class Ours:
     name = "MPN-DQN, trial replay"
 
     def __init__(self, seed: int) -> None:
-        self.loop = _Loop(TrainConfig(task=TASK, seed=seed, eval_every=SLICE, eval_trials=1))
+        self.loop = DQNTrainer(TrainConfig(task=TASK, seed=seed, eval_freq=SLICE, eval_trials=1))
         self.bar = tqdm(disable=True)
         self.most = self.loop.config.trials
 
@@ -47,7 +47,7 @@ class Ours:
         return self.loop.trials, self.loop.env_steps
 
     def correct(self, envs: list[TrialEnv]) -> float:
-        lived = live_trials(envs, self.loop.learner.network, TRIALS)
+        lived = rollout(envs, self.loop.learner.network, TRIALS)
         return float(np.mean([trial.performance for trial in lived]))
 
 

@@ -50,7 +50,7 @@ def answers(
     drawn = draw(task, trials, seed)
     h, _ = network.core(torch.from_numpy(drawn.obs))
     response = network.readout(h[:, -1]).argmax(1).numpy()
-    return Answers(drawn.truth[:, -1], response, h.numpy())
+    return Answers(drawn.ground_truth[:, -1], response, h.numpy())
 
 
 def decoded(features: np.ndarray, label: np.ndarray) -> float:

@@ -137,7 +137,7 @@ def draw_modulations(ax: Axes, trials: xr.Dataset) -> None:
 def draw_three(ax: Axes, trials: xr.Dataset, variable: str, steps: slice) -> None:
     """(d)"""
     found = pca(trials.isel(time=steps), variable, 2)
-    where, answer = found["trajectory"].values, trials["answer"].values
+    where, answer = found["trajectory"].values, trials["correct_response"].values
     for k, color in enumerate(CLASS_COLORS):
         here = where[answer == k].reshape(-1, 2)
         ax.plot(*here.T, "o", ms=1.8, mew=0, color=color, label=f"class {k + 1}", rasterized=True)

@@ -41,7 +41,7 @@ from sklearn.decomposition import PCA
 
 from mpn_lab import SupervisedConfig, TrialEnv, plotting
 from mpn_lab.analysis import modulation_change, pca
-from mpn_lab.training.data import share_right
+from mpn_lab.training.data import step_accuracies
 
 LENGTHS = (10, 15, 20, 30, 50, 70, 100, 150, 200)
 DELAYS = (0, 5, 10, 20, 30, 50, 70, 100)
@@ -122,7 +122,7 @@ def tested(network: Trained, name: str, changes: dict[str, int]) -> dict[str, fl
     _, state = network.network(torch.from_numpy(drawn.obs[:, :-1]))
     return {
         f"norm of state, {name}": float(state.flatten(1).norm(dim=1).mean()),
-        f"accuracy, {name}": share_right(network.network, drawn)[0],
+        f"accuracy, {name}": step_accuracies(network.network, drawn)[0],
     }
 
 

@@ -61,7 +61,7 @@ def by_kind(networks: dict[str, Trained]) -> dict[str, list[Trained]]:
 def matrix_of(one: Trained) -> xr.DataArray:
     """(e): [train_time, time]."""
     trials = record(one.network, *one.task, trials=300, seed=1)
-    return decode_across_times(trials, "answer", "h", EVERY)
+    return decode_across_times(trials, "correct_response", "h", EVERY)
 
 
 def across(one: Trained) -> Measured:

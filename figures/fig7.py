@@ -256,7 +256,7 @@ def draw_modulations(ax: Axes, trials: xr.Dataset) -> None:
     """(h)"""
     found = pca(trials, "M", 2)
     _by_answer(ax, trials, found)
-    where, answer = found["trajectory"].values, trials["answer"].values
+    where, answer = found["trajectory"].values, trials["correct_response"].values
     for k in (0, 1):
         ax.plot(*where[int((answer == k).argmax())].T, color="black", lw=0.9)
     ax.set_title("h  M")
@@ -270,7 +270,7 @@ def room_above(ax: Axes, share: float) -> None:
 
 def _by_answer(ax: Axes, trials: xr.Dataset, found: xr.Dataset) -> None:
     """All steps in the plane; light: before go, dark: at go."""
-    where, answer = found["trajectory"].values, trials["answer"].values
+    where, answer = found["trajectory"].values, trials["correct_response"].values
     for k, (light, dark) in enumerate(CLASSES):
         before, go = where[answer == k, :-1].reshape(-1, 2), where[answer == k, -1]
         ax.plot(*before.T, "o", ms=1.8, mew=0, color=light, alpha=0.5, rasterized=True)

@@ -121,7 +121,9 @@ def draw_true_anti(a: Axes, b: Axes, trials: xr.Dataset) -> None:
         where = found["trajectory"].values
         for k, shades in enumerate(CLASSES):
             for context, color in zip(("pro", "anti"), shades, strict=True):
-                use = (trials["answer"].values == k) & (trials["context"].values == context)
+                use = (trials["correct_response"].values == k) & (
+                    trials["context"].values == context
+                )
                 label = f"class {k + 1}, {'true' if context == 'pro' else 'anti'}"
                 ax.plot(
                     *where[use].reshape(-1, 2).T, "o", ms=2, mew=0, color=color, alpha=0.8,

@@ -30,7 +30,7 @@ from mpn_lab import SupervisedConfig, plotting
 from mpn_lab.tasks.batches import TaskBatch
 from mpn_lab.tasks.streams import PAPER_TASKS, TrialStream
 from mpn_lab.training.config import StopConfig, paper_config
-from mpn_lab.training.data import share_right
+from mpn_lab.training.data import step_accuracies
 
 KINDS = ("MPN", "MPNpre", "RNN", "GRU")
 SEEDS = range(5)
@@ -57,7 +57,7 @@ def settings(task: str, kind: str, seed: int, longer: bool = False) -> Supervise
         stream_steps=100,
         batch_size=BATCH,
         trials=(MOST_UPDATES if longer else UPDATES) * BATCH,
-        eval_every=(50 if longer else 200) * BATCH,
+        eval_freq=(50 if longer else 200) * BATCH,
         eval_trials=50,
         stop=stop,
     )
@@ -67,7 +67,7 @@ def measure(task: str, kind: str, seed: int) -> Measured:
     """Train one network, or go on with it, and test it."""
     config = settings(task, kind, seed)
     network = run_of(RUNS / "fig7j" / f"{task}-{kind}-seed{seed}", config).network
-    accuracy, responses = share_right(network, test_of(task, seed), "responds")
+    accuracy, responses = step_accuracies(network, test_of(task, seed), "responds")
     values = {ALL: accuracy, RESPONSES: responses}
     if layers := network.mpn_layers():
         values[ETA] = float(layers[0].eta.detach())
@@ -78,7 +78,7 @@ def measure_longer(task: str, kind: str, seed: int) -> Measured:
     """The same with the paper's rule to stop."""
     path = RUNS / "fig7j" / f"{task}-{kind}-seed{seed}-longer"
     run = run_of(path, settings(task, kind, seed, longer=True))
-    accuracy, responses = share_right(run.network, test_of(task, seed), "responds")
+    accuracy, responses = step_accuracies(run.network, test_of(task, seed), "responds")
     updates = float(run.metrics["updates"].iloc[-1])
     return {LONGER_ALL: accuracy, LONGER_RESPONSES: responses, LONGER_UPDATES: updates}
 
@@ -91,7 +91,7 @@ def test_of(task: str, seed: int) -> TaskBatch:
 
 def fixating(task: str, seed: int) -> Measured:
     """The accuracy of always fixating."""
-    return {FIXATE: float((test_of(task, seed).truth == 0).mean())}
+    return {FIXATE: float((test_of(task, seed).ground_truth == 0).mean())}
 
 
 def work() -> dict[Number, Callable[[], Measured]]:
@@ -132,7 +132,10 @@ def draw_sequence(ax: Axes) -> None:
     """(i): a sequence of GoNogo: what is shown, and what is asked for."""
     stream = TrialStream("GoNogo-v0", 1, 100, (0, TEST))
     drawn, steps = stream.sample_batch(), np.arange(1, 101)
-    lines = [*zip(stream.channels, drawn.obs[0].T, strict=True), ("right action", drawn.truth[0])]
+    lines = [
+        *zip(stream.channels, drawn.obs[0].T, strict=True),
+        ("right action", drawn.ground_truth[0]),
+    ]
     for row, (name, values) in enumerate(lines):
         color = "#D55E00" if name == "right action" else "#262626"
         ax.step(steps, 0.8 * values - row, where="mid", color=color, lw=1.1)

@@ -16,7 +16,7 @@ from paper import Trained
 from table import said
 
 from mpn_lab import TrialEnv, record
-from mpn_lab.training.data import share_right
+from mpn_lab.training.data import step_accuracies
 
 SHOWN = ("class 1", "class 2", "null", "go")  # as `shown` of a record counts them
 SHOWN_COLORS = ("#00783C", "#7B3294", "#A6A6A6", "#262626")
@@ -47,7 +47,7 @@ def accuracy_of(one: Trained) -> float:
     drawn = TrialEnv(task, seed=0, **task_kwargs).task.sample_batch(
         np.random.default_rng((one.config.seed, 7)), TESTED
     )
-    return share_right(one.network, drawn)[0]
+    return step_accuracies(one.network, drawn)[0]
 
 
 @torch.no_grad()

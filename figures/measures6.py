@@ -33,7 +33,7 @@ def capacity(kind: str, seed: int, quantities: Iterable[str], **task_kwargs: Any
     above that of the 10 before them.
     """
     stop = StopConfig(accuracy=1.0, min_updates=0, falling=True)
-    how = {"stop": stop, "eval_every": 64 * 10, "trials": 64 * 10_000}
+    how = {"stop": stop, "eval_freq": 64 * 10, "trials": 64 * 10_000}
     config = config_of(kind, seed, hidden_size=3, task_kwargs=task_kwargs, **how)
     network, _ = learned(config)
     accuracy = answers(network, config.task_kwargs).accuracy
@@ -65,7 +65,7 @@ def readout_alone(kind: str, seed: int, d: int, n: int, quantity: str) -> Measur
         for _ in range(READOUT_TRIALS // 500):
             drawn = task.sample_batch(rng, 500)
             activity.append(network.core(torch.from_numpy(drawn.obs))[0][:, -1])
-            labels.append(torch.from_numpy(drawn.truth[:, -1]))
+            labels.append(torch.from_numpy(drawn.ground_truth[:, -1]))
     _fit(network.readout, torch.cat(activity), torch.cat(labels), config.l1)
     return {quantity: answers(network, config.task_kwargs).accuracy}
 
@@ -98,7 +98,7 @@ def forgetting(kind: str, seed: int) -> Measured:
     first task, after of the second; for a GRU, that of its line attractor. The dimensions are the
     participation ratio of the state, h or M, over all steps.
     """
-    how = {"batch_size": 1, "l1": 1e-6, "eval_every": 100, "trials": MOST}
+    how = {"batch_size": 1, "l1": 1e-6, "eval_freq": 100, "trials": MOST}
     stop = StopConfig(accuracy=0.97, min_updates=0)
     config = config_of(kind, seed, task_kwargs={"delay": 20}, stop=stop, **how)
     kwargs = config.task_kwargs

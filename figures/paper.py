@@ -33,7 +33,7 @@ from mpn_lab.tasks.integration import Integration
 from mpn_lab.training.config import paper_config
 from mpn_lab.training.files import read_tensors, write_tensors, write_whole
 from mpn_lab.training.learner import load_arrays, make_network, network_arrays
-from mpn_lab.training.supervised import Supervision
+from mpn_lab.training.supervised import SupervisedTrainer
 
 HERE = Path(__file__).parent
 SAVED, NUMBERS = HERE / "saved", HERE / "numbers"
@@ -145,7 +145,7 @@ def learned(
         start: whose weights it starts with; None: its own.
         task: learn this one, not the configuration's.
     """
-    loop = Supervision(config)
+    loop = SupervisedTrainer(config)
     if start is not None:
         load_arrays(loop.learner.network, network_arrays(start))
     if task is not None:

@@ -1,24 +1,26 @@
-from .analysis.schema import RecordError
 from .analysis.record_file import load_record, save_record
 from .analysis.recording import record
+from .analysis.schema import RecordError
 from .analysis.stale_states import staleness
-from .networks.recurrent import GRU, LSTM, RNN
 from .networks.mpn import MPN
 from .networks.qnetwork import QNetwork
+from .networks.recurrent import GRU, LSTM, RNN
+from .networks.registry import CoreError, register_core
 from .replay.trials import TrialBatch, TrialReplayBuffer
 from .tasks.catalog import TaskDescription, describe_task, trainable_tasks
 from .tasks.ideal import ideal_accuracy, ideal_actions
 from .tasks.rollout import Trial, collect_trials
 from .tasks.trial_env import TrialEnv
-from .training.config import MPNConfig, StopConfig, SupervisedConfig, TrainConfig, paper_config
+from .training.config import SequenceConfig, StopConfig, SupervisedConfig, TrainConfig, paper_config
+from .training.dqn import train
 from .training.evaluate import Evaluation, evaluate
 from .training.files import RunError
-from .training.dqn import resume, train
 from .training.loss import compute_td_loss_trial
+from .training.resume import resume
 from .training.run import Run, load_run
 from .training.supervised import train_supervised
-from .widgets.staleness import StalenessExplorer
 from .widgets.monitor import TrainingMonitor
+from .widgets.staleness import StalenessExplorer
 from .widgets.trial import TrialExplorer
 
 __all__ = [
@@ -26,12 +28,13 @@ __all__ = [
     "LSTM",
     "MPN",
     "RNN",
+    "CoreError",
     "Evaluation",
-    "MPNConfig",
     "QNetwork",
     "RecordError",
     "Run",
     "RunError",
+    "SequenceConfig",
     "StalenessExplorer",
     "StopConfig",
     "SupervisedConfig",
@@ -53,6 +56,7 @@ __all__ = [
     "load_run",
     "paper_config",
     "record",
+    "register_core",
     "resume",
     "save_record",
     "staleness",

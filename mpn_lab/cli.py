@@ -13,8 +13,9 @@ from pydantic import Field, ValidationError
 
 from mpn_lab.tasks.catalog import TaskDescription, describe_task, trainable_tasks
 from mpn_lab.training.config import TrainConfig
+from mpn_lab.training.dqn import train
+from mpn_lab.training.resume import resume
 from mpn_lab.training.files import RunError
-from mpn_lab.training.dqn import resume, train
 from mpn_lab.training.run import Run, load_run
 
 

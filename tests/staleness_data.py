@@ -50,7 +50,7 @@ def make_staleness(
     variables |= {
         "Q_stored": ((*every[1:], "action"), Q_stored),
         "Q_replayed": ((*every, "action"), Q_replayed),
-        "Q_lived": record["Q"],
+        "Q_collected": record["Q"],
         **distances("dQ", every, np.linalg.norm(Q_replayed - Q_stored, axis=-1), size),
     }
     from_start = np.linalg.norm(Q_replayed - Q_replayed[-1:], axis=-1)
@@ -72,7 +72,7 @@ def make_staleness(
         "age": list(ages),
         "step_in_window": ("time", np.arange(T) % window),
     }
-    marks = {"window": window, "burn_in": burn_in, "lived_at": 64, "mpn_lab_staleness": 1}
+    marks = {"window": window, "burn_in": burn_in, "collected_at": 64, "mpn_lab_staleness": 1}
     attrs = {k: v for k, v in record.attrs.items() if k != "mpn_lab_record"}
     return xr.Dataset(variables, coords, attrs | marks)
 

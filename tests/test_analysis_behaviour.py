@@ -23,13 +23,13 @@ def test_signed_coherence_is_that_of_the_context(trials):
     for i in range(20):
         one = trials.isel(trial=i)
         counts = float(one.coh_1 if int(one.context) == 0 else one.coh_2)
-        assert float(signed[i]) == (counts if int(one.answer) == 2 else -counts)
+        assert float(signed[i]) == (counts if int(one.correct_response) == 2 else -counts)
         # The stimulus itself agrees: the answer's channel is the stronger one in the noise's mean.
     assert (np.abs(signed).values > 0).all()
 
 
 def test_psychometric_counts_answers(trials):
-    right = trials.answer.values.copy()
+    right = trials.correct_response.values.copy()
     right[:30] = 3 - right[:30]
     made = trials.assign_coords(response=("trial", right))
     signed = analysis.signed_coherence(made)
@@ -41,7 +41,7 @@ def test_psychometric_counts_answers(trials):
         assert float(here.share) == pytest.approx(chosen.mean())
         test = stats.binomtest(int(chosen.sum()), len(chosen)).proportion_ci(method="wilson")
         assert (float(here.low), float(here.high)) == pytest.approx((test.low, test.high))
-        ideal = made.ideal_answer.values[signed.values == value] == 2
+        ideal = made.ideal_response.values[signed.values == value] == 2
         assert float(here.ideal) == pytest.approx(ideal.mean())
 
 
@@ -50,7 +50,7 @@ def test_performance_by_a_condition(trials):
     for context in (0, 1):
         here = trials.isel(trial=trials.context.values == context)
         assert float(found.sel(context=context).share) == pytest.approx(float(here.correct.mean()))
-        ideal = float((here.ideal_answer == here.answer).mean())
+        ideal = float((here.ideal_response == here.correct_response).mean())
         assert float(found.sel(context=context).ideal) == pytest.approx(ideal)
     assert found.trials.sum() == 120
 
@@ -58,7 +58,7 @@ def test_performance_by_a_condition(trials):
 def test_tasks_without_an_ideal_observer_have_nan():
     network = mpn_lab.QNetwork(3, 2, hidden_size=4)
     trials = mpn_lab.record(network, "GoNogo-v0", trials=6)
-    assert np.isnan(analysis.performance_by(trials, "answer").ideal).all()
+    assert np.isnan(analysis.performance_by(trials, "correct_response").ideal).all()
     with pytest.raises(ValueError, match="no condition 'coh'"):
         analysis.signed_coherence(trials)
 

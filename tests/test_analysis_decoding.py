@@ -16,20 +16,20 @@ def trials():
     T = 12
     made = made.isel(time=slice(0, T)).assign(valid=(("trial", "time"), np.ones((100, T), bool)))
     h = np.random.default_rng(0).normal(size=(100, T, 6))
-    sign = np.where(made.answer.values == 2, 1.0, -1.0)[:, None]
+    sign = np.where(made.correct_response.values == 2, 1.0, -1.0)[:, None]
     h[:, 4:7, 0] = 5 * sign
     h[:, 7:10, 1] = 5 * sign
     return made.drop_vars("h").assign(h=(("trial", "time", "hidden"), h))
 
 
 def test_decoding_finds_the_answer_where_it_is_held(trials):
-    angle = trials.assign_coords(angle=("trial", trials.answer.values * np.pi))
+    angle = trials.assign_coords(angle=("trial", trials.correct_response.values * np.pi))
     found = analysis.decode(angle, "angle")
     np.testing.assert_allclose(found.accuracy[4:10], 1)
     outside = np.r_[found.accuracy[:4], found.accuracy[10:]]
     assert (np.abs(outside - 0.5) < 0.2).all()  # 100 trials: 0.5 +- 4 standard errors
     assert (found.sem[4:10] == 0).all()
-    largest = max((trials.answer == 1).sum(), (trials.answer == 2).sum()) / 100
+    largest = max((trials.correct_response == 1).sum(), (trials.correct_response == 2).sum()) / 100
     np.testing.assert_allclose(found.chance, largest)
 
 

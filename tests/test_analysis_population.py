@@ -82,7 +82,7 @@ def test_the_changes_add_up_to_M():
 
 def test_selectivity_finds_the_units_that_carry_the_condition(trials):
     rng = np.random.default_rng(1)
-    answer = trials.answer.values[:, None]
+    answer = trials.correct_response.values[:, None]
     h = np.zeros(trials.h.shape)
     h[..., 0] = answer  # all of it
     h[..., 1] = -2.0 * answer

@@ -16,11 +16,11 @@ SHORT = TrainConfig(
     task=REVERSAL_BANDIT,
     trials=200,
     hidden_size=8,
-    eval_every=50,
+    eval_freq=50,
     eval_trials=20,
-    warmup_trials=25,
+    learning_starts=25,
     batch_size=8,
-    updates_per_round=3,
+    gradient_steps=3,
     reset_state="episode",
     trials_per_episode=5,
 )
@@ -49,7 +49,7 @@ def content(path):
 @pytest.mark.parametrize("core", ["mpn", "lstm"])
 def test_a_record_holds_what_was_lived(core, reset_state, trials, fresh, monkeypatch):
     """With one environment at a time, the steps lived are those of the record, in its order."""
-    monkeypatch.setattr("mpn_lab.analysis.recording.lockstep", lambda *_: 1)
+    monkeypatch.setattr("mpn_lab.analysis.recording.n_envs_for", lambda *_: 1)
     monkeypatch.setattr("mpn_lab.analysis.recording._CHUNK", 5)
     network = watched(core=core)
     options = {"reset_state": reset_state, "trials_per_episode": 4, "epsilon": 0.3}
@@ -173,7 +173,7 @@ def test_a_carried_state_of_another_network_is_refused(tmp_path):
         resume(run.path, progress=False)
     experience = Experience(config, run.network, 3, seed=(0,))
     with pytest.raises(ValueError, match="first state has shape"):
-        experience.buffer.push_stretch(
+        experience.buffer.push_segment(
             *(np.zeros((1, 5), np.float32), np.zeros(1, np.int64), np.zeros(1, np.float32)),
             np.ones(1, bool),
             ends=[1],

@@ -8,15 +8,15 @@ from mpn_lab import RunError, resume, train_supervised
 from mpn_lab.tasks.integration import INTEGRATION
 from mpn_lab.training.config import StopConfig, SupervisedConfig, paper_config
 from mpn_lab.training.learner import make_network
-from mpn_lab.training.data import judged, make_source, share_right
-from mpn_lab.training.supervised import Supervision
+from mpn_lab.training.data import loss_and_accuracies, make_data, step_accuracies
+from mpn_lab.training.supervised import SupervisedTrainer
 
 SHORT = paper_config(
     INTEGRATION,
     task_kwargs={"input_size": 20},
     hidden_size=8,
     trials=256,
-    eval_every=64,
+    eval_freq=64,
     batch_size=32,
     eval_trials=50,
     stop=None,
@@ -27,7 +27,7 @@ STREAM = SupervisedConfig(
     hidden_size=8,
     trials=64,
     batch_size=8,
-    eval_every=16,
+    eval_freq=16,
     eval_trials=10,
 )
 
@@ -46,7 +46,7 @@ def content(path):
 
 @pytest.mark.parametrize("config", [SHORT, STREAM], ids=["drawn", "streamed"])
 def test_lessons_follow_from_the_seed_and_the_trials_before(config):
-    one, other = make_source(config), make_source(config)
+    one, other = make_data(config), make_data(config)
     one.seed(64)
     one.next()
     one.seed(0)
@@ -55,19 +55,19 @@ def test_lessons_follow_from_the_seed_and_the_trials_before(config):
         a, b = one.next(), other.next()
         assert all(torch.equal(x, y) for x, y in zip(a.batch, b.batch, strict=True))
         assert a.trials == config.batch_size
-        assert a.env_steps == a.batch.truth.numel()
+        assert a.env_steps == a.batch.ground_truth.numel()
     other.seed(64)
     assert not torch.equal(other.next().batch.obs, a.batch.obs)
 
 
 def test_the_integration_task_is_scored_at_go_alone():
-    source = make_source(SHORT)
+    source = make_data(SHORT)
     source.seed(0)
     assert source.next().batch.mask.nonzero()[:, 1].unique().tolist() == [19]
 
 
 def test_share_right_equals_a_slow_loop():
-    source = make_source(STREAM)
+    source = make_data(STREAM)
     network = make_network(STREAM.model_copy(update={"mpn": SHORT.mpn}), 3, 3)
     drawn = source.stream.sample_batch()
     right = {"all": [], "responds": []}
@@ -75,24 +75,27 @@ def test_share_right_equals_a_slow_loop():
         state = None
         for t in range(40):
             y, state = network.step(torch.from_numpy(drawn.obs[i, t])[None], state)
-            is_right = int(y.argmax()) == drawn.truth[i, t]
+            is_right = int(y.argmax()) == drawn.ground_truth[i, t]
             right["all"].append(is_right)
-            if drawn.truth[i, t] != 0:
+            if drawn.ground_truth[i, t] != 0:
                 right["responds"].append(is_right)
     expected = [np.mean(right["all"]), np.mean(right["responds"])]
-    assert share_right(network, drawn, "responds") == pytest.approx(expected)
+    assert step_accuracies(network, drawn, "responds") == pytest.approx(expected)
     with torch.no_grad():
         chosen = network(torch.from_numpy(drawn.obs))[0].log_softmax(2).numpy()
     loss = -np.mean(
-        [chosen[b, t, drawn.truth[b, t]] for b, t in zip(*np.nonzero(drawn.mask), strict=True)]
+        [
+            chosen[b, t, drawn.ground_truth[b, t]]
+            for b, t in zip(*np.nonzero(drawn.mask), strict=True)
+        ]
     )
-    assert judged(network, drawn)[0] == pytest.approx(loss, rel=1e-5)
+    assert loss_and_accuracies(network, drawn)[0] == pytest.approx(loss, rel=1e-5)
 
 
 @pytest.mark.slow
 def test_an_mpn_learns_to_integrate(tmp_path):
     config = paper_config(
-        INTEGRATION, trials=64 * 400, eval_every=64 * 100, mpn={"eta_init": 1.0}, stop=None
+        INTEGRATION, trials=64 * 400, eval_freq=64 * 100, mpn={"eta_init": 1.0}, stop=None
     )
     run = trained(config, tmp_path / "run")
     assert run.metrics.accuracy.iloc[-1] > 0.95
@@ -102,7 +105,7 @@ def test_an_mpn_learns_to_integrate(tmp_path):
 @pytest.mark.parametrize("config", [SHORT, STREAM], ids=["drawn", "streamed"])
 def test_resumed_after_an_interruption_ends_the_same(config, tmp_path):
     def interrupt(row):
-        if row["trials"] == 2 * config.eval_every:
+        if row["trials"] == 2 * config.eval_freq:
             raise KeyboardInterrupt
 
     whole = trained(config, tmp_path / "whole")
@@ -184,7 +187,7 @@ def test_a_training_that_starts_from_a_checkpoint(tmp_path):
 
 
 def test_paper_config_is_the_papers():
-    network = Supervision(paper_config(INTEGRATION)).learner.network
+    network = SupervisedTrainer(paper_config(INTEGRATION)).learner.network
     assert network.readout.bias is None
     assert network.core.b is None
     assert (network.core.input_size, network.core.hidden_size) == (50, 100)
@@ -202,7 +205,7 @@ def test_paper_config_is_the_papers():
 )
 def test_what_a_drawn_task_does_not_take(bad, words):
     with pytest.raises(ValueError, match=words):
-        make_source(changed(**bad))
+        make_data(changed(**bad))
 
 
 def test_a_stream_trains_all_its_steps():

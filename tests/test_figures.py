@@ -27,7 +27,7 @@ def paper(monkeypatch, tmp_path):
 
 
 def config_of(**changes):
-    settings = {"hidden_size": 4, "trials": 64, "eval_every": 64, "eval_trials": 10, "stop": None}
+    settings = {"hidden_size": 4, "trials": 64, "eval_freq": 64, "eval_trials": 10, "stop": None}
     return paper_config(
         "mpn_lab/Integration-v0", task_kwargs={"input_size": 10}, **(settings | changes)
     )

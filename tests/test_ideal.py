@@ -72,7 +72,10 @@ def test_pulses_are_counted_and_a_tie_is_worth_half():
     tie = sum(comb(6, k) ** 2 for k in range(7)) * (0.3 * 0.7) ** 6
     assert ideal_accuracy(env, lived) == pytest.approx(1 - tie / 2, abs=4 * 0.14 / 4000**0.5)
     n1, n2 = (np.array([t.conditions[p].sum() for t in lived]) for p in ("pulse1", "pulse2"))
-    answers, truth = ideal_actions(env, lived), np.array([trial.answer for trial in lived])
+    answers, truth = (
+        ideal_actions(env, lived),
+        np.array([trial.correct_response for trial in lived]),
+    )
     assert (answers[n1 != n2] == truth[n1 != n2]).all()
     assert ideal_accuracy(env, lived) == 1 - (n1 == n2).mean() / 2
     assert ideal_accuracy(env, [lived[int(np.flatnonzero(n1 == n2)[0])]]) == 0.5

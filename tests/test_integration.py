@@ -22,11 +22,11 @@ from mpn_lab.tasks.integration import (
     ContinuousIntegration,
     Integration,
 )
-from mpn_lab.tasks.expert import Teacher
+from mpn_lab.tasks.expert import ExpertPolicy
 from mpn_lab.tasks.rollout import Trial
 from mpn_lab.training.config import TrainConfig
-from mpn_lab.training.stored_trials import load_lived, save_lived
-from mpn_lab.training.horizon import trial_length, with_reach
+from mpn_lab.training.stored_trials import load_stored_trials, save_stored_trials
+from mpn_lab.training.horizon import trial_length, resolve_defaults
 
 VARIANTS = [
     (INTEGRATION, {}),
@@ -112,9 +112,9 @@ def test_shapes_seeds_and_a_trial_is_a_batch_of_one(task, kwargs):
     T, d = env.length, env.input_size
     batch, again, other = (env.sample_batch(rng(seed), 5) for seed in (1, 1, 2))
     assert (batch.obs.shape, batch.obs.dtype) == ((5, T, d), np.float32)
-    assert (batch.truth.shape, batch.truth.dtype) == ((5, T), np.int64)
+    assert (batch.ground_truth.shape, batch.ground_truth.dtype) == ((5, T), np.int64)
     assert (batch.mask.shape, batch.mask.dtype) == ((5, T), bool)
-    assert (batch.truth == batch.conditions["label"][:, None]).all()
+    assert (batch.ground_truth == batch.conditions["label"][:, None]).all()
     assert batch.mask.sum(1).tolist() == [1] * 5
     assert batch.mask[:, -1].all()
     for name in ("latent", "conditions"):
@@ -133,7 +133,7 @@ def test_shapes_seeds_and_a_trial_is_a_batch_of_one(task, kwargs):
             np.testing.assert_array_equal(env.latent[key], values[0])
         for t in range(T):
             np.testing.assert_array_equal(env._obs[t], one.obs[0, t])
-            _, reward, _, _, info = env.step(one.truth[0, t])
+            _, reward, _, _, info = env.step(one.ground_truth[0, t])
             assert (reward, info["new_trial"]) == (float(t == T - 1), t == T - 1)
         assert info["performance"] == 1
 
@@ -324,9 +324,12 @@ def test_an_answer_at_go_alone_counts_and_nothing_leaks():
 def test_the_answer_can_be_action_0():
     one, truth = np.zeros(1), np.array([0, 0])
     trial = Trial(one, one, one, one, ground_truth=truth)
-    assert trial.answer is None
-    assert Trial(one, one, one, one, ground_truth=truth, action_0_is_an_answer=True).answer == 0
-    assert Trial(one, one, one, one, action_0_is_an_answer=True).answer is None
+    assert trial.correct_response is None
+    assert (
+        Trial(one, one, one, one, ground_truth=truth, action_0_is_response=True).correct_response
+        == 0
+    )
+    assert Trial(one, one, one, one, action_0_is_response=True).correct_response is None
 
 
 @pytest.mark.parametrize(("task", "kwargs"), VARIANTS)
@@ -334,10 +337,10 @@ def test_what_a_record_holds(task, kwargs):
     n = kwargs.get("n_classes", 2)
     network = mpn_lab.QNetwork(50, n, hidden_size=5, embedding_size=4)
     record = mpn_lab.record(network, task, kwargs, trials=30)
-    assert (record.answer == record.label).all()
-    assert set(record.answer.values.tolist()) == set(range(n))
+    assert (record.correct_response == record.label).all()
+    assert set(record.correct_response.values.tolist()) == set(range(n))
     assert (record.response == record.taken_action.isel(time=-1)).all()
-    assert (record.correct == (record.response == record.answer)).all()
+    assert (record.correct == (record.response == record.correct_response)).all()
     fresh = make(task, kwargs)
     for name, values in fresh.sample_batch(rng(), 1).latent.items():
         dims = ("trial", "time", "action")[: values.ndim]
@@ -382,12 +385,12 @@ def test_lengths_descriptions_and_ideal_observers(task, kwargs):
     assert described.steps == (T, T, T)
     config = TrainConfig(task=task, task_kwargs=kwargs)
     assert trial_length(config) == T
-    assert with_reach(config).gamma == pytest.approx(0.99)
+    assert resolve_defaults(config).gamma == pytest.approx(0.99)
 
 
 def test_ideal_observers_answer_from_the_observations_alone():
     env = TrialEnv(INTEGRATION, seed=0, noise=20.0)  # nothing can be told
-    lived = [collect_trials([env], Teacher([env]), 0.0, rng())[0] for _ in range(200)]
+    lived = [collect_trials([env], ExpertPolicy([env]), 0.0, rng())[0] for _ in range(200)]
     assert 0.4 < ideal_accuracy(env, lived) < 0.75
 
 
@@ -404,10 +407,12 @@ def test_kept_trials_still_know_their_answer(tmp_path):
     network = mpn_lab.QNetwork(50, 2, hidden_size=5)
     envs = [TrialEnv(INTEGRATION, seed=i) for i in range(6)]
     lived = collect_trials(envs, network, 0.0, rng())
-    save_lived(tmp_path, 0, lived, network)
-    again, _ = load_lived(tmp_path, 0, network)
-    assert {trial.answer for trial in lived} == {0, 1}
-    assert [trial.answer for trial in again] == [trial.answer for trial in lived]
+    save_stored_trials(tmp_path, 0, lived, network)
+    again, _ = load_stored_trials(tmp_path, 0, network)
+    assert {trial.correct_response for trial in lived} == {0, 1}
+    assert [trial.correct_response for trial in again] == [
+        trial.correct_response for trial in lived
+    ]
 
 
 @pytest.mark.parametrize("task", ["mpn_lab/Integration-v0", "mpn_lab/ContextIntegration-v0"])

@@ -100,7 +100,7 @@ def test_results_are_drawn_with_their_intervals(ax):
     axes = figure.subplots(1, 4)
     plotting.plot_psychometric(axes[0], curve)
     plotting.plot_performance(axes[1], analysis.performance_by(trials, "coh"))
-    plotting.plot_decoding(axes[2], analysis.decode(trials, "answer", "M"))
+    plotting.plot_decoding(axes[2], analysis.decode(trials, "correct_response", "M"))
     plotting.plot_cross_decoding(axes[3], analysis.decode_across_times(trials, every=4))
     figure.canvas.draw()
     low_high = axes[0].collections[-1].get_segments()

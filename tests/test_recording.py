@@ -56,7 +56,7 @@ def test_actions_rewards_and_masks_agree(trials):
     assert (trials.period.values[valid] != "").all()
     last = [trials.taken_action.values[i, n - 1] for i, n in enumerate(trials["length"].values)]
     assert (trials.response.values == last).all()
-    answered = trials.response == trials.answer
+    answered = trials.response == trials.correct_response
     assert (trials.correct <= answered).all()
 
 
@@ -71,7 +71,7 @@ def test_every_network_meets_the_same_trials_whatever_their_number(trials):
     for i in range(4):
         n = min(int(other["length"][i]), int(trials["length"][i]), shared)
         assert (other.obs.values[i, :n] == trials.obs.values[i, :n]).all()
-    assert (other.answer == trials.answer[:4]).all()
+    assert (other.correct_response == trials.correct_response[:4]).all()
     again = mpn_lab.record(network(), TASK, trials=6, epsilon=0.2)
     xr.testing.assert_identical(again, trials)
     assert not mpn_lab.record(network(), TASK, trials=6, seed=1).obs.equals(trials.obs)
@@ -115,7 +115,7 @@ def test_labels_slice_a_record():
 
 def test_a_run_is_recorded_on_its_own_task(tmp_path):
     config = mpn_lab.TrainConfig(
-        trials=50, eval_every=25, eval_trials=10, hidden_size=6, trials_per_round=25
+        trials=50, eval_freq=25, eval_trials=10, hidden_size=6, train_freq=25
     )
     run = mpn_lab.train(config, tmp_path / "run", progress=False)
     made = mpn_lab.record(run, trials=2)

@@ -45,7 +45,7 @@ def fill(network, buffer, *, reset_trials=True, stretches=4, carried=None, seed=
             )
         action = rng.integers(4, size=len(obs))
         first = None if carried is None else buffer.codec.flatten(carried[k : k + 1])[0].numpy()
-        buffer.push_stretch(
+        buffer.push_segment(
             obs, action, obs[:, 1] * 10, done, ends.tolist(), torch.cat(kept).numpy(), first
         )
         all_obs.append(obs)
@@ -53,9 +53,9 @@ def fill(network, buffer, *, reset_trials=True, stretches=4, carried=None, seed=
     return all_obs, all_states
 
 
-def buffer_of(network, capacity=4, **options):
+def buffer_of(network, buffer_size=4, **options):
     return SequenceReplayBuffer(
-        capacity, StateCodec(network), trials_per_stretch=3, n_actions=4, **options
+        buffer_size, StateCodec(network), trials_per_segment=3, n_actions=4, **options
     )
 
 

@@ -123,5 +123,5 @@ def test_batch_larger_than_the_buffer(batch_size):
 
 
 def test_bad_capacity():
-    with pytest.raises(ValueError, match="capacity is 0 trials"):
+    with pytest.raises(ValueError, match="buffer_size is 0 trials"):
         TrialReplayBuffer(0)

@@ -1,4 +1,4 @@
-"""The lockstep collector against trials lived one by one."""
+"""The lockstep collector against trials collected one by one."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,9 @@ def test_exploration_is_the_generators():
 def test_answer_is_the_right_response():
     env = TrialEnv("PerceptualDecisionMaking-v0", seed=0)
     trial = collect_trials([env], network_for(env), 0.0, np.random.default_rng(0))[0]
-    assert trial.answer == trial.conditions["ground_truth"] + 1  # choices are 0, 1; actions 1, 2
+    assert (
+        trial.correct_response == trial.conditions["ground_truth"] + 1
+    )  # choices are 0, 1; actions 1, 2
 
 
 def test_trial_longer_than_the_first_storage():

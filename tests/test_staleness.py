@@ -14,20 +14,20 @@ from mpn_lab import RunError, TrainConfig, load_run, staleness, train
 from mpn_lab.analysis import by_position, recording
 from mpn_lab.networks.recurrence import mpn_loop
 from mpn_lab.training.experience import encode_trials
-from mpn_lab.training.stored_trials import load_lived, save_lived
+from mpn_lab.training.stored_trials import load_stored_trials, save_stored_trials
 
 SMALL = TrainConfig(
     task="ContextDecisionMaking-v0",  # its trials differ in length
     trials=100,
     hidden_size=8,
     embedding_size=5,
-    eval_every=20,
+    eval_freq=20,
     eval_trials=4,
-    trials_per_round=20,
-    warmup_trials=20,
+    train_freq=20,
+    learning_starts=20,
     batch_size=8,
-    updates_per_round=3,
-    keep_lived=5,
+    gradient_steps=3,
+    store_trials=5,
 )
 WINDOW, BURN_IN = 5, 2
 SHORTENED = 3  # steps of a trial that is cut short
@@ -46,10 +46,10 @@ def lens_of(run, **options):
 def run(tmp_path_factory):
     """A run whose kept trials differ in length, one of them shorter than a window."""
     run = made(tmp_path_factory.mktemp("stale"))
-    lived, _ = load_lived(run.path, 20, run.network_at(20))
+    lived, _ = load_stored_trials(run.path, 20, run.network_at(20))
     cut = {n: getattr(lived[2], n)[:SHORTENED] for n in ("obs", "action", "reward", "terminated")}
     lived[2] = dataclasses.replace(lived[2], **cut)
-    save_lived(run.path, 20, lived, run.network_at(20))
+    save_stored_trials(run.path, 20, lived, run.network_at(20))
     return run
 
 
@@ -60,7 +60,7 @@ def lens(run):
 
 def slowly(run, lens):
     """The distances again: trial by trial, step by step, in float64, from the files of the run."""
-    lived, kept = load_lived(run.path, 20, run.network_at(20))
+    lived, kept = load_stored_trials(run.path, 20, run.network_at(20))
     options = {"update": run.config.mpn.update, "modulation": run.config.mpn.modulation}
     options |= {"bound": run.config.mpn.bound}
     result = {
@@ -145,7 +145,7 @@ def test_distances_equal_a_slow_loop(changes, tolerance, run, lens, tmp_path):
     if changes is not None:
         run = made(tmp_path, **changes)
         lens = lens_of(run)
-        lived, _ = load_lived(run.path, 20, run.network_at(20))
+        lived, _ = load_stored_trials(run.path, 20, run.network_at(20))
         assert any(t.state is not None for t in lived) == ("reset_state" in changes)
     assert (lens.dM_raw.sel(age=lens.age[-1]) > 1e-3).any(["trial", "time"]).all()
     largest = float(((lens.M_replayed**2).sum(["hidden", "input"]) ** 0.5).max())
@@ -194,12 +194,12 @@ def test_the_dataset_is_consistent(run, lens):
     assert np.isnan(later.dM.sel(strategy="zero")).all()
     greedy = lens.Q_replayed.fillna(0).argmax("action") != lens.Q_stored.fillna(0).argmax("action")
     assert (lens.flipped == (greedy & lens.valid)).all()
-    assert lens.Q_lived.equals(lens.Q_stored.sel(age=0).drop_vars(["age", "trained_trials"]))
+    assert lens.Q_collected.equals(lens.Q_stored.sel(age=0).drop_vars(["age", "trained_trials"]))
     norm = ((lens.M_replayed - lens.M_stored) ** 2).sum(["hidden", "input"]) ** 0.5
     np.testing.assert_allclose(norm.where(lens.valid), lens.dM_raw, atol=1e-5)
     assert np.isnan(lens.M_stored.values[~valid]).all()
     assert lens.attrs["mpn_lab_staleness"] == 1
-    assert (lens.attrs["window"], lens.attrs["burn_in"], lens.attrs["lived_at"]) == (5, 2, 20)
+    assert (lens.attrs["window"], lens.attrs["burn_in"], lens.attrs["collected_at"]) == (5, 2, 20)
     assert "M_stored" not in lens_of(run, states=False)
     record = mpn_lab.record(run, trials=2)
     shared = {"obs", "taken_action", "reward", "ground_truth", "valid"}
@@ -244,7 +244,7 @@ def test_every_core_goes_stale(changes, tmp_path):
 def test_kept_states_of_episodes_begin_with_the_carried_one(tmp_path):
     run = made(tmp_path, reset_state="episode", trials_per_episode=2)
     network = run.network_at(20)
-    lived, kept = load_lived(run.path, 20, network)
+    lived, kept = load_stored_trials(run.path, 20, network)
     assert [trial.state is None for trial in lived] == [True, False, True, False, True]
     for trial, steps in zip(lived, kept, strict=True):
         (alone,) = encode_trials(mpn_lab.networks.state_codec.StateCodec(network), network, [trial])
@@ -258,7 +258,7 @@ def test_chosen_ages_are_sorted_and_begin_with_the_trials_own(run):
 
 
 def test_checkpoints_without_an_update_between_them_count_once(tmp_path):
-    lens = staleness(made(tmp_path, warmup_trials=60))
+    lens = staleness(made(tmp_path, learning_starts=60))
     assert lens.trained_trials.values.tolist() == [20, 60, 80, 100]
     assert lens.age.values.tolist() == [0, 3, 6, 9]
 
@@ -299,9 +299,9 @@ def test_bad_arguments_get_one_sentence(run):
         ({"window": 4, "burn_in": 4}, "burn_in is 4 and window 4; expected"),
         ({"burn_in": -1}, "burn_in is -1"),
         ({"window": 1000}, "window is 1000 steps, but the longest trial has"),
-        ({"lived_at": 30}, "lived_at is 30, but .* at 20, 40, 60, 80 trials"),
+        ({"collected_at": 30}, "collected_at is 30, but .* at 20, 40, 60, 80 trials"),
         ({"ages": [50]}, "ages holds 50, but .* at 20, 40, 60, 80, 100 trials"),
-        ({"lived_at": 40, "ages": [20]}, "ages holds 20, but .* from 40 trials on"),
+        ({"collected_at": 40, "ages": [20]}, "ages holds 20, but .* from 40 trials on"),
     ):
         with pytest.raises(ValueError, match=words) as caught:
             staleness(run, **arguments)
@@ -321,7 +321,7 @@ def test_runs_that_cannot_be_compared_say_so(run, tmp_path):
     other = made(tmp_path / "other", hidden_size=7, trials=40)
     shutil.copy(other.checkpoint_path(40), foreign.checkpoint_path(40))
     for broken, words in (
-        (unkept, "kept no lived trials; train with keep_lived"),
+        (unkept, "kept no lived trials; train with store_trials"),
         (early, "no checkpoint after 20 trials"),
         (bare, "no checkpoint yet"),
         (foreign, "weights of another network"),

@@ -59,13 +59,13 @@ def test_the_papers_tasks_step_by_step(name):
     stream = from_its_start(TrialStream(task, 2, 60, seed=7, **task_kwargs))
     batch = stream.sample_batch()
     assert batch.obs.shape == (2, 60, len(stream.channels))
-    assert batch.truth.shape == batch.mask.shape == batch.latent["responds"].shape == (2, 60)
-    assert (batch.obs.dtype, batch.truth.dtype) == (np.float32, np.int64)
+    assert batch.ground_truth.shape == batch.mask.shape == batch.latent["responds"].shape == (2, 60)
+    assert (batch.obs.dtype, batch.ground_truth.dtype) == (np.float32, np.int64)
     assert batch.mask.all()
     assert batch.conditions == {}
     later_obs, later_truth, _ = joined(stream, 4)
     obs = np.concatenate([batch.obs, later_obs], axis=1)
-    truth = np.concatenate([batch.truth, later_truth], axis=1)
+    truth = np.concatenate([batch.ground_truth, later_truth], axis=1)
     assert truth.min() == 0
     assert 0 < truth.max() < len(stream.actions)
     for i in range(2):
@@ -87,7 +87,7 @@ def test_sequences_are_those_of_neurogyms_dataset(name):
     for _ in range(8):
         batch, (obs, truth) = ours.sample_batch(), next(theirs)
         np.testing.assert_array_equal(batch.obs, obs)
-        np.testing.assert_array_equal(batch.truth, truth)
+        np.testing.assert_array_equal(batch.ground_truth, truth)
 
 
 @pytest.mark.parametrize("task", [CONTEXT, (OWN, {})])
@@ -111,7 +111,7 @@ def test_a_task_without_planned_observations_is_stepped_with_the_right_actions()
     for i in range(2):
         obs, truth = stepped(OWN, own_seed(5, i), 100, int)
         np.testing.assert_array_equal(batch.obs[i], obs)
-        np.testing.assert_array_equal(batch.truth[i], truth)
+        np.testing.assert_array_equal(batch.ground_truth[i], truth)
     assert batch.latent["responds"].sum() == 40  # one choice in five steps
 
 
@@ -135,7 +135,7 @@ def test_the_seed_fixes_every_batch(task):
 def test_batches_share_no_memory_with_the_stream():
     stream, again = (TrialStream("DelayMatchSample-v0", 2, 10) for _ in range(2))
     batch = stream.sample_batch()
-    batch.obs[:], batch.truth[:] = 9, 9
+    batch.obs[:], batch.ground_truth[:] = 9, 9
     again.sample_batch()
     assert_equal(stream.sample_batch(), again.sample_batch())
 

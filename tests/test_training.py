@@ -20,17 +20,17 @@ from mpn_lab.networks.state_codec import StateCodec
 from mpn_lab.training import files, reach
 from mpn_lab.training.config import SequenceConfig
 from mpn_lab.training.learner import Learner
-from mpn_lab.training.stored_trials import load_lived
-from mpn_lab.training.horizon import with_reach
+from mpn_lab.training.stored_trials import load_stored_trials
+from mpn_lab.training.horizon import resolve_defaults
 
 SHORT = TrainConfig(
     trials=300,
     hidden_size=8,
-    eval_every=50,
+    eval_freq=50,
     eval_trials=20,
-    warmup_trials=50,
+    learning_starts=50,
     batch_size=16,
-    updates_per_round=4,
+    gradient_steps=4,
 )
 CONTENT = ("metrics.csv", "resume.safetensors", "config.json")
 
@@ -63,7 +63,7 @@ def test_control_without_embedding_stays_at_chance(tmp_path):
 @pytest.mark.slow
 def test_the_same_bytes_with_one_thread_and_with_two(tmp_path):
     """At the default sizes, where the kernels do share their work between threads."""
-    config = TrainConfig(trials=200, eval_every=100, eval_trials=20)
+    config = TrainConfig(trials=200, eval_freq=100, eval_trials=20)
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
@@ -94,21 +94,21 @@ def test_every_core_trains(core, tmp_path):
     ],
 )
 def test_reach_follows_from_the_length_of_the_trials(task, kwargs, share):
-    config = with_reach(TrainConfig(task=task, task_kwargs=kwargs, seed=3))
+    config = resolve_defaults(TrainConfig(task=task, task_kwargs=kwargs, seed=3))
     assert config.gamma == config.mpn.lam_max == 1 - 0.01 * share
     assert config.td_lambda == 1 - 0.05 * share
     assert config.learning_rate == 0.004 * share**0.5
     if share == 1:  # to the last bit what short trials were always trained with
         numbers = (config.gamma, config.td_lambda, config.learning_rate, config.mpn.lam_max)
         assert numbers == (0.99, 0.95, 4e-3, 0.99)
-    assert with_reach(config) is config
-    assert with_reach(TrainConfig(task=task, task_kwargs=kwargs)).gamma == config.gamma
+    assert resolve_defaults(config) is config
+    assert resolve_defaults(TrainConfig(task=task, task_kwargs=kwargs)).gamma == config.gamma
 
 
 def test_what_is_given_stays():
     long = {"task_kwargs": {"dt": 20}}
     given = TrainConfig(**long, td_lambda=0.0, mpn=MPNConfig(eta_init=0.5))
-    assert with_reach(given) == given.model_copy(
+    assert resolve_defaults(given) == given.model_copy(
         update={
             "gamma": 0.9975,
             "learning_rate": 0.002,
@@ -116,11 +116,13 @@ def test_what_is_given_stays():
         }
     )
     given = TrainConfig(**long, gamma=0.5, learning_rate=0.1, mpn=MPNConfig(lam_max=0.8))
-    assert with_reach(given) == given.model_copy(update={"td_lambda": 0.9875})
+    assert resolve_defaults(given) == given.model_copy(update={"td_lambda": 0.9875})
 
 
 def test_a_learner_needs_the_numbers():
-    with pytest.raises(ValueError, match="gamma, td_lambda, learning_rate is None; `with_reach`"):
+    with pytest.raises(
+        ValueError, match="gamma, td_lambda, learning_rate is None; `resolve_defaults`"
+    ):
         Learner(TrainConfig(), 3, 3)
 
 
@@ -130,7 +132,7 @@ def test_a_run_keeps_the_numbers_and_resumes_with_them(tmp_path, monkeypatch):
     kept = json.loads((whole.path / "config.json").read_text())["config"]
     assert kept["gamma"] == kept["mpn"]["lam_max"] == 1 - 0.01 * 40 / 64
     assert kept["td_lambda"] == 1 - 0.05 * 40 / 64
-    assert whole.config == with_reach(config)
+    assert whole.config == resolve_defaults(config)
     assert whole.network.core.lam_max == kept["gamma"]
 
     with pytest.raises(KeyboardInterrupt):
@@ -148,7 +150,7 @@ def test_metrics(short):
     metrics = short.metrics
     assert metrics.trials.tolist() == [50, 100, 150, 200, 250, 300]
     assert metrics.updates.tolist() == [4, 12, 20, 28, 36, 44]
-    assert metrics.epsilon.iloc[-1] == pytest.approx(SHORT.epsilon_end)
+    assert metrics.epsilon.iloc[-1] == pytest.approx(SHORT.exploration_final_eps)
     assert (metrics.ideal_accuracy == 1).all()
     assert metrics.env_steps.is_monotonic_increasing
     assert short.checkpoints == metrics.trials.tolist()
@@ -232,11 +234,11 @@ def test_every_strategy_trains_and_resumes_exactly(name, tmp_path):
 
 
 def test_lived_trials_are_kept_with_their_states(tmp_path):
-    config = SHORT.model_copy(update={"trials": 150, "keep_lived": 4})
+    config = SHORT.model_copy(update={"trials": 150, "store_trials": 4})
     run = train(config, tmp_path / "run", progress=False)
     for trials in (50, 100):  # none after the last checkpoint: nothing was lived with it
         network = run.network_at(trials)
-        lived, kept = load_lived(run.path, trials, network)
+        lived, kept = load_stored_trials(run.path, trials, network)
         assert len(lived) == 4
         codec = StateCodec(network)
         for trial, steps in zip(lived, kept, strict=True):
@@ -244,7 +246,7 @@ def test_lived_trials_are_kept_with_their_states(tmp_path):
             again = codec.decode(torch.from_numpy(steps)[None], torch.tensor([len(steps)]))
             torch.testing.assert_close(again, M, rtol=1e-5, atol=1e-6)
     with pytest.raises(RunError, match="kept no lived trials at 150 trials"):
-        load_lived(run.path, 150, network)
+        load_stored_trials(run.path, 150, network)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +257,7 @@ def test_lived_trials_are_kept_with_their_states(tmp_path):
         ({"trials_per_episode": 5}, "reset_state='trial' makes every trial its own"),
         ({"trials_per_episode": 7, "reset_state": "never"}, "trials is 2500; expected a multiple"),
         ({"mpn": {"train_M0": True}, "replay": "transition"}, "needs rows that begin with M_0"),
-        ({"keep_lived": 26}, "keep_lived is 26; expected at most the 25"),
+        ({"store_trials": 26}, "store_trials is 26; expected at most the 25"),
     ],
 )
 def test_strategies_that_do_not_fit_together(bad, message):

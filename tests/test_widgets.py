@@ -58,7 +58,7 @@ def test_a_frame_equals_the_figure_drawn_whole(explorer):
         artist.set_animated(False)
     with style():
         picture.canvas.draw()
-    # Moving artists lie on top in a frame; drawn whole, an axis may lie above them.
+    # AnimatedPanel artists lie on top in a frame; drawn whole, an axis may lie above them.
     different = (np.abs(pixels(png(picture.image())) - frame) > 8).any(2).mean()
     assert different < 0.002
 
@@ -250,7 +250,7 @@ def test_an_error_in_the_monitor_does_not_end_the_training():
 
 
 def test_the_monitor_watches_a_training(tmp_path):
-    config = TrainConfig(trials=60, eval_every=20, eval_trials=5, hidden_size=4)
+    config = TrainConfig(trials=60, eval_freq=20, eval_trials=5, hidden_size=4)
     monitor = TrainingMonitor(config)
     mpn_lab.train(config, tmp_path / "run", progress=False, on_row=monitor)
     assert monitor.rows["trials"] == [20, 40, 60]

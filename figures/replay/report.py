@@ -130,10 +130,10 @@ def main() -> None:
 def _staleness(task: str, run: Run) -> list[dict[str, Any]]:
     """dQ at both ends of the windows, of trials lived a while before the training's end."""
     window = WINDOW.get(task, LONG_WINDOW)
-    lived_at = next(n for n in run.checkpoints if n >= run.checkpoints[-1] // 4)
+    collected_at = next(n for n in run.checkpoints if n >= run.checkpoints[-1] // 4)
     last = run.checkpoints[-1]
     lens = staleness(
-        run, lived_at, window=window, burn_in=BURN_IN[window], ages=[last], states=False
+        run, collected_at, window=window, burn_in=BURN_IN[window], ages=[last], states=False
     )
     means = by_position(lens).isel(age=-1)
     return [

@@ -69,7 +69,7 @@ def config_of(task: str, strategy: str, seed: int) -> TrainConfig:
             window=window, start=start, burn_in=BURN_IN[window] if burn_in else 0
         )
         options = {"replay": "sequence", "sequence": sequence, "batch_size": 256}
-    return TrainConfig(**TASKS[task], seed=seed, keep_lived=10, eval_every=250, **options)
+    return TrainConfig(**TASKS[task], seed=seed, store_trials=10, eval_freq=250, **options)
 
 
 def folder(task: str, strategy: str, seed: int) -> Path:

@@ -1,5 +1,4 @@
 from .behaviour import performance_by, psychometric, signed_coherence
-from .schema import RecordError
 from .decoding import decode, decode_across_times
 from .population import (
     accumulated_evidence,
@@ -13,6 +12,7 @@ from .population import (
 )
 from .record_file import load_record, save_record
 from .recording import record
+from .schema import RecordError
 from .stale_states import by_position, staleness
 from .theory import first_order, first_order_error
 

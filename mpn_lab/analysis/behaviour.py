@@ -22,7 +22,7 @@ def signed_coherence(record: xr.Dataset, toward: int = 2) -> xr.DataArray:
         coherence = xr.where(record["context"] == 0, record["coh_1"], record["coh_2"])
     else:
         coherence = condition_of(record, "coh")
-    signed = coherence * xr.where(record["answer"] == toward, 1, -1)
+    signed = coherence * xr.where(record["correct_response"] == toward, 1, -1)
     return signed.rename("signed_coherence").assign_attrs(toward=toward, units="%")
 
 
@@ -50,7 +50,7 @@ def psychometric(record: xr.Dataset, evidence: xr.DataArray, choice: int = 2) ->
         raise ValueError(f"choice is {choice}; expected 0 to {record.sizes['action'] - 1}.")
     if evidence.dims != ("trial",) or evidence.sizes["trial"] != record.sizes["trial"]:
         raise ValueError(f"evidence has dimensions {dict(evidence.sizes)}; expected one per trial.")
-    ideal = record["ideal_answer"].values
+    ideal = record["ideal_response"].values
     result = _shares(evidence.values, record["response"].values == choice, ideal == choice, ideal)
     return result.rename(group="evidence", ideal_share="ideal").assign_attrs(
         choice=str(record["action"].values[choice])
@@ -71,9 +71,9 @@ def performance_by(record: xr.Dataset, condition: str) -> xr.Dataset:
         >>> performance_by(trials, "context")  # doctest: +SKIP
     """
     check_record(record)
-    ideal = record["ideal_answer"].values
+    ideal = record["ideal_response"].values
     groups = condition_of(record, condition).values
-    correct, ideal_correct = record["correct"].values, ideal == record["answer"].values
+    correct, ideal_correct = record["correct"].values, ideal == record["correct_response"].values
     result = _shares(groups, correct, ideal_correct, ideal)
     return result.rename(group=condition, ideal_share="ideal")
 

@@ -16,7 +16,9 @@ from mpn_lab.analysis.schema import check_record, condition_of
 FOLDS = 5
 
 
-def decode(record: xr.Dataset, condition: str = "answer", variable: str = "h") -> xr.Dataset:
+def decode(
+    record: xr.Dataset, condition: str = "correct_response", variable: str = "h"
+) -> xr.Dataset:
     """How well a condition can be read off a variable at each moment of the trial.
 
     A ridge classifier on standardised features, 5-fold cross-validated over trials, one per step.
@@ -56,7 +58,7 @@ def decode(record: xr.Dataset, condition: str = "answer", variable: str = "h") -
 
 
 def decode_across_times(
-    record: xr.Dataset, condition: str = "answer", variable: str = "h", every: int = 1
+    record: xr.Dataset, condition: str = "correct_response", variable: str = "h", every: int = 1
 ) -> xr.DataArray:
     """Accuracy of decoders trained at one moment and tested at another. [train_time, time].
 

@@ -97,7 +97,10 @@ def modulation_change(record: xr.Dataset) -> xr.DataArray:
 
 
 def selectivity(
-    record: xr.Dataset, condition: str = "answer", variable: str = "h", period: str | None = None
+    record: xr.Dataset,
+    condition: str = "correct_response",
+    variable: str = "h",
+    period: str | None = None,
 ) -> xr.Dataset:
     """How much of each unit's variance between trials a condition explains.
 
@@ -205,7 +208,7 @@ def variance_explained(
 
 
 def hidden_order(
-    record: xr.Dataset, by: str = "selectivity", condition: str = "answer"
+    record: xr.Dataset, by: str = "selectivity", condition: str = "correct_response"
 ) -> np.ndarray:
     """An order of the hidden units in which alike ones lie side by side, as indices [hidden].
 

@@ -12,15 +12,13 @@ from typing import Any, get_args
 import numpy as np
 import torch
 import xarray as xr
-from torch import nn
 
 from mpn_lab.analysis.schema import FORMAT
-from mpn_lab.analysis.trial_variables import coordinates, latent_variables, lived_variables, pad
-from mpn_lab.networks.mpn import MPN
+from mpn_lab.analysis.trial_variables import coordinates, latent_variables, pad, step_variables
 from mpn_lab.networks.qnetwork import Projection, QNetwork
-from mpn_lab.tasks.rollout import Trial
-from mpn_lab.tasks.trial_env import TrialEnv
-from mpn_lab.training.evaluate import ResetState, live_trials, lockstep, make_envs
+from mpn_lab.tasks.rollout import ResetState, Trial, make_envs, n_envs_for, rollout
+from mpn_lab.tasks.trial_env import Task, TrialEnv
+from mpn_lab.training.device import resolve_device, torch_threads
 from mpn_lab.training.run import PACKAGES, Run
 
 MEMORY_SHARE = 0.25
@@ -33,7 +31,7 @@ _CHUNK = 64  # trials whose states are computed at once
 
 def record(
     network: QNetwork | Run,
-    task: str | None = None,
+    task: Task | None = None,
     task_kwargs: dict[str, Any] | None = None,
     *,
     trials: int = 100,
@@ -41,8 +39,10 @@ def record(
     epsilon: float = 0.0,
     reset_state: ResetState | None = None,
     trials_per_episode: int | None = None,
+    device: str | torch.device | None = None,
+    threads: int = 1,
 ) -> xr.Dataset:
-    """Live fresh trials and keep everything the network saw, held, computed and did.
+    """Collect fresh trials and record everything the network saw, held, computed and did.
 
     The trials depend on task and seed alone: every network gets the same ones, and the first 10
     of 100 are the 10 of a record of 10. A state that is carried over (`reset_state`) goes from a
@@ -54,37 +54,43 @@ def record(
     longest is padded: nan, action -1, `valid` False.
 
     - `obs` [trial, time, channel]; `embedded` [trial, time, input], the x_t that the core sees;
-    - `h` [trial, time, hidden] of the last layer; `M` [trial, time, hidden, input], M_t *after*
-      step t (M_{t-1} acted at t), of the first layer, and `M_2` ... of MPN layers above it;
-      an LSTM's `c`; `h_1`, `c_1` ... of layers below the last;
+    - `h` [trial, time, hidden], the output of the last layer's core;
+    - every state of the core under its own name, *after* step t: `M` [trial, time, hidden, input]
+      of an MPN (M_{t-1} acted at t), `c` of an LSTM, those that `state_dims` names of a core of
+      one's own; of layers above the first as `M_2` ..., and `h_1` ... of layers below the last;
     - `M_start` [trial, hidden, input], where the state is carried over: the first layer's M before
       the trial's first step;
     - `Q` [trial, time, action]; `taken_action` and `greedy_action` [trial, time], as indices;
-      `reward`; `ground_truth` [trial, time], the right action (-1 where the task has none);
+      `reward`; `ground_truth` [trial, time], the correct action (-1 where the task has none);
     - what the task knows of every step (`Trial.latent`), under its own name, [trial, time] or
       [trial, time, action] with one entry per action: of "mpn_lab/Integration-v0", `shown` and
       `evidence`. One with another number of entries has the dimension `NAME_of`;
     - `valid` [trial, time], and the coordinate `period` [trial, time], the period's name;
     - coordinates of a trial: the task's conditions (coherence, context ...), `length` in steps,
-      `answer` (the right response, -1: none), `response` (the last action), `correct`,
-      `performance`, and `ideal_answer` (the ideal observer's, -1: none);
-    - weights: `W`, `b`, `eta`, `lam`, `M0` of the first MPN layer, `readout` [action, hidden],
-      `readout_bias`, `projection` [input, channel], `projection_bias`;
+      `correct_response` (-1: none), `response` (the last action), `correct`,
+      `performance`, and `ideal_response` (the ideal observer's, -1: none);
+    - weights: `readout` [action, hidden], `readout_bias`, `projection` [input, channel],
+      `projection_bias`, and what the first layer's core tells: `W`, `b`, `eta`, `lam`, `M0`;
     - attrs: run, task, task_kwargs, seed, epsilon, reset_state, trials_per_episode, dt (ms), core,
-      the MPN's equations, versions.
+      its equations, versions.
 
     Args:
         network: a live network, or a run (whose last checkpoint is used).
-        task: a neurogym id; None: the run's own task and its arguments.
+        task: an id, or a class or function that makes an environment; None: the run's own task and
+            its arguments.
         task_kwargs: passed on to the task.
         trials: how many.
         seed: fixes the trials.
         epsilon: the probability of a random action at each step; 0: always the greedy one.
         reset_state, trials_per_episode: when the state is reset, as in `TrainConfig`; None: as the
             run was trained, and before every trial for a live network.
+        device: where the network computes, "auto" for a GPU where there is one; a live network is
+            moved there. None: where it is.
+        threads: of torch.
 
     Raises:
-        ValueError: no task, a task that the network does not fit, or a number out of range.
+        ValueError: no task, a task that the network does not fit or that is not registered, a
+            number out of range, or a device that is not there.
 
     Warns:
         ResourceWarning: the record would take more than `MEMORY_SHARE` of the memory.
@@ -99,8 +105,9 @@ def record(
     attrs: dict[str, Any] = {FORMAT: 1, "run": "", "trained_trials": -1}
     if isinstance(network, Run):
         run, network = network, network.network
-        attrs |= {"run": str(run.path), "trained_trials": run.checkpoints[-1]}
+        attrs |= {"run": str(run.path or "in memory"), "trained_trials": run.checkpoints[-1]}
         if task is None:
+            run.check_task()
             task, task_kwargs = run.config.task, {**run.config.task_kwargs, **(task_kwargs or {})}
         if reset_state is None:
             reset_state = run.config.reset_state
@@ -120,13 +127,17 @@ def record(
             raise ValueError(f"{name} is {value}; expected {low} or more.")
     if not 0 <= epsilon <= 1:
         raise ValueError(f"epsilon is {epsilon}; expected 0 to 1.")
-    n = lockstep(trials, _LOCKSTEP, reset_state, k)
-    envs = make_envs(task, task_kwargs or {}, n, (seed, _RECORD))
+    if device is not None:
+        network.to(resolve_device(device))
+    n = n_envs_for(trials, _LOCKSTEP, reset_state, k)
+    envs = make_envs(task, task_kwargs, n, (seed, _RECORD))
     _check_fit(network, envs[0])
     rng = np.random.default_rng((seed, _RECORD))
-    lived = live_trials(envs, network, trials, reset_state, k, epsilon=epsilon, rng=rng)
+    with torch_threads(threads):
+        collected = rollout(envs, network, trials, reset_state, k, epsilon=epsilon, rng=rng)
+        of_network = _network_variables(network, collected)
     attrs |= {
-        "task": task,
+        "task": envs[0].task_id,
         "task_kwargs": json.dumps(task_kwargs or {}),
         "seed": seed,
         "epsilon": epsilon,
@@ -136,11 +147,11 @@ def record(
         "versions": json.dumps({name: version(name) for name in (*PACKAGES, "xarray")}),
     }
     dataset = xr.Dataset(
-        latent_variables(lived, len(envs[0].actions))
-        | lived_variables(lived)
-        | _network_variables(network, lived)
+        latent_variables(collected, len(envs[0].actions))
+        | step_variables(collected)
+        | of_network
         | _weights(network),
-        coords=coordinates(lived, envs[0]),
+        coords=coordinates(collected, envs[0]),
         attrs=attrs | core_attrs(network),
     )
     dataset["greedy_action"] = (
@@ -162,24 +173,23 @@ def _check_fit(network: QNetwork, env: TrialEnv) -> None:
 
 
 @torch.no_grad()
-def _network_variables(network: QNetwork, lived: list[Trial]) -> dict[str, Any]:
-    """Q, x, h and the states at every step, computed anew on the lived observations.
+def _network_variables(network: QNetwork, trials: list[Trial]) -> dict[str, Any]:
+    """Q, x, h and the states at every step, computed again on the recorded observations.
 
-    Every trial starts from the state that it was lived from (`Trial.state`).
+    Every trial starts from the state that it was collected from (`Trial.initial_state`).
     """
-    T, B = max(len(trial) for trial in lived), len(lived)
-    device = next(network.parameters()).device
+    T, B = max(len(trial) for trial in trials), len(trials)
     result: dict[str, Any] = {}
-    carried = any(trial.state is not None for trial in lived)
-    for where in _chunks(lived):
-        chunk = [lived[i] for i in where]
-        obs = torch.from_numpy(pad([t.obs for t in chunk], T, 0, np.float32)).to(device)
+    carried = any(trial.initial_state is not None for trial in trials)
+    for where in _chunks(trials):
+        chunk = [trials[i] for i in where]
+        obs = torch.from_numpy(pad([t.obs for t in chunk], T, 0, np.float32)).to(network.device)
         state = None
-        if chunk[0].state is not None:
-            state = network.join_states([trial.state for trial in chunk])
+        if chunk[0].initial_state is not None:
+            state = network.join_states([trial.initial_state for trial in chunk])
         q, _, activity = network(obs, state, return_states=True)
         named = {"Q": (("action",), q), "embedded": (("input",), activity.embedded)}
-        named |= {"h": (("hidden",), activity.h)} | _named_states(network, activity.states)
+        named |= {"h": (("hidden",), activity.h)} | network.named_states(activity.states)
         if not result:
             arrays = {k: np.empty((B, T, *v.shape[2:]), np.float32) for k, (_, v) in named.items()}
             size = sum(array.nbytes for array in arrays.values())
@@ -187,50 +197,23 @@ def _network_variables(network: QNetwork, lived: list[Trial]) -> dict[str, Any]:
             result = {k: (("trial", "time", *named[k][0]), arrays[k]) for k in named}
             if carried and "M" in named:
                 M_start = np.empty((B, *named["M"][1].shape[2:]), np.float32)
-                result["M_start"] = (("trial", "hidden", "input"), M_start)
+                result["M_start"] = (("trial", *named["M"][0]), M_start)
         for name, (_, value) in named.items():
             array = result[name][1]
             array[where] = value.cpu().numpy()
             for i, trial in zip(where, chunk, strict=True):
                 array[i, len(trial) :] = np.nan
         if "M_start" in result:
-            first = _first_M(network, state, len(chunk))
-            result["M_start"][1][where] = first.cpu().numpy()
+            first = network.initial_state(len(chunk)) if state is None else state
+            result["M_start"][1][where] = network.named_states(first)["M"][1].cpu().numpy()
     return result
 
 
-def _chunks(lived: Sequence[Trial]) -> Iterator[list[int]]:
-    """Which trials are computed at once: with a state of their own, or from M_0."""
+def _chunks(trials: Sequence[Trial]) -> Iterator[list[int]]:
+    """Which trials are computed at once: with a state of their own, or from the initial one."""
     for has_state in (False, True):
-        group = [i for i, trial in enumerate(lived) if (trial.state is not None) == has_state]
+        group = [i for i, t in enumerate(trials) if (t.initial_state is not None) == has_state]
         yield from (group[i : i + _CHUNK] for i in range(0, len(group), _CHUNK))
-
-
-def _first_M(network: QNetwork, state: Any, rows: int) -> torch.Tensor:
-    """M of the first layer before the first step, [rows, n, d]."""
-    if state is None:
-        return network.mpn_layers()[0].initial_state(rows)
-    return state[0] if isinstance(network.core, nn.ModuleList) else state
-
-
-def _named_states(network: QNetwork, states: Any) -> dict[str, Any]:
-    """The states of every layer with their names and dimensions; `h` of the last is known."""
-    layers = list(network.core) if isinstance(network.core, nn.ModuleList) else [network.core]
-    per_layer = states if isinstance(network.core, nn.ModuleList) else (states,)
-    named: dict[str, Any] = {}
-    for k, (layer, state) in enumerate(zip(layers, per_layer, strict=True), start=1):
-        if isinstance(layer, MPN):
-            dims = ("hidden", "input") if k == 1 else ("hidden", "hidden_below")
-            named["M" if k == 1 else f"M_{k}"] = (dims, state)
-            continue
-        parts = dict(zip("hc", state if isinstance(state, tuple) else (state,), strict=False))
-        last = k == len(layers)
-        named |= {
-            name if last else f"{name}_{k}": (("hidden",), part)
-            for name, part in parts.items()
-            if not (last and name == "h")
-        }
-    return named
 
 
 def _weights(network: QNetwork) -> dict[str, Any]:
@@ -242,31 +225,16 @@ def _weights(network: QNetwork) -> dict[str, Any]:
     if isinstance(network.embedding, Projection):
         result["projection"] = (("input", "channel"), _array(network.embedding.weight))
         result["projection_bias"] = ("input", _array(network.embedding.bias))
-    for layer in network.mpn_layers()[:1]:
-        result["W"] = (("hidden", "input"), _array(layer.W))
-        if layer.b is not None:
-            result["b"] = ("hidden", _array(layer.b))
-        if layer.M0 is not None:
-            result["M0"] = (("hidden", "input"), _array(layer.M0))
-        for name, value in (("eta", layer.eta), ("lam", layer.lam.clamp(0, layer.lam_max))):
-            dims: tuple[str, ...] = ("hidden", "input")[2 - value.dim() :]
-            if value.dim() == 2 and value.shape[1] == 1:
-                value, dims = value.squeeze(1), ("hidden",)
-            result[name] = (dims, _array(value))
+    if hasattr(first := network.layers[0], "weights"):
+        result |= {name: (dims, _array(value)) for name, (dims, value) in first.weights().items()}
     return result
 
 
 def core_attrs(network: QNetwork) -> dict[str, Any]:
-    """What a record says of the network: its core, its layers and the MPN's equations."""
-    layers = list(network.core) if isinstance(network.core, nn.ModuleList) else [network.core]
-    attrs: dict[str, Any] = {"core": type(layers[0]).__name__, "layers": len(layers)}
-    for layer in network.mpn_layers()[:1]:
-        attrs |= {
-            "update": layer.update,
-            "modulation": layer.modulation,
-            "activation": layer.activation,
-        }
-    return attrs
+    """What a record says of the network: its core, its layers and the core's equations."""
+    first = network.layers[0]
+    attrs: dict[str, Any] = {"core": type(first).__name__, "layers": len(network.layers)}
+    return attrs | (first.equations() if hasattr(first, "equations") else {})
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

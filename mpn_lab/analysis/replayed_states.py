@@ -1,4 +1,4 @@
-"""Kept trials lived once more: the states that act at every step, from a choice of starts."""
+"""Replay of stored trials: the states that act at every step, from a choice of starts."""
 
 from __future__ import annotations
 
@@ -29,38 +29,43 @@ class Strategy(NamedTuple):
 
 
 class ReplayedStates:
-    """The states before every step of kept trials, flattened: as stored, and as replayed.
+    """The states before every step of stored trials, flattened: as stored, and as replayed.
 
     Both sides of every comparison come out of the same computations with the same shapes, so equal
-    parameters give equal bits: h and x from the trial's start in float32, as they were kept; all
+    parameters give equal bits: h and x from the trial's start in float32, as they were stored; all
     else in float64.
 
     Args:
-        lived, kept: from `load_lived`; trials shorter than the longest are padded.
-        networks: the ones to replay with, the first being the one the trials were lived with.
+        trials, codes: from `load_stored_trials`; trials shorter than the longest are padded.
+        networks: the ones to replay with, the first being the one that collected the trials.
         window: steps of the windows that tile a trial.
     """
 
     def __init__(
         self,
-        lived: list[Trial],
-        kept: list[np.ndarray],
+        trials: list[Trial],
+        codes: list[np.ndarray],
         networks: list[QNetwork],
         window: int,
     ) -> None:
-        T = max(len(trial) for trial in lived)
+        T = max(len(trial) for trial in trials)
         self.codec = codec = StateCodec(networks[0])
-        self.window, self.shape = window, (len(lived), T)
+        self.window, self.shape = window, (len(trials), T)
         self.precise = [copy.deepcopy(network).double() for network in networks]
-        self.obs = torch.from_numpy(pad([trial.obs for trial in lived], T, 0, np.float32))
+        self.obs = torch.from_numpy(pad([trial.obs for trial in trials], T, 0, np.float32))
         self.initial = [codec.initial(network).double() for network in networks]  # (1, s)
         self.starts = [
-            torch.cat([i if t.state is None else codec.flatten(t.state).double() for t in lived])
+            torch.cat(
+                [
+                    i if t.initial_state is None else codec.flatten(t.initial_state).double()
+                    for t in trials
+                ]
+            )
             for i in self.initial
         ]  # with every network, (B, s)
-        steps = [encode_trials(codec, network, lived) for network in networks]
-        self.kept, *self.encoded = (
-            torch.from_numpy(pad(rows, T, 0, rows[0].dtype)) for rows in [kept, *steps]
+        steps = [encode_trials(codec, network, trials) for network in networks]
+        self.stored_codes, *self.encoded = (
+            torch.from_numpy(pad(rows, T, 0, rows[0].dtype)) for rows in [codes, *steps]
         )  # (B, T, width)
 
     def parts(self) -> Iterator[slice]:
@@ -71,8 +76,8 @@ class ReplayedStates:
         return (slice(i, i + n) for i in range(0, B, n))
 
     def stored(self, part: slice) -> Float[Tensor, "b T s"]:
-        """The states that acted when the trials were lived."""
-        return self._whole(self.kept[part], self.starts[0][part])
+        """The states that acted when the trials were trials."""
+        return self._whole(self.stored_codes[part], self.starts[0][part])
 
     def replayed(
         self, part: slice, age: int, strategy: Strategy, stored: Float[Tensor, "b T s"]
@@ -87,13 +92,13 @@ class ReplayedStates:
         begin = (s - strategy.burn_in).clamp(min=0)
         t = begin[:, None] + torch.arange(strategy.burn_in + window)  # (w, L)
         start = before[:, begin].flatten(0, 1)  # (b w, s)
-        kept = codec.encode(
+        codes = codec.encode(
             self.precise[age],
             obs[:, t.clamp(max=T - 1)].flatten(0, 1).double(),  # (b w, L, c)
             codec.unflatten(start),
         )
         length = (s - begin)[:, None] + torch.arange(window)  # (w, window)
-        states = _after(codec, kept, length.repeat(b, 1), start)  # (b w, window, s)
+        states = _after(codec, codes, length.repeat(b, 1), start)  # (b w, window, s)
         return states.view(b, len(s) * window, -1)[:, :T]
 
     def values(self, part: slice, age: int, states: Float[Tensor, "b T s"]) -> np.ndarray:
@@ -102,19 +107,19 @@ class ReplayedStates:
         q, _ = self.precise[age].step(obs, self.codec.unflatten(states.flatten(0, 1)))
         return q.view(*states.shape[:2], -1).numpy()
 
-    def _whole(self, kept: Tensor, start: Tensor) -> Tensor:
-        return _after(self.codec, kept, torch.arange(self.shape[1]).repeat(len(kept), 1), start)
+    def _whole(self, codes: Tensor, start: Tensor) -> Tensor:
+        return _after(self.codec, codes, torch.arange(self.shape[1]).repeat(len(codes), 1), start)
 
 
 def _after(
     codec: StateCodec,
-    kept: Float[Tensor, "R L width"],
+    codes: Float[Tensor, "R L width"],
     length: Int[Tensor, "R k"],
     start: Float[Tensor, "R s"],
 ) -> Float[Tensor, "R k s"]:
-    """The states after `length` of the kept steps of each row, float64."""
+    """The states after `length` of the codes steps of each row, float64."""
     R, k = length.shape
     row, n = torch.arange(R).repeat_interleave(k), length.flatten()
-    last = kept[row, (n - 1).clamp(min=0)][:, None]  # (R k, 1, width)
-    steps = kept.double()[row] if codec.needs_history else last  # (R k, L, width)
+    last = codes[row, (n - 1).clamp(min=0)][:, None]  # (R k, 1, width)
+    steps = codes.double()[row] if codec.needs_history else last  # (R k, L, width)
     return codec.flatten(codec.decode(steps, n, start[row])).double().view(R, k, -1)

@@ -1,4 +1,4 @@
-"""How far the states stored with lived trials fall behind the parameters that replay them."""
+"""Staleness: how far stored states are from those that the current parameters would produce."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ import xarray as xr
 from scipy import stats
 from torch import Tensor
 
-from mpn_lab.analysis.schema import FORMAT, STALENESS, check_staleness
 from mpn_lab.analysis.recording import core_attrs, warn_of_size
 from mpn_lab.analysis.replayed_states import ReplayedStates, Strategy
-from mpn_lab.analysis.trial_variables import coordinates, lived_variables, pad
+from mpn_lab.analysis.schema import FORMAT, STALENESS, check_staleness
+from mpn_lab.analysis.trial_variables import coordinates, pad, step_variables
 from mpn_lab.networks.qnetwork import QNetwork
+from mpn_lab.networks.state_codec import StateCodec
 from mpn_lab.tasks.rollout import Trial
 from mpn_lab.tasks.trial_env import TrialEnv
+from mpn_lab.training.device import torch_threads
 from mpn_lab.training.files import RunError
-from mpn_lab.training.stored_trials import lived_checkpoints, load_lived
 from mpn_lab.training.run import PACKAGES, Run
+from mpn_lab.training.stored_trials import load_stored_trials, stored_trials_checkpoints
 
 _AGES = 6  # checkpoints, where they are not named
 _DISTANCES = ("dM", "dM_raw", "dQ", "dQ_raw", "dQ_from_start")
@@ -30,19 +32,20 @@ _DISTANCES = ("dM", "dM_raw", "dQ", "dQ_raw", "dQ_from_start")
 
 def staleness(
     run: Run,
-    lived_at: int | None = None,
+    collected_at: int | None = None,
     *,
     window: int = 8,
     burn_in: int = 4,
     ages: Sequence[int] | None = None,
     states: bool = True,
+    threads: int = 1,
 ) -> xr.Dataset:
-    """Replay kept trials with later parameters, and compare with what was stored when they lived.
+    """Replay stored trials with later parameters and compare with the states stored at collection.
 
     Each trial is tiled by windows of `window` steps (its last may be shorter). A strategy says
     which state a window begins with, from where it goes on with the parameters of the age:
 
-    - `zero`: M_0. `stored`: the one stored when the trial was lived;
+    - `zero`: M_0. `stored`: the one stored at collection;
     - `zero, burn-in k` and `stored, burn-in k`: the same k steps before the window, or at the
       trial's start where that is nearer. Left out where `burn_in` is 0;
     - `start`: replayed from the trial's start (the stored state there, where it was carried over).
@@ -57,11 +60,11 @@ def staleness(
     near 0 where the best value is). `_raw` are the numerators. 0 / 0 is 0; another number / 0, and
     a step after the trial's end, is nan.
 
-    The state is that of all layers together; of a GRU, LSTM or RNN, dM is that of its flattened
-    h (and c). States are compared as they are kept (`StateCodec`): where that is half precision,
+    The state is that of all layers together; of a core without M, dM is that of its flattened
+    state (h, and c of an LSTM). States are compared as they are stored (`StateCodec`): where that is half precision,
     replayed ones are rounded alike. So at age 0 `start` is exactly 0 on the machine that trained.
 
-    Dimensions: `strategy`; `age`, updates since the trials were lived, with the coordinate
+    Dimensions: `strategy`; `age`, updates since collection, with the coordinate
     `trained_trials` (checkpoints without an update between them count once); `trial`, `time` (ms),
     `channel`, `action`, `hidden`, `input` as in `record`.
 
@@ -69,26 +72,27 @@ def staleness(
       q replayed from the trial's start, divided as dQ; `flipped`, whether the greedy action is
       another than the stored state's;
     - `Q_replayed` [strategy, age, trial, time, action]; `Q_stored` [age, trial, time, action], of
-      the stored state; `Q_lived` [trial, time, action], of the parameters when lived;
+      the stored state; `Q_collected` [trial, time, action], of the parameters at collection;
     - `M_replayed` [strategy, age, trial, time, hidden, input] and `M_stored` [trial, time, hidden,
-      input]: M_{t-1} of the first layer, which acts at t; an MPN's only;
+      input]: M_{t-1} of the first layer, which acts at t; of cores with a state M;
     - `obs`, `taken_action`, `reward`, `ground_truth`, `valid` and the trials' coordinates as in
       `record`; `step_in_window` [time];
-    - attrs: those of `record` (epsilon and trained_trials when the trials were lived), window,
-      burn_in, lived_at.
+    - attrs: those of `record` (epsilon and trained_trials at collection), window,
+      burn_in, collected_at.
 
     Args:
-        run: one trained with `keep_lived`.
-        lived_at: the checkpoint, in trials, that the trials were lived with; None: the first.
+        run: one trained with `store_trials`.
+        collected_at: the checkpoint, in trials, whose parameters collected the trials; None: the first.
         window: steps.
         burn_in: k, steps; fewer than the window.
-        ages: checkpoints, in trials, to replay with, besides `lived_at`; None: at most 6 evenly
+        ages: checkpoints, in trials, to replay with, besides `collected_at`; None: at most 6 evenly
             spaced ones, the last included.
-        states: whether to keep `M_stored` and `M_replayed`.
+        states: whether to return `M_stored` and `M_replayed`.
+        threads: of torch.
 
     Raises:
         ValueError: a number out of range, or a checkpoint that there is not.
-        RunError: the run kept no trials, has no later checkpoint, or its files are damaged.
+        RunError: the run stored no trials, has no later checkpoint, or its files are damaged.
 
     Warns:
         ResourceWarning: the result would take more than `recording.MEMORY_SHARE` of the memory.
@@ -102,10 +106,10 @@ def staleness(
             f"burn_in is {burn_in} and window {window}; expected 0 or more steps of burn-in, fewer "
             "than the window has."
         )
-    lived_at, updates = _checkpoints(run, lived_at, ages)
-    networks = [run.network_at(trials) for trials in updates]
-    lived, kept = load_lived(run.path, lived_at, networks[0])
-    T = max(len(trial) for trial in lived)
+    collected_at, updates = _checkpoints(run, collected_at, ages)
+    networks = [run.network_at(at) for at in updates]
+    trials, codes = load_stored_trials(run.folder, collected_at, networks[0])
+    T = max(len(trial) for trial in trials)
     if window > T:
         raise ValueError(
             f"window is {window} steps, but the longest trial has {T}; choose a shorter window."
@@ -117,14 +121,16 @@ def staleness(
         ]
     strategies.append(Strategy("start", "trial"))
     env = TrialEnv(run.config.task, seed=0, **run.config.task_kwargs)
-    row = run.metrics.set_index("trials").loc[lived_at]
-    variables = lived_variables(lived)
+    row = run.metrics.set_index("trials").loc[collected_at]
+    variables = step_variables(trials)
+    with torch_threads(threads):
+        replayed = _replayed(networks, trials, codes, strategies, window, states)
     dataset = xr.Dataset(
-        variables | _replayed(networks, lived, kept, strategies, window, states),
-        coords=coordinates(lived, env)
+        variables | replayed,
+        coords=coordinates(trials, env)
         | {
             "strategy": [strategy.name for strategy in strategies],
-            "age": np.array(list(updates.values())) - updates[lived_at],
+            "age": np.array(list(updates.values())) - updates[collected_at],
             "trained_trials": ("age", list(updates)),
             "step_in_window": ("time", np.arange(T) % window),
         },
@@ -132,7 +138,7 @@ def staleness(
             FORMAT: 1,
             STALENESS: 1,
             "run": str(run.path),
-            "trained_trials": lived_at,
+            "trained_trials": collected_at,
             "task": run.config.task,
             "task_kwargs": json.dumps(run.config.task_kwargs),
             "seed": run.config.seed,
@@ -143,23 +149,23 @@ def staleness(
             "versions": json.dumps({name: version(name) for name in (*PACKAGES, "xarray")}),
             "window": window,
             "burn_in": burn_in,
-            "lived_at": lived_at,
+            "collected_at": collected_at,
         }
         | core_attrs(networks[0]),
     ).reset_coords("step_in_window")
     dataset["time"].attrs = {"units": "ms", "long_name": "time from the trial's start"}
-    dataset["age"].attrs = {"units": "updates", "long_name": "updates since the trial was lived"}
+    dataset["age"].attrs = {"units": "updates", "long_name": "updates since collection"}
     return dataset
 
 
-def by_position(lens: xr.Dataset) -> xr.Dataset:
+def by_position(data: xr.Dataset) -> xr.Dataset:
     """Mean distances at the first and the last step of the windows, with 95 % intervals.
 
-    Windows that begin at the trial's start are left out: every reset state is right there. Each
+    Windows that begin at the trial's start are left out: every reset state is exact there. Each
     trial counts with the mean of its windows; the intervals are Student's t over trials.
 
     Args:
-        lens: from `staleness`.
+        data: from `staleness`.
 
     Returns:
         `dQ`, `dM`, `dQ_raw`, `dM_raw` and `dQ_from_start` [strategy, age, position], position
@@ -169,8 +175,8 @@ def by_position(lens: xr.Dataset) -> xr.Dataset:
     Raises:
         ValueError: another Dataset, or trials of a single window.
     """
-    check_staleness(lens)
-    valid, window = lens["valid"].values, int(lens.attrs["window"])
+    check_staleness(data)
+    valid, window = data["valid"].values, int(data.attrs["window"])
     step = np.arange(valid.shape[1])
     later = valid & (step >= window)
     if not later.any():
@@ -185,16 +191,16 @@ def by_position(lens: xr.Dataset) -> xr.Dataset:
     result: dict[str, Any] = {}
     for name in _DISTANCES:
         parts = [
-            _interval(lens[name].transpose("strategy", "age", "trial", "time").values, mask)
+            _interval(data[name].transpose("strategy", "age", "trial", "time").values, mask)
             for mask in at.values()
         ]
         for suffix, values in zip(("", "_low", "_high"), np.stack(parts, -1), strict=True):
             result[name + suffix] = (("strategy", "age", "position"), values)
     return xr.Dataset(
         result,
-        coords={name: lens[name] for name in ("strategy", "age", "trained_trials")}
+        coords={name: data[name] for name in ("strategy", "age", "trained_trials")}
         | {"position": list(at)},
-        attrs=lens.attrs,
+        attrs=data.attrs,
     )
 
 
@@ -212,36 +218,36 @@ def _interval(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _checkpoints(
-    run: Run, lived_at: int | None, ages: Sequence[int] | None
+    run: Run, collected_at: int | None, ages: Sequence[int] | None
 ) -> tuple[int, dict[int, int]]:
-    """When the trials were lived, and the updates at the checkpoints to replay with, ascending."""
-    kept, there = lived_checkpoints(run.path), run.checkpoints
+    """When the trials were collected, and the updates at the checkpoints to replay with."""
+    stored, there = stored_trials_checkpoints(run.folder), run.checkpoints
     if not there:
         raise RunError(f"{run.path} has no checkpoint yet; resume the run to make some.")
-    if not kept:
-        raise RunError(f"{run.path} kept no lived trials; train with keep_lived, for example 10.")
-    lived_at = kept[0] if lived_at is None else lived_at
-    if lived_at not in kept:
+    if not stored:
+        raise RunError(f"{run.path} stored no trials; train with store_trials, for example 10.")
+    collected_at = stored[0] if collected_at is None else collected_at
+    if collected_at not in stored:
         raise ValueError(
-            f"lived_at is {lived_at}, but {run.path} kept the trials lived with its checkpoints "
-            f"at {_listed(kept)} trials; choose one of them."
+            f"collected_at is {collected_at}, but {run.path} stored the trials collected with its "
+            f"checkpoints at {_listed(stored)} trials; choose one of them."
         )
-    later = [trials for trials in there if trials > lived_at]
+    later = [trials for trials in there if trials > collected_at]
     if not later:
         raise RunError(
-            f"{run.path} has no checkpoint after {lived_at} trials to replay with; resume the run, "
-            "or choose an earlier lived_at."
+            f"{run.path} has no checkpoint after {collected_at} trials to replay with; resume the "
+            "run, or choose an earlier collected_at."
         )
-    unknown = [trials for trials in ages or () if trials not in [lived_at, *later]]
+    unknown = [trials for trials in ages or () if trials not in [collected_at, *later]]
     if unknown:
         raise ValueError(
-            f"ages holds {unknown[0]}, but the checkpoints of {run.path} from {lived_at} trials on "
-            f"are at {_listed([lived_at, *later])} trials; choose among them."
+            f"ages holds {unknown[0]}, but the checkpoints of {run.path} from {collected_at} trials "
+            f"on are at {_listed([collected_at, *later])} trials; choose among them."
         )
     metrics = run.metrics
     count = dict(zip(metrics["trials"], metrics["updates"], strict=True)) if len(metrics) else {}
     updates: dict[int, int] = {}
-    for trials in sorted({lived_at, *(later if ages is None else ages)}):
+    for trials in sorted({collected_at, *(later if ages is None else ages)}):
         if trials not in count:
             raise RunError(
                 f"{run.path}/metrics.csv has no row at {trials} trials; resume the run to write it."
@@ -252,7 +258,7 @@ def _checkpoints(
         some = list(updates)
         where = np.linspace(0, len(some) - 1, min(_AGES, len(some))).round().astype(int)
         updates = {some[i]: updates[some[i]] for i in where}
-    return lived_at, updates
+    return collected_at, updates
 
 
 def _listed(numbers: Sequence[int]) -> str:
@@ -262,21 +268,21 @@ def _listed(numbers: Sequence[int]) -> str:
 @torch.no_grad()
 def _replayed(
     networks: list[QNetwork],
-    lived: list[Trial],
-    kept: list[np.ndarray],
+    trials: list[Trial],
+    codes: list[np.ndarray],
     strategies: list[Strategy],
     window: int,
     keep_states: bool,
 ) -> dict[str, Any]:
     """The distances, values and states of all strategies and ages, with their dimensions."""
     network = networks[0]
-    B, T, A = len(lived), max(len(trial) for trial in lived), network.n_actions
-    valid = pad([np.ones(len(trial), bool) for trial in lived], T, False, bool)
+    B, T, A = len(trials), max(len(trial) for trial in trials), network.n_actions
+    valid = pad([np.ones(len(trial), bool) for trial in trials], T, False, bool)
     many, steps = (len(strategies), len(networks), B, T), ("trial", "time")
     dims = ("strategy", "age", *steps)
-    layers = network.mpn_layers()
-    M_shape = (layers[0].hidden_size, layers[0].input_size) if layers else (0, 0)
-    keep_states = keep_states and bool(layers)
+    M_first = network.named_states(network.initial_state(1)).get("M")
+    keep_states = keep_states and M_first is not None
+    M_shape = tuple(M_first[1].shape[1:]) if M_first is not None else ()
     sizes: dict[str, tuple[tuple[str, ...], tuple[int, ...]]]
     sizes = {"Q_replayed": (dims, (A,)), "Q_stored": (dims[1:], (A,))}
     if keep_states:
@@ -287,18 +293,18 @@ def _replayed(
         f"comparison of {B} trials",
         "take fewer ages, or states=False",
     )
-    last = {2: ("hidden", "input"), 1: ("action",)}
+    own = {name: M_first[0] if name.startswith("M") else ("action",) for name in sizes}  # type: ignore[index]
     result: dict[str, Any] = {
-        name: ((*d, *last[len(s)]), np.full(shapes[name], np.nan, np.float32))
-        for name, (d, s) in sizes.items()
+        name: ((*d, *own[name]), np.full(shapes[name], np.nan, np.float32))
+        for name, (d, _) in sizes.items()
     }
     result |= {name: (dims, np.full(many, np.nan)) for name in _DISTANCES}
     result["flipped"] = (dims, np.zeros(many, bool))
-    rows = ReplayedStates(lived, kept, networks, window)
+    rows = ReplayedStates(trials, codes, networks, window)
     for part in rows.parts():
         v, stored = valid[part], rows.stored(part)  # (b, T), (b, T, s)
         if keep_states:
-            result["M_stored"][1][part] = _first_layer(stored, v, M_shape)
+            result["M_stored"][1][part] = _M_of(network, rows.codec, stored, v)
         for a in range(len(networks)):
             q_stored = rows.values(part, a, stored)  # (b, T, A)
             result["Q_stored"][1][a, part] = np.where(v[..., None], q_stored, np.nan)
@@ -308,7 +314,7 @@ def _replayed(
                 at = i, a, part
                 result["Q_replayed"][1][at] = np.where(v[..., None], q_hat, np.nan)
                 if keep_states:
-                    result["M_replayed"][1][at] = _first_layer(state, v, M_shape)
+                    result["M_replayed"][1][at] = _M_of(network, rows.codec, state, v)
                 dM = (state - stored).norm(dim=2).numpy()
                 dQ = np.linalg.norm(q_hat - q_stored, axis=2)
                 largest = _window_max(np.where(v, np.abs(q_hat).max(2), 0), window)
@@ -322,14 +328,16 @@ def _replayed(
                 ):
                     result[name][1][at] = np.where(v, value, np.nan)
                 result["flipped"][1][at] = v & (q_hat.argmax(2) != q_stored.argmax(2))
-    # age 0 are the parameters that the trials were lived with
-    return result | {"Q_lived": ((*steps, "action"), result["Q_stored"][1][0].copy())}
+    # age 0 are the parameters at collection
+    return result | {"Q_collected": ((*steps, "action"), result["Q_stored"][1][0].copy())}
 
 
-def _first_layer(states: Tensor, valid: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """M of the first layer, (b, T, n, d); nan after a trial's end."""
-    M = states[..., : shape[0] * shape[1]].unflatten(2, shape).float().numpy()
-    return np.where(valid[..., None, None], M, np.nan)
+def _M_of(network: QNetwork, codec: StateCodec, states: Tensor, valid: np.ndarray) -> np.ndarray:
+    """M of the first layer, (b, T, n, d), from flattened states; nan after a trial's end."""
+    b, T, _ = states.shape
+    M = network.named_states(codec.unflatten(states.flatten(0, 1)))["M"][1].float()  # (b T, n, d)
+    valid = valid.reshape(b, T, *[1] * (M.dim() - 1))
+    return np.where(valid, M.unflatten(0, (b, T)).numpy(), np.nan)
 
 
 def _window_max(values: np.ndarray, window: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What was lived in trials, as labelled and padded variables: the network's part is not here."""
+"""What trials hold, as labelled and padded variables, without the network's part."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from mpn_lab.networks.registry import RESERVED
 from mpn_lab.tasks.ideal import ideal_actions
 from mpn_lab.tasks.rollout import Trial
 from mpn_lab.tasks.trial_env import TrialEnv
 
-TAKEN = {"trial", "time", "channel", "input", "hidden", "action", "period", "obs", "reward"} | {
-    *("ground_truth", "M", "h", "Q", "W", "b", "eta", "lam", "valid", "embedded", "taken_action")
-}
+TAKEN = RESERVED | {"M", "h", "W", "b", "eta", "lam"}
 """Names of a record's own: what a task calls so becomes `trial_NAME` in it."""
 
 
@@ -25,27 +24,27 @@ def pad(rows: Sequence[np.ndarray], length: int, fill: Any, dtype: Any) -> np.nd
     return result
 
 
-def lived_variables(lived: list[Trial]) -> dict[str, Any]:
+def step_variables(trials: list[Trial]) -> dict[str, Any]:
     """What was seen, done and received at every step, with its dimensions."""
-    T = max(len(trial) for trial in lived)
+    T = max(len(trial) for trial in trials)
     none = np.zeros(0, np.int64)
-    truth = [none if t.ground_truth is None else t.ground_truth[: len(t)] for t in lived]
+    truth = [none if t.ground_truth is None else t.ground_truth[: len(t)] for t in trials]
     steps = ("trial", "time")
     return {
-        "obs": ((*steps, "channel"), pad([t.obs for t in lived], T, np.nan, np.float32)),
-        "taken_action": (steps, pad([t.action for t in lived], T, -1, np.int64)),
-        "reward": (steps, pad([t.reward for t in lived], T, np.nan, np.float32)),
+        "obs": ((*steps, "channel"), pad([t.obs for t in trials], T, np.nan, np.float32)),
+        "taken_action": (steps, pad([t.action for t in trials], T, -1, np.int64)),
+        "reward": (steps, pad([t.reward for t in trials], T, np.nan, np.float32)),
         "ground_truth": (steps, pad(truth, T, -1, np.int64)),
-        "valid": (steps, pad([np.ones(len(t), bool) for t in lived], T, False, bool)),
+        "valid": (steps, pad([np.ones(len(t), bool) for t in trials], T, False, bool)),
     }
 
 
-def latent_variables(lived: list[Trial], n_actions: int) -> dict[str, Any]:
+def latent_variables(trials: list[Trial], n_actions: int) -> dict[str, Any]:
     """What the task knows of every step, with its dimensions; padded with nan, whole numbers -1."""
-    T = max(len(trial) for trial in lived)
+    T = max(len(trial) for trial in trials)
     result: dict[str, Any] = {}
-    for name, first in lived[0].latent.items():
-        rows = [trial.latent[name][: len(trial)] for trial in lived]
+    for name, first in trials[0].latent.items():
+        rows = [trial.latent[name][: len(trial)] for trial in trials]
         fill = {"f": np.nan, "i": -1}.get(first.dtype.kind, 0)
         own = (
             () if first.ndim == 1 else ("action" if first.shape[1] == n_actions else f"{name}_of",)
@@ -55,33 +54,35 @@ def latent_variables(lived: list[Trial], n_actions: int) -> dict[str, Any]:
     return result
 
 
-def coordinates(lived: list[Trial], env: TrialEnv) -> dict[str, Any]:
+def coordinates(trials: list[Trial], env: TrialEnv) -> dict[str, Any]:
     """The names and labels of trials, steps, channels and actions."""
-    T = max(len(trial) for trial in lived)
-    period = np.full((len(lived), T), "", dtype="<U32")
-    for i, trial in enumerate(lived):
+    T = max(len(trial) for trial in trials)
+    period = np.full((len(trials), T), "", dtype="<U32")
+    for i, trial in enumerate(trials):
         for name, (start, end) in sorted(trial.periods.items(), key=lambda item: item[1]):
             period[i, start : min(end, len(trial))] = name
     longest = int(np.char.str_len(period).max(initial=1))
-    performance = np.array([trial.performance for trial in lived])
+    performance = np.array([trial.performance for trial in trials])
     own = {
-        "length": np.array([len(trial) for trial in lived]),
-        "answer": np.array([-1 if t.answer is None else t.answer for t in lived]),
-        "response": np.array([int(trial.action[-1]) for trial in lived]),
+        "length": np.array([len(trial) for trial in trials]),
+        "correct_response": np.array(
+            [-1 if t.correct_response is None else t.correct_response for t in trials]
+        ),
+        "response": np.array([int(trial.action[-1]) for trial in trials]),
         "correct": performance == 1,
         "performance": performance,
-        "ideal_answer": np.array([_ideal_answer(env, trial) for trial in lived]),
+        "ideal_response": np.array([_ideal_response(env, trial) for trial in trials]),
     }
-    taken = TAKEN | set(own) | set(lived[0].latent)
-    names = dict.fromkeys(name for trial in lived for name in trial.conditions)
+    taken = TAKEN | set(own) | set(trials[0].latent)
+    names = dict.fromkeys(name for trial in trials for name in trial.conditions)
     conditions = {
         (f"trial_{name}" if name in taken else name): _column(
-            [t.conditions.get(name) for t in lived]
+            [t.conditions.get(name) for t in trials]
         )
         for name in names
     }
     return {
-        "trial": np.arange(len(lived)),
+        "trial": np.arange(len(trials)),
         "time": np.arange(T) * env.dt,
         "channel": list(env.channels),
         "action": list(env.actions),
@@ -90,10 +91,10 @@ def coordinates(lived: list[Trial], env: TrialEnv) -> dict[str, Any]:
     }
 
 
-def _ideal_answer(env: TrialEnv, trial: Trial) -> int:
+def _ideal_response(env: TrialEnv, trial: Trial) -> int:
     try:
         answers = ideal_actions(env, [trial])
-    except ValueError:  # it ended before its evidence did, and the rest has not been kept
+    except ValueError:  # it ended before its evidence did, and the rest is not known
         return -1
     return -1 if answers is None else int(answers[0])
 

@@ -11,6 +11,10 @@ from torch import Tensor, nn
 
 from mpn_lab.networks.autograd import mpn_fused
 from mpn_lab.networks.recurrence import Activation, Modulation, Update, mpn_loop
+from mpn_lab.networks.registry import register_core
+
+SHORT_TRIAL = 40
+"""Steps of a trial up to which the default time constants are those of a short task."""
 
 PlasticityShape = Literal["scalar", "input", "hidden", "synapse"]
 
@@ -52,6 +56,8 @@ class MPN(nn.Module):
     Raises:
         ValueError: a size below 1, an unknown choice, or a start value outside its range.
     """
+
+    state_dims = {"M": ("hidden", "input")}  # noqa: RUF012
 
     def __init__(
         self,
@@ -161,6 +167,35 @@ class MPN(nn.Module):
         """
         self.lam.clamp_(0.0, self.lam_max)
 
+    @classmethod
+    def horizon_options(cls, steps: float) -> dict[str, float]:
+        """lam_max by the mean length of the trials: M lasts over the same share of each.
+
+        0.99 for trials of up to `SHORT_TRIAL` steps; see ai_docs/long_trials.md for the evidence.
+        """
+        return {"lam_max": 1 - 0.01 * min(1.0, SHORT_TRIAL / steps)}
+
+    def metrics(self) -> dict[str, float]:
+        """Means of eta and lam."""
+        return {"eta": self.eta.mean().item(), "lam": self.lam.mean().item()}
+
+    def equations(self) -> dict[str, str]:
+        """The choices that say which equations these are."""
+        return {name: getattr(self, name) for name in ("update", "modulation", "activation")}
+
+    def weights(self) -> dict[str, tuple[tuple[str, ...], Tensor]]:
+        """W, b, eta, lam and M0 with the names of their dimensions."""
+        result: dict[str, tuple[tuple[str, ...], Tensor]] = {"W": (("hidden", "input"), self.W)}
+        if self.b is not None:
+            result["b"] = (("hidden",), self.b)
+        if self.M0 is not None:
+            result["M0"] = (("hidden", "input"), self.M0)
+        for name, value in (("eta", self.eta), ("lam", self.lam.clamp(0, self.lam_max))):
+            by_hidden = value.dim() == 2 and value.shape[1] == 1  # (n, 1)
+            dims = ("hidden",) if by_hidden else ("hidden", "input")[2 - value.dim() :]
+            result[name] = (dims, value.squeeze(1) if by_hidden else value)
+        return result
+
     def extra_repr(self) -> str:
         return (
             f"{self.input_size}, {self.hidden_size}, update={self.update}, "
@@ -172,3 +207,6 @@ class MPN(nn.Module):
 def _one_of(name: str, value: str, choices: object) -> None:
     if value not in get_args(choices):
         raise ValueError(f"{name} is {value!r}; expected one of {', '.join(get_args(choices))}.")
+
+
+register_core("mpn", MPN)

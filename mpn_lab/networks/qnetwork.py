@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
+import optree
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from mpn_lab.networks.recurrent import CoreName, State, make_core, map_state
 from mpn_lab.networks.mpn import MPN
+from mpn_lab.networks.recurrent import Stack
+from mpn_lab.networks.registry import State, initial_state, make_core, named_states
 
 Embedding = Literal["random", "linear", "none"]
 
@@ -57,17 +59,18 @@ class QNetwork(nn.Module):
         obs_size: channels of an observation.
         n_actions: number of actions.
         hidden_size: n.
-        core: `mpn`, `gru`, `lstm` or `rnn`.
+        core: `mpn`, `gru`, `lstm`, `rnn`, or a name given to `register_core`.
         num_layers: cores one above the other.
         embedding: `random` (a fixed random projection with a bias), `linear` (the same, but
             trained) or `none` (the observation itself).
         embedding_size: d, the size of an embedded observation.
         readout_bias: whether the readout has a bias.
         generator: draws all start values.
-        mpn_options: options of `MPN`, for the core `mpn` only.
+        core_options: of every layer's core, which checks them; see `MPN` for those of `mpn`.
 
     Raises:
-        ValueError: a size below 1 or an unknown choice.
+        ValueError: a size below 1, an unknown choice, or a core that is not registered, does not
+            take the options, or breaks the protocol (see `mpn_lab.networks.registry`).
     """
 
     def __init__(
@@ -76,19 +79,21 @@ class QNetwork(nn.Module):
         n_actions: int,
         *,
         hidden_size: int = 64,
-        core: CoreName = "mpn",
+        core: str = "mpn",
         num_layers: int = 1,
         embedding: Embedding = "random",
         embedding_size: int = 10,
         readout_bias: bool = True,
         generator: torch.Generator | None = None,
-        **mpn_options: Any,
+        **core_options: Any,
     ) -> None:
         super().__init__()
         for name, size in (
             ("obs_size", obs_size),
             ("n_actions", n_actions),
             ("embedding_size", embedding_size),
+            ("hidden_size", hidden_size),
+            ("num_layers", num_layers),
         ):
             if size < 1:
                 raise ValueError(f"{name} is {size}; expected at least 1.")
@@ -101,9 +106,12 @@ class QNetwork(nn.Module):
             self.embedding = Projection(obs_size, embedding_size, trained, generator)
         else:
             raise ValueError(f"embedding is {embedding!r}; expected random, linear or none.")
-        self.core = make_core(
-            core, embedding_size, hidden_size, num_layers, generator, **mpn_options
-        )
+        self.input_sizes = sizes = [embedding_size, *[hidden_size] * (num_layers - 1)]
+        layers = [
+            make_core(core, size, hidden_size, generator=generator, **core_options)
+            for size in sizes
+        ]
+        self.core = layers[0] if num_layers == 1 else Stack(layers)
         # skip_init: nothing is drawn from torch's global generator
         self.readout = nn.utils.skip_init(nn.Linear, hidden_size, n_actions, bias=readout_bias)
         nn.init.xavier_uniform_(self.readout.weight, generator=generator)
@@ -133,22 +141,63 @@ class QNetwork(nn.Module):
         return q.squeeze(1), state
 
     @staticmethod
-    def select_state(state: State, keep: Int[Tensor, " k"]) -> State:
-        """The states of the trials `keep` of a batch."""
-        return map_state(lambda s: s[keep], state)
+    def select_state(state: State, index: Int[Tensor, " k"]) -> State:
+        """The states of the trials in `index` (positions in the batch)."""
+        return optree.tree_map(lambda s: s[index], state)
 
     @staticmethod
     def join_states(states: list[State]) -> State:
         """The states of several batches as those of one."""
-        if isinstance(states[0], tuple):
-            return tuple(QNetwork.join_states(list(parts)) for parts in zip(*states, strict=True))
-        return torch.cat(states)
+        return optree.tree_map(lambda *parts: torch.cat(parts), *states)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.readout.weight.device
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The cores from the first to the last."""
+        return list(self.core) if isinstance(self.core, Stack) else [self.core]
 
     def mpn_layers(self) -> list[MPN]:
         """The MPN layers from the first to the last; empty for other cores."""
-        return [module for module in self.core.modules() if isinstance(module, MPN)]
+        return [layer for layer in self.layers if isinstance(layer, MPN)]
+
+    def initial_state(self, batch_size: int) -> State:
+        """The state of `batch_size` trials at their start."""
+        states = [
+            initial_state(layer, batch_size, size)
+            for layer, size in zip(self.layers, self.input_sizes, strict=True)
+        ]
+        return tuple(states) if isinstance(self.core, Stack) else states[0]
+
+    def named_states(self, state: State) -> dict[str, tuple[tuple[str, ...], Tensor]]:
+        """The tensors of a state (or of `Activity.states`) with their names and dimensions.
+
+        From the second layer on a name gets the layer's number (`M_2`), and its dimension `input`
+        is `hidden_below`. A state `h` of the last layer is left out: it is the activity h itself;
+        those below it are `h_1`, `h_2` ...
+        """
+        result = {}
+        per_layer = state if isinstance(self.core, Stack) else (state,)
+        for k, (layer, own) in enumerate(zip(self.layers, per_layer, strict=True), start=1):
+            for name, tensor in named_states(layer, own).items():
+                if name == "h" and k == len(self.layers):
+                    continue
+                dims = layer.state_dims[name]
+                if k > 1:
+                    dims = tuple("hidden_below" if dim == "input" else dim for dim in dims)
+                result[name if k == 1 and name != "h" else f"{name}_{k}"] = (dims, tensor)
+        return result
+
+    def metrics(self) -> dict[str, float]:
+        """The numbers that the cores report, means over layers."""
+        each = [layer.metrics() for layer in self.layers if hasattr(layer, "metrics")]
+        return {name: sum(m[name] for m in each) / len(each) for name in (each[0] if each else ())}
 
     def project_(self) -> None:
-        """Put every lam back into [0, lam_max]: called after every optimizer step."""
-        for layer in self.mpn_layers():
-            layer.project_()
+        """Put parameters back into their range: called after every optimizer step."""
+        for layer in self.layers:
+            if hasattr(layer, "project_"):
+                layer.project_()

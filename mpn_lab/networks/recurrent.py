@@ -1,24 +1,15 @@
-"""GRU, LSTM and RNN behind the interface of the MPN, and stacks of cores.
-
-Every core: `output, state = core(input, state=None)`, input [B, T, d], output [B, T, n]; with
-`return_states=True` also the state after every step. A state is a tensor, or a tuple of tensors,
-whose first dimension is the batch (torch's own GRU puts the layer first): M [B, n, d] of an MPN,
-h [B, n] of a GRU or RNN, (h, c) of an LSTM, and one such state per layer of a `Stack`.
-"""
+"""GRU, LSTM and RNN as cores, state batch first, and stacks of cores."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mpn_lab.networks.mpn import MPN
-
-CoreName = Literal["mpn", "gru", "lstm", "rnn"]
-State = Any  # a tensor or a (nested) tuple of tensors, batch first
+from mpn_lab.networks.registry import State, register_core
 
 
 class _TorchCore(nn.Module):
@@ -69,31 +60,34 @@ class GRU(_TorchCore):
     """`nn.GRU`, one layer. State and states: h, [B, n] and [B, T, n]."""
 
     torch_class = nn.GRU
+    state_dims = {"h": ("hidden",)}  # noqa: RUF012
 
 
 class RNN(_TorchCore):
     """`nn.RNN` with tanh, one layer. State and states: h, [B, n] and [B, T, n]."""
 
     torch_class = nn.RNN
+    state_dims = {"h": ("hidden",)}  # noqa: RUF012
 
 
 class LSTM(_TorchCore):
     """`nn.LSTM`, one layer. State: (h, c), each [B, n]; states: each [B, T, n]."""
 
     torch_class = nn.LSTM
+    state_dims = {"h": ("hidden",), "c": ("hidden",)}  # noqa: RUF012
 
     def forward(self, input: Tensor, state: State | None = None, return_states: bool = False):
-        if return_states:  # torch hands out c of the last step only: go step by step
+        if return_states:  # torch returns c of the last step only: go step by step
             hs, cs = [], []
             for t in range(input.shape[1]):
                 _, state = self.forward(input[:, t : t + 1], state)
                 hs.append(state[0])
                 cs.append(state[1])
-            states = torch.stack(hs, 1), torch.stack(cs, 1)
+            states = torch.stack(hs, 1), torch.stack(cs, 1)  # each (B, T, n)
             return states[0], state, states
         if state is not None:
             if not isinstance(state, tuple) or len(state) != 2:
-                raise ValueError(f"state is {_kind(state)}; expected (h, c).")
+                raise ValueError(f"state is {describe_state(state)}; expected (h, c).")
             for name, part in zip("hc", state, strict=True):
                 self._check(input, name, part)
             state = tuple(s.unsqueeze(0) for s in state)
@@ -109,51 +103,23 @@ class Stack(nn.ModuleList):
     ):
         if state is not None and (not isinstance(state, tuple) or len(state) != len(self)):
             raise ValueError(
-                f"state is {_kind(state)}; expected one for each of {len(self)} layers."
+                f"state is {describe_state(state)}; expected one for each of {len(self)} layers."
             )
-        last, all_steps = [], []
+        results = []
         for layer, s in zip(self, state or [None] * len(self), strict=True):
-            if return_states:
-                input, s, steps = layer(input, s, return_states=True)
-                all_steps.append(steps)
-            else:
-                input, s = layer(input, s)
-            last.append(s)
-        return (input, tuple(last), tuple(all_steps)) if return_states else (input, tuple(last))
+            results.append(
+                layer(input, s, return_states=True) if return_states else layer(input, s)
+            )
+            input = results[-1][0]  # (B, T, n)
+        return input, *(tuple(parts) for parts in list(zip(*results, strict=True))[1:])
 
 
-def make_core(
-    name: CoreName,
-    input_size: int,
-    hidden_size: int,
-    num_layers: int = 1,
-    generator: torch.Generator | None = None,
-    **mpn_options: Any,
-) -> nn.Module:
-    """One layer of the named core, or a `Stack` of `num_layers` of them."""
-    classes = {"mpn": MPN, "gru": GRU, "lstm": LSTM, "rnn": RNN}
-    if name not in classes:
-        raise ValueError(f"core is {name!r}; expected one of {', '.join(classes)}.")
-    if num_layers < 1:
-        raise ValueError(f"num_layers is {num_layers}; expected at least 1.")
-    options = mpn_options if name == "mpn" else {}
-    layers = [
-        classes[name](
-            input_size if i == 0 else hidden_size, hidden_size, generator=generator, **options
-        )
-        for i in range(num_layers)
-    ]
-    return layers[0] if num_layers == 1 else Stack(layers)
-
-
-def _kind(state: Any) -> str:
+def describe_state(state: Any) -> str:
+    """A state in words, for error messages."""
     if isinstance(state, tuple):
         return f"a tuple of {len(state)}"
     return f"a tensor of shape {tuple(state.shape)}" if isinstance(state, Tensor) else repr(state)
 
 
-def map_state(function, state: State) -> State:
-    """Apply a function to each tensor of a state."""
-    if isinstance(state, tuple):
-        return tuple(map_state(function, s) for s in state)
-    return function(state)
+for _name, _core in {"gru": GRU, "lstm": LSTM, "rnn": RNN}.items():
+    register_core(_name, _core)

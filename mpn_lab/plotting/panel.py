@@ -23,7 +23,7 @@ MOST_ENTRIES = 10  # of a legend beside a panel
 
 
 @dataclass(frozen=True)
-class Moving:
+class AnimatedPanel:
     """What changes with time in a panel: the artists, and a function that takes the step.
 
     `under` is what changes too, but more seldom and with something else (the age of a stored
@@ -32,10 +32,10 @@ class Moving:
 
     artists: Sequence[Artist]
     to: Callable[[int], None]
-    under: Moving | None = None
+    under: AnimatedPanel | None = None
 
 
-def together(panels: Sequence[Moving]) -> Moving:
+def together(panels: Sequence[AnimatedPanel]) -> AnimatedPanel:
     """Several panels as one."""
     under = [panel.under for panel in panels if panel.under is not None]
 
@@ -44,7 +44,7 @@ def together(panels: Sequence[Moving]) -> Moving:
             panel.to(step)
 
     artists = [artist for panel in panels for artist in panel.artists]
-    return Moving(artists, to, together(under) if under else None)
+    return AnimatedPanel(artists, to, together(under) if under else None)
 
 
 def moment(record: xr.Dataset, trial: int, time: float | int) -> tuple[int, int, np.ndarray]:
@@ -97,7 +97,7 @@ def matrix_panel(
     step: int,
     at: Callable[[int], np.ndarray],
     scale: float,
-) -> Moving:
+) -> AnimatedPanel:
     """Hidden units by inputs as a heat map that is centred on zero, under the period's colour.
 
     Args:
@@ -124,7 +124,7 @@ def matrix_panel(
         strip.set_facecolor(colors.get(str(periods[step]), "white"))
 
     to(step)
-    return Moving([image, strip], to)
+    return AnimatedPanel([image, strip], to)
 
 
 def period_colors(record: xr.Dataset) -> dict[str, str]:
@@ -142,7 +142,7 @@ def over_time(
     times: np.ndarray,
     name_periods: bool = False,
     bands: Literal["behind", "strip"] = "behind",
-) -> Moving:
+) -> AnimatedPanel:
     """Period bands (behind the lines, or as a strip above a heat map) and the cursor."""
     dt = float(record.attrs["dt"])
     colors = period_colors(record)
@@ -163,7 +163,7 @@ def over_time(
             text.set(fontsize=7.5, color="#404040")
     ax.set_xlim(times[0] - dt / 2, times[-1] + dt / 2)
     cursor = ax.axvline(times[step], **CURSOR)
-    return Moving([cursor], lambda step: cursor.set_xdata([times[step]]))
+    return AnimatedPanel([cursor], lambda step: cursor.set_xdata([times[step]]))
 
 
 def period_spans(periods: np.ndarray) -> list[tuple[str, int, int]]:

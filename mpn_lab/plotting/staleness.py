@@ -1,7 +1,7 @@
 """The panels of stored and replayed states, each a function that draws into an `ax`.
 
 Each takes a Dataset from `staleness`, the number of a trial, a moment in ms, an age in updates
-(None: the oldest) and a strategy (None: "stored"), and returns a `Moving`: the artists that change
+(None: the oldest) and a strategy (None: "stored"), and returns a `AnimatedPanel`: the artists that change
 with time and, under them, those that change with the age.
 
 A distance is drawn on one scale for all ages and strategies of the trial: linear from 0 to
@@ -22,7 +22,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from mpn_lab.analysis.schema import age_position, check_staleness, strategy_position
 from mpn_lab.plotting.panel import (
-    Moving,
+    AnimatedPanel,
     action_row,
     matrix_panel,
     moment,
@@ -57,7 +57,7 @@ def plot_staleness_over_trial(
     age: int | None = None,
     strategy: str | None = None,
     variable: str = "dQ",
-) -> Moving:
+) -> AnimatedPanel:
     """A distance between stored and replayed over the trial: one line for each strategy, the
     chosen one bold, with a dot at the moment. Thin upright lines: where a window starts.
 
@@ -108,7 +108,7 @@ def plot_staleness_over_trial(
             line.set_ydata(of_strategy[position])
 
     to(step)
-    return Moving([*cursor.artists, head], to, Moving(lines, to_age))
+    return AnimatedPanel([*cursor.artists, head], to, AnimatedPanel(lines, to_age))
 
 
 def plot_staleness_map(
@@ -119,7 +119,7 @@ def plot_staleness_map(
     age: int | None = None,
     strategy: str | None = None,
     variable: str = "dQ",
-) -> Moving:
+) -> AnimatedPanel:
     """A distance between stored and replayed by age and time, for one strategy.
 
     Each age has a row of the same height, the youngest at the bottom; the chosen one is framed.
@@ -160,7 +160,9 @@ def plot_staleness_map(
     )
     frame.set_clip_on(False)
     ax.add_patch(frame)
-    return Moving(cursor.artists, cursor.to, Moving([frame], lambda k: frame.set_y(k - 0.5)))
+    return AnimatedPanel(
+        cursor.artists, cursor.to, AnimatedPanel([frame], lambda k: frame.set_y(k - 0.5))
+    )
 
 
 def plot_staleness_q(
@@ -170,7 +172,7 @@ def plot_staleness_q(
     time: float | int = 0,
     age: int | None = None,
     strategy: str | None = None,
-) -> Moving:
+) -> AnimatedPanel:
     """The value of every action over the trial: from the replayed state (broad and light) and
     from the stored one (dashed), under the same parameters.
 
@@ -234,7 +236,7 @@ def plot_staleness_q(
 
     to(step)
     to_age(j)
-    return Moving([*cursor.artists, *heads], to, Moving([*lines, *rows], to_age))
+    return AnimatedPanel([*cursor.artists, *heads], to, AnimatedPanel([*lines, *rows], to_age))
 
 
 def plot_staleness_modulations(
@@ -246,7 +248,7 @@ def plot_staleness_modulations(
     strategy: str | None = None,
     show: str = "difference",
     order: np.ndarray | None = None,
-) -> Moving:
+) -> AnimatedPanel:
     """M_{t-1}, which acts at the step, as a heat map: stored, replayed, or replayed minus stored.
 
     The scale is centred on zero, and one for all three, all times and all ages of the trial and
@@ -284,7 +286,9 @@ def plot_staleness_modulations(
 
     moving = matrix_panel(ax, data, i, step, at, scale)
     ax.set_title(f"{MATRICES[show]}  (±{scale:.2g})", pad=10)
-    return Moving(moving.artists, moving.to, Moving([], lambda k: shown.update(age=k)))
+    return AnimatedPanel(
+        moving.artists, moving.to, AnimatedPanel([], lambda k: shown.update(age=k))
+    )
 
 
 def strategy_color(name: str) -> str:

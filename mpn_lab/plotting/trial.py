@@ -1,6 +1,6 @@
 """The panels of one trial, each a function that draws into an `ax`.
 
-Each takes a record, the number of a trial and a moment in ms, and returns a `Moving`: the artists
+Each takes a record, the number of a trial and a moment in ms, and returns a `AnimatedPanel`: the artists
 that change with time, and how to bring them to another step. A static figure ignores it; an
 explorer redraws only these.
 """
@@ -14,11 +14,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from mpn_lab.analysis.schema import check_record
 from mpn_lab.analysis.population import effective_weights, modulation_change
+from mpn_lab.analysis.schema import check_record
 from mpn_lab.plotting.panel import (
     MOST_ENTRIES,
-    Moving,
+    AnimatedPanel,
     action_row,
     matrix_panel,
     moment,
@@ -35,7 +35,7 @@ TITLES = {
 }
 
 
-def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> Moving:
+def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> AnimatedPanel:
     """The observation of every channel over the trial, with the periods named.
 
     One line each; of more than ten channels a heat map, where lines would hide each other.
@@ -59,7 +59,7 @@ def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0)
     return over_time(ax, record, i, step, times, name_periods=True, bands=bands)
 
 
-def plot_q(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> Moving:
+def plot_q(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> AnimatedPanel:
     """The value of every action over the trial.
 
     A dot marks the greedy action at each step; below, two rows of squares: the action taken and
@@ -96,12 +96,12 @@ def plot_q(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> M
         cursor.to(step)
         heads.set_offsets(np.column_stack([np.full(len(names), times[step]), q[step]]))
 
-    return Moving([*cursor.artists, heads], to)
+    return AnimatedPanel([*cursor.artists, heads], to)
 
 
 def plot_hidden(
     ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0, order: np.ndarray | None = None
-) -> Moving:
+) -> AnimatedPanel:
     """The hidden activity h as a heat map: units (in an order, see `hidden_order`) over time."""
     i, step, times = moment(record, trial, time)
     h = record["h"].values[i, : len(times)].T  # (n, T)
@@ -119,7 +119,7 @@ def plot_modulations(
     time: float | int = 0,
     show: str = "M",
     order: np.ndarray | None = None,
-) -> Moving:
+) -> AnimatedPanel:
     """M_t after a step as a heat map, hidden units by inputs.
 
     Args:
@@ -155,7 +155,7 @@ def _heat_map(ax: Axes, record: xr.Dataset, values: np.ndarray, times: np.ndarra
 
 def plot_trajectory(
     ax: Axes, record: xr.Dataset, components: xr.Dataset, trial: int, time: float | int = 0
-) -> Moving:
+) -> AnimatedPanel:
     """The trial's path through the first two principal components, among all other trials.
 
     Args:
@@ -170,7 +170,7 @@ def plot_trajectory(
     i, step, times = moment(record, trial, time)
     paths = components["trajectory"].values[:, :, :2]
     paths = paths if paths.shape[2] == 2 else np.pad(paths, ((0, 0), (0, 0), (0, 1)))
-    answers = record["answer"].values
+    answers = record["correct_response"].values
     colors = [action_color(int(a)) if a >= 0 else GREY for a in answers]
     lengths = record["valid"].values.sum(1)
     lines = [paths[k, : lengths[k]] for k in range(len(paths))]
@@ -204,7 +204,7 @@ def plot_trajectory(
     def to(step: int) -> None:
         head.set_data([path[step, 0]], [path[step, 1]])
 
-    return Moving([head], to)
+    return AnimatedPanel([head], to)
 
 
 def trial_matrices(record: xr.Dataset, position: int, show: str = "M") -> np.ndarray:

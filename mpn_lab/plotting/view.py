@@ -18,7 +18,7 @@ from mpn_lab.analysis.schema import (
     time_step,
     trial_position,
 )
-from mpn_lab.plotting.panel import Moving, together
+from mpn_lab.plotting.panel import AnimatedPanel, together
 from mpn_lab.plotting.staleness import (
     MATRICES,
     plot_staleness_map,
@@ -54,7 +54,7 @@ def draw_trial(
     show: str = "M",
     order: np.ndarray | None = None,
     figure: Figure | None = None,
-) -> tuple[Figure, Moving]:
+) -> tuple[Figure, AnimatedPanel]:
     """Inputs, Q, h, M and the path among all trials, in one figure with one cursor.
 
     Args:
@@ -111,7 +111,7 @@ def draw_staleness(
     measure: str = "relative",
     order: np.ndarray | None = None,
     figure: Figure | None = None,
-) -> tuple[Figure, Moving]:
+) -> tuple[Figure, AnimatedPanel]:
     """Stored and replayed Q, the distances of M and Q over the trial, the distance of Q by age,
     and the stored M, the replayed M and their difference, in one figure with one cursor.
 
@@ -184,7 +184,7 @@ def draw_staleness(
         what.set_text(f"age: {updates:,} updates    replayed from: {name}")
 
     to_age(j)
-    moving.append(Moving([], lambda _: None, Moving([what], to_age)))
+    moving.append(AnimatedPanel([], lambda _: None, AnimatedPanel([what], to_age)))
     return figure, _with_head(figure, data, i, step, moving)
 
 
@@ -192,7 +192,7 @@ def trial_title(record: xr.Dataset, position: int) -> str:
     """One line: which trial it is, what was right, what was answered."""
     one = record.isel(trial=position)
     names = [str(name) for name in record["action"].values]
-    answer, response = int(one["answer"]), int(one["response"])
+    answer, response = int(one["correct_response"]), int(one["response"])
     right = f"right: {names[answer]}" if answer >= 0 else "no right answer"
     verdict = "correct" if bool(one["correct"]) else "wrong"
     return (
@@ -203,7 +203,7 @@ def trial_title(record: xr.Dataset, position: int) -> str:
 
 def trial_conditions(record: xr.Dataset, position: int) -> str:
     """One line with the task's own conditions of a trial."""
-    own = {"length", "answer", "response", "correct", "performance", "ideal_answer"}
+    own = {"length", "correct_response", "response", "correct", "performance", "ideal_response"}
     parts = []
     for name in condition_names(record):
         if name not in own and not name.startswith("trial_"):
@@ -220,8 +220,8 @@ def _say(ax: Axes, words: str) -> None:
 
 
 def _with_head(
-    figure: Figure, record: xr.Dataset, position: int, step: int, panels: list[Moving]
-) -> Moving:
+    figure: Figure, record: xr.Dataset, position: int, step: int, panels: list[AnimatedPanel]
+) -> AnimatedPanel:
     """Two lines on the trial and a clock above the panels, all of them as one."""
     title, conditions = trial_title(record, position), trial_conditions(record, position)
     figure.text(0.01, 0.965, title, fontsize=10.5, weight="bold", va="center")
@@ -235,4 +235,4 @@ def _with_head(
         clock.set_text(f"{times[step]:.0f} ms  {periods[step]}")
 
     to(step)
-    return together([*panels, Moving([clock], to)])
+    return together([*panels, AnimatedPanel([clock], to)])

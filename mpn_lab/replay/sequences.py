@@ -1,54 +1,41 @@
-"""Windows of lived trials, from a choice of starting states: the alternatives to whole trials."""
+"""A replay buffer of windows with a choice of starting states: alternatives to whole trials."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from mpn_lab.networks.state_codec import StateCodec
 from mpn_lab.replay.trials import TrialBatch, TrialReplayBuffer
 
 Start = Literal["zero", "stored", "replayed"]
 
 
-@runtime_checkable
-class Codec(Protocol):
-    """How lived states are kept, see `mpn_lab.networks.state_codec.StateCodec`."""
-
-    width: int
-    size: int
-    dtype: torch.dtype
-
-    @property
-    def needs_history(self) -> bool: ...
-    def decode(self, steps: Tensor, length: Tensor, start: Tensor | None = None) -> Any: ...
-    def unflatten(self, flat: Tensor) -> Any: ...
-
-
 class SequenceReplayBuffer(TrialReplayBuffer):
-    """The last `capacity` stretches of consecutive trials, replayed in windows.
+    """Stores the last `buffer_size` segments of consecutive trials and replays windows of them.
 
-    A stretch is one trial, or the `trials_per_stretch` trials that one environment lived one after
-    the other. Windows are drawn uniformly: every step is equally often inside one. A window that
-    would begin before the trial (the stretch, if windows go across trials) begins with it, and
+    A segment is one trial, or `trials_per_segment` consecutive trials of one environment. Windows
+    are drawn uniformly: every step is equally often inside one. A window that would
+    begin before the trial (the segment, if windows go across trials) begins with it, and
     one that would end after it ends with it. Where the trial goes on after the window, one more
     step is replayed, whose value the last TD error needs; it is not trained.
 
     Args:
-        capacity: stretches to hold.
-        codec: how the states of the steps are kept.
-        window: steps that are trained; None: the whole stretch.
+        buffer_size: segments to hold.
+        codec: how the states of the steps are stored.
+        window: steps that are trained; None: the whole segment.
         start: the state before the window's first step (before the burn-in): `zero`; `stored`, the
-            one that was lived, with the parameters of then; `replayed`, made anew from the last
-            reset on with today's parameters, without a gradient.
+            one at collection, from the parameters at collection; `replayed`, regenerated from the
+            last reset on with the current parameters, without a gradient.
         burn_in: steps before the window that only bring the state up to date (R2D2).
         across_trials: windows may hold parts of several trials.
-        reset_trials: whether the state was reset before every trial, or before the stretch alone.
-        trials_per_stretch: the most trials in a stretch.
-        carried: whether stretches start from a state of their own instead of zero.
+        reset_trials: whether the state was reset before every trial, or before the segment alone.
+        trials_per_segment: the most trials in a segment.
+        carried: whether segments start from a state of their own instead of zero.
         n_actions, max_steps, seed: as of `TrialReplayBuffer`.
 
     Source: Kapturowski et al., R2D2, ICLR 2019 (stored states, burn-in).
@@ -56,75 +43,75 @@ class SequenceReplayBuffer(TrialReplayBuffer):
 
     def __init__(
         self,
-        capacity: int,
-        codec: Codec,
+        buffer_size: int,
+        codec: StateCodec,
         *,
         window: int | None,
         start: Start = "stored",
         burn_in: int = 0,
         across_trials: bool = False,
         reset_trials: bool = True,
-        trials_per_stretch: int = 1,
+        trials_per_segment: int = 1,
         carried: bool = False,
         n_actions: int | None = None,
         max_steps: int = 64,
         seed: int | Sequence[int] = 0,
     ) -> None:
-        super().__init__(capacity, n_actions=n_actions, max_steps=max_steps, seed=seed)
+        super().__init__(buffer_size, n_actions=n_actions, max_steps=max_steps, seed=seed)
         self.codec, self.window, self.start, self.burn_in = codec, window, start, burn_in
         self.across_trials, self.reset_trials = across_trials, reset_trials
-        self._ends = np.zeros((capacity, trials_per_stretch), np.int64)  # of each trial
+        self._ends = np.zeros((buffer_size, trials_per_segment), np.int64)  # of each trial
         dtype = np.dtype(str(codec.dtype).removeprefix("torch."))
-        width = codec.width if self.keeps_states else 0
-        self._kept = np.zeros((capacity, max_steps, width), dtype)
-        self._first = np.zeros((capacity, codec.size if carried else 0), np.float32)
+        width = codec.width if self.stores_states else 0
+        self._codes = np.zeros((buffer_size, max_steps, width), dtype)
+        self._initial = np.zeros((buffer_size, codec.size if carried else 0), np.float32)
 
     @property
-    def keeps_states(self) -> bool:
+    def stores_states(self) -> bool:
         """Whether the states of the steps are needed."""
         return self.start == "stored" and self.window is not None
 
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays."""
-        return super().nbytes + self._ends.nbytes + self._kept.nbytes + self._first.nbytes
+        return super().nbytes + self._ends.nbytes + self._codes.nbytes + self._initial.nbytes
 
-    def push_stretch(
+    def push_segment(
         self,
         obs: np.ndarray,
         action: np.ndarray,
         reward: np.ndarray,
         done: np.ndarray,
         ends: Sequence[int],
-        kept: np.ndarray | None = None,
-        first: np.ndarray | None = None,
+        codes: np.ndarray | None = None,
+        initial_state: np.ndarray | None = None,
     ) -> None:
         """Store consecutive trials of T steps in all.
 
         Args:
             obs: [T, d]. action, reward, done: [T].
             ends: the step after the last of each trial.
-            kept: [T, width], from `StateCodec.encode`, where the buffer keeps states.
-            first: the flattened state that the stretch began with; None: zero.
+            codes: [T, width], from `StateCodec.encode`, where the buffer stores states.
+            initial_state: the flattened state that the segment began with; None: zero.
 
         Raises:
-            ValueError: as `push_trial`, or a first state of another size than the network's.
+            ValueError: as `push_trial`, or an initial state of another size than the network's.
         """
         self._check(obs, action, reward)
-        if first is not None and first.shape != self._first.shape[1:]:
+        if initial_state is not None and initial_state.shape != self._initial.shape[1:]:
             raise ValueError(
-                f"the stretch's first state has shape {first.shape}; expected "
-                f"{self._first.shape[1:]}: the state of the network that the buffer was made for."
+                f"the segment's initial state has shape {initial_state.shape}; expected "
+                f"{self._initial.shape[1:]}: the state of the network that the buffer was made for."
             )
         i = self._put(obs, action, reward, done)
         self._ends[i] = ends[-1]
         self._ends[i, : len(ends)] = ends
-        if self.keeps_states:
-            self._kept[i, : len(obs)], self._kept[i, len(obs) :] = kept, 0
-        if self._first.shape[1]:
-            self._first[i] = 0 if first is None else first
+        if self.stores_states:
+            self._codes[i, : len(obs)], self._codes[i, len(obs) :] = codes, 0
+        if self._initial.shape[1]:
+            self._initial[i] = 0 if initial_state is None else initial_state
 
-    def sample(self, batch_size: int, device: torch.device | str | None = None) -> TrialBatch:
+    def sample(self, batch_size: int, device: torch.device | str = "cpu") -> TrialBatch:
         """Draw `batch_size` windows; those that hold several resets come as several rows.
 
         Raises:
@@ -132,7 +119,7 @@ class SequenceReplayBuffer(TrialReplayBuffer):
         """
         if batch_size < 1 or not len(self):
             raise ValueError(
-                f"batch_size is {batch_size} and the buffer holds {len(self)} stretches; push "
+                f"batch_size is {batch_size} and the buffer holds {len(self)} segments; push "
                 "some first and ask for at least 1."
             )
         i, s, e = self._draw(batch_size)
@@ -143,28 +130,23 @@ class SequenceReplayBuffer(TrialReplayBuffer):
             begin = origin
         elif self.burn_in:
             begin = np.maximum(s - self.burn_in, origin)
-        t = s[:, None] + np.arange((more - s).max())  # (R, T), steps of the stretch
+        t = s[:, None] + np.arange((more - s).max())  # (R, T), steps of the segment
         mask = t < more[:, None]
         at = i[:, None], np.minimum(t, self.max_steps - 1)
         assert self._obs is not None
         batch = TrialBatch(
-            *(
-                torch.from_numpy(a).to(device)
-                for a in (
-                    np.where(mask[:, :, None], self._obs[at], np.float32(0)),
-                    np.where(mask, self._action[at], 0),
-                    np.where(mask, self._reward[at], np.float32(0)),
-                    self._terminated[at] & (t < e[:, None]),
-                    mask,
-                )
-            )
+            torch.from_numpy(np.where(mask[:, :, None], self._obs[at], np.float32(0))),
+            torch.from_numpy(np.where(mask, self._action[at], 0)),
+            torch.from_numpy(np.where(mask, self._reward[at], np.float32(0))),
+            torch.from_numpy(self._terminated[at] & (t < e[:, None])),
+            torch.from_numpy(mask),
+            self._states(i, begin, origin),
+            **self._burn_in(i, begin, s),
         )
-        before = self._burn_in(i, begin, s)
-        state = self._states(i, begin, origin)
-        return batch._replace(state=state, **before)
+        return batch.to(device)
 
     def _draw(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Stretch, first step and step after the last of `n` windows."""
+        """Segment, first step and step after the last of `n` windows."""
         if self.window is None:
             i = self.rng.integers(len(self), size=n)
             return i, np.zeros(n, np.int64), self.length[i]
@@ -188,7 +170,7 @@ class SequenceReplayBuffer(TrialReplayBuffer):
     def _parts(self, i: np.ndarray, s: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, ...]:
         """Cut windows at resets.
 
-        Returns for each part its stretch, first step and step after the last, the step that it
+        Returns for each part its segment, first step and step after the last, the step that it
         stays before, and the reset that it comes after.
         """
         if self.window is None or (self.across_trials and not self.reset_trials):
@@ -214,9 +196,9 @@ class SequenceReplayBuffer(TrialReplayBuffer):
 
     def _states(self, i: np.ndarray, begin: np.ndarray, origin: np.ndarray) -> Any:
         """The states before step `begin`; None where all of them are M_0."""
-        first = torch.from_numpy(self._first[i]) if self._first.shape[1] else None
-        if not self.keeps_states:
-            # A stretch that was carried over has nothing but its stored first state to start from.
+        first = torch.from_numpy(self._initial[i]) if self._initial.shape[1] else None
+        if not self.stores_states:
+            # A segment that was carried over has nothing but its stored first state to start from.
             if first is None or self.start == "zero":
                 return None
             return self.codec.unflatten(first)
@@ -225,24 +207,24 @@ class SequenceReplayBuffer(TrialReplayBuffer):
             t = np.minimum(origin[:, None] + np.arange(length.max()), self.max_steps - 1)
         else:
             t = np.maximum(begin - 1, 0)[:, None]
-        kept = torch.from_numpy(self._kept[i[:, None], t])
-        return self.codec.decode(kept, torch.from_numpy(length), first)
+        codes = torch.from_numpy(self._codes[i[:, None], t])
+        return self.codec.decode(codes, torch.from_numpy(length), first)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """As `TrialReplayBuffer.state`."""
         arrays, meta = super().state()
         k = len(self)
-        own = {"ends": self._ends[:k], "kept": self._kept[:k], "first": self._first[:k]}
+        own = {"ends": self._ends[:k], "codes": self._codes[:k], "initial": self._initial[:k]}
         return arrays | own, meta
 
-    def restore(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        """As `TrialReplayBuffer.restore`."""
-        super().restore(arrays, meta)
+    def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        """As `TrialReplayBuffer.load_state`."""
+        super().load_state(arrays, meta)
         k = len(self)
-        self._ends[:k], self._first[:k] = arrays["ends"], arrays["first"]
-        self._kept[:k, : arrays["kept"].shape[1]] = arrays["kept"]
+        self._ends[:k], self._initial[:k] = arrays["ends"], arrays["initial"]
+        self._codes[:k, : arrays["codes"].shape[1]] = arrays["codes"]
 
     def _make_room(self, T: int, d: int) -> None:
         super()._make_room(T, d)
-        if (more := self.max_steps - self._kept.shape[1]) > 0:
-            self._kept = np.pad(self._kept, [(0, 0), (0, more), (0, 0)])
+        if (more := self.max_steps - self._codes.shape[1]) > 0:
+            self._codes = np.pad(self._codes, [(0, 0), (0, more), (0, 0)])

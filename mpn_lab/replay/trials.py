@@ -1,4 +1,4 @@
-"""Whole trials, to be replayed from their start. States are never stored: they are regenerated."""
+"""A replay buffer of whole trials; their states are not stored but regenerated in replay."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import optree
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -22,51 +23,55 @@ class TrialBatch(NamedTuple):
     action: Int[Tensor, "B T"]
     reward: Float[Tensor, "B T"]
     terminated: Bool[Tensor, "B T"]  # true at a trial's last step, unless the trial was cut
-    mask: Bool[Tensor, "B T"]  # true at the steps that were lived
+    mask: Bool[Tensor, "B T"]  # true at the steps of the trial, false at padding
     state: Any = None  # as the network's core takes it
     burn_in: Float[Tensor, "B K d"] | None = None  # obs before each row, padded at the end
     burn_in_length: Int[Tensor, " B"] | None = None
 
+    def to(self, device: torch.device | str) -> TrialBatch:
+        """The batch on a device."""
+        return optree.tree_map(lambda tensor: tensor.to(device), self)
+
 
 class TrialReplayBuffer:
-    """The last `capacity` trials, in arrays that are allocated once.
+    """The last `buffer_size` trials, in arrays that are allocated once.
 
     Trials may differ in length; the arrays hold `max_steps` steps a trial and grow to the longest
     trial that is pushed. Sampling is uniform over trials, with replacement, and needs no loop
     over time.
 
     Args:
-        capacity: trials to hold; the oldest is overwritten by the next.
+        buffer_size: trials to hold; the oldest is overwritten by the next.
         n_actions: if given, actions outside 0 .. n_actions - 1 are refused.
         max_steps: the longest trial expected; a longer one makes the arrays grow.
         seed: of the generator that samples.
 
     Raises:
-        ValueError: a capacity below 1.
+        ValueError: a buffer_size below 1.
     """
 
     def __init__(
         self,
-        capacity: int,
+        buffer_size: int,
         *,
         n_actions: int | None = None,
         max_steps: int = 64,
         seed: int | Sequence[int] = 0,
     ) -> None:
-        if capacity < 1:
-            raise ValueError(f"capacity is {capacity} trials; expected at least 1.")
-        self.capacity, self.n_actions, self.max_steps = capacity, n_actions, max_steps
+        if buffer_size < 1:
+            raise ValueError(f"buffer_size is {buffer_size} trials; expected at least 1.")
+        self.buffer_size, self.n_actions, self.max_steps = buffer_size, n_actions, max_steps
         self.rng = np.random.default_rng(seed)
         self.pushed = 0  # trials ever pushed
-        self.length = np.zeros(capacity, np.int64)  # steps of each stored trial
-        self._obs: np.ndarray | None = None  # (capacity, max_steps, d), from the first push on
-        self._action = np.zeros((capacity, max_steps), np.int64)
-        self._reward = np.zeros((capacity, max_steps), np.float32)
-        self._terminated = np.zeros((capacity, max_steps), bool)
+        self.length = np.zeros(buffer_size, np.int64)  # steps of each stored trial
+        self._obs: np.ndarray | None = None  # (buffer_size, max_steps, d), from the first push on
+        self._action = np.zeros((buffer_size, max_steps), np.int64)
+        self._reward = np.zeros((buffer_size, max_steps), np.float32)
+        self._terminated = np.zeros((buffer_size, max_steps), bool)
 
     def __len__(self) -> int:
         """Trials held now."""
-        return min(self.pushed, self.capacity)
+        return min(self.pushed, self.buffer_size)
 
     @property
     def nbytes(self) -> int:
@@ -122,7 +127,7 @@ class TrialReplayBuffer:
         T = len(obs)
         self._make_room(T, obs.shape[1])
         assert self._obs is not None
-        i = self.pushed % self.capacity
+        i = self.pushed % self.buffer_size
         self._obs[i, :T], self._action[i, :T] = obs, action
         self._reward[i, :T], self._terminated[i, :T] = reward, done
         for array in (self._obs, self._action, self._reward, self._terminated):
@@ -131,7 +136,7 @@ class TrialReplayBuffer:
         self.pushed += 1
         return i
 
-    def sample(self, batch_size: int, device: torch.device | str | None = None) -> TrialBatch:
+    def sample(self, batch_size: int, device: torch.device | str = "cpu") -> TrialBatch:
         """Draw trials uniformly, with replacement.
 
         Raises:
@@ -154,10 +159,10 @@ class TrialReplayBuffer:
             self._terminated[chosen, :T],
             mask,
         )
-        return TrialBatch(*(torch.from_numpy(a).to(device) for a in arrays))
+        return TrialBatch(*(torch.from_numpy(a) for a in arrays)).to(device)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Arrays, and what fits into JSON: all that `restore` needs to go on exactly from here."""
+        """Arrays, and what fits into JSON: all that `load_state` needs to go on from here."""
         arrays: dict[str, np.ndarray] = {"length": self.length}
         if self._obs is not None:
             k = len(self)
@@ -165,7 +170,7 @@ class TrialReplayBuffer:
             arrays |= {"reward": self._reward[:k], "terminated": self._terminated[:k]}
         return arrays, {"pushed": self.pushed, "rng": self.rng.bit_generator.state}
 
-    def restore(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+    def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """Go back to what `state` returned. Raises KeyError or ValueError where it does not fit."""
         self.length[:] = arrays["length"]
         if meta["pushed"]:
@@ -196,7 +201,7 @@ class TrialReplayBuffer:
 
     def _make_room(self, T: int, d: int) -> None:
         if self._obs is None:
-            self._obs = np.zeros((self.capacity, self.max_steps, d), np.float32)
+            self._obs = np.zeros((self.buffer_size, self.max_steps, d), np.float32)
         if self.max_steps < T:
             more = max(T, 2 * self.max_steps) - self.max_steps
             for name in ("_obs", "_action", "_reward", "_terminated"):

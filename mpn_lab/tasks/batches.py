@@ -17,7 +17,7 @@ class TaskBatch(NamedTuple):
     """
 
     obs: np.ndarray  # [B, T, d] float32
-    truth: np.ndarray  # [B, T] int64, the right action: the label at every step
+    ground_truth: np.ndarray  # [B, T] int64, the correct action: the label at every step
     mask: np.ndarray  # [B, T] bool, the steps that are trained and scored
     latent: dict[str, np.ndarray]  # name -> [B, T] or [B, T, k]
     conditions: dict[str, np.ndarray]  # name -> [B]
@@ -31,8 +31,8 @@ class BatchTask(gym.Env):
     trial's first observation.
 
     - Observation: `input_1` to `input_d`. Actions: `class_1` to `class_N`, no fixation.
-    - Reward: 1 for the right class at `go`, else 0; all actions before it are ignored.
-    - `gt` [T]: the right class at every step, as action. `trial`: the trial's conditions. `latent`:
+    - Reward: 1 for the correct class at `go`, else 0; all actions before it are ignored.
+    - `gt` [T]: the correct class at every step, as action. `trial`: the trial's conditions. `latent`:
       what the task knows of each of its steps.
 
     Args:
@@ -47,7 +47,7 @@ class BatchTask(gym.Env):
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # gymnasium's own name
-    action_0_is_an_answer = True
+    action_0_is_response = True
 
     def __init__(
         self, periods: dict[str, int], input_size: int, n_classes: int, noise: float, dt: int
@@ -92,18 +92,18 @@ class BatchTask(gym.Env):
     def step(self, action: int | np.integer) -> tuple[np.ndarray, float, bool, bool, dict]:
         """One step; see the class."""
         truth = int(self.gt[self._t])
-        right = bool(self._asked[self._t]) and int(action) == truth
+        correct = bool(self._asked[self._t]) and int(action) == truth
         self._t += 1
         info: dict[str, Any] = {"new_trial": self._t == self.length, "gt": truth}
         if info["new_trial"]:
-            info["performance"] = float(right)
+            info["performance"] = float(correct)
             self._start()
-        return self._obs[self._t], float(right), False, False, info
+        return self._obs[self._t], float(correct), False, False, info
 
     def _start(self) -> None:
         """Draw a trial."""
         one = self.sample_batch(self.np_random, 1)
-        self._obs, self.gt, self._asked, self._t = one.obs[0], one.truth[0], one.mask[0], 0
+        self._obs, self.gt, self._asked, self._t = one.obs[0], one.ground_truth[0], one.mask[0], 0
         self.latent = {name: values[0] for name, values in one.latent.items()}
         self.trial = {name: values[0].item() for name, values in one.conditions.items()}
 

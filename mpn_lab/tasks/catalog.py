@@ -8,8 +8,8 @@ import numpy as np
 from neurogym.envs.registration import all_envs
 from pydantic import BaseModel
 
+from mpn_lab.tasks.expert import ExpertPolicy, are_actions
 from mpn_lab.tasks.ideal import OBSERVERS, ideal_accuracy
-from mpn_lab.tasks.expert import Teacher, are_actions
 from mpn_lab.tasks.rollout import Trial, collect_trials
 from mpn_lab.tasks.trial_env import OWN_TASKS, TrialEnv
 
@@ -70,7 +70,7 @@ def describe_task(task: str, *, trials: int = 100, **task_kwargs: Any) -> TaskDe
     """
     env = TrialEnv(task, seed=0, **task_kwargs)
     fixating = _live(env, trials, oracle=False)
-    has_truth = any(trial.answer is not None for trial in fixating) and all(
+    has_truth = any(trial.correct_response is not None for trial in fixating) and all(
         are_actions(trial.ground_truth, len(env.actions)) for trial in fixating
     )
     oracle = _live(env, trials, oracle=True) if has_truth else []
@@ -92,7 +92,7 @@ def describe_task(task: str, *, trials: int = 100, **task_kwargs: Any) -> TaskDe
 
 
 def _live(env: TrialEnv, trials: int, *, oracle: bool) -> list[Trial]:
-    policy, rng = Teacher([env], fixate=not oracle), np.random.default_rng(0)
+    policy, rng = ExpertPolicy([env], fixate=not oracle), np.random.default_rng(0)
     return [collect_trials([env], policy, 0.0, rng)[0] for _ in range(trials)]
 
 
@@ -101,7 +101,7 @@ def _response_observations(trial: Trial) -> list[np.ndarray]:
     if trial.ground_truth is None:
         return []
     T = min(len(trial), len(trial.ground_truth))
-    return list(trial.obs[:T][(trial.ground_truth[:T] != 0) | trial.action_0_is_an_answer])
+    return list(trial.obs[:T][(trial.ground_truth[:T] != 0) | trial.action_0_is_response])
 
 
 def _periods(trials: list[Trial], dt: float) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""A policy that knows the task: it takes the right action at every step."""
+"""A policy that follows the task's ground truth."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from torch import Tensor
 
 from mpn_lab.tasks.trial_env import TrialEnv
 
-_State = tuple[tuple[int, ...], int]  # the environments that still live their trial, and the step
+_State = tuple[tuple[int, ...], int]  # the environments whose trial goes on, and the step
 
 
-class Teacher:
-    """Lives trials in lockstep (`collect_trials`) as the ground truth tells, or fixating.
+class ExpertPolicy:
+    """Takes the correct action at every step, as the ground truth of the trial tells it.
+
+    It collects trials like any other policy (`collect_trials`).
 
     Args:
         envs: the very environments that trials are collected from, in their order.
@@ -32,25 +34,25 @@ class Teacher:
         where, t = (tuple(range(len(obs))), 0) if state is None else state
         q = torch.zeros(len(where), len(self.envs[0].actions))
         for row, i in enumerate(where):
-            q[row, self._right(self.envs[i], t)] = 1
+            q[row, self._correct_action(self.envs[i], t)] = 1
         return q, (where, t + 1)
 
-    def select_state(self, state: _State, keep: Tensor) -> _State:
+    def select_state(self, state: _State, index: Tensor) -> _State:
         """As of `Policy`."""
         where, t = state
-        return tuple(where[k] for k in keep.tolist()), t
+        return tuple(where[k] for k in index.tolist()), t
 
     def join_states(self, states: list[_State]) -> _State:
-        """As of `Policy`; a teacher carries nothing from trial to trial."""
-        raise NotImplementedError("a teacher carries no state over")
+        """As of `Policy`; an expert carries nothing from trial to trial."""
+        raise NotImplementedError("an expert policy carries no state from trial to trial")
 
-    def _right(self, env: TrialEnv, t: int) -> int:
+    def _correct_action(self, env: TrialEnv, t: int) -> int:
         if self.fixate:
             return 0
         truth = env.planned_ground_truth
         if t == 0 and not are_actions(truth, len(env.actions)):
             raise ValueError(
-                f"{env.task_id} does not tell the right action at every step (it has no ground "
+                f"{env.task_id} does not tell the correct action at every step (it has no ground "
                 "truth that is an action); train it on rewards, with mpn_lab.train."
             )
         return int(truth[t]) if truth is not None and t < len(truth) else 0

@@ -37,7 +37,8 @@ def ideal_accuracy(env: TrialEnv, trials: Sequence[Trial]) -> float:
     if best is None or not len(trials):
         return float("nan")
     chances = [
-        (t.answer in answers) / len(answers) for answers, t in zip(best, trials, strict=True)
+        (t.correct_response in answers) / len(answers)
+        for answers, t in zip(best, trials, strict=True)
     ]
     return float(np.mean(chances))
 

@@ -1,16 +1,20 @@
-"""What one lived trial leaves behind, and the collector that lives many of them in lockstep."""
+"""Everything that steps a task: seeded environments, and trials collected in lockstep."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
+import gymnasium as gym
 import numpy as np
 import torch
 from torch import Tensor
 
-from mpn_lab.tasks.trial_env import TrialEnv
+from mpn_lab.tasks.trial_env import Task, TrialEnv
+
+ResetState = Literal["trial", "episode", "never"]
+"""When a recurrent state is reset: before every trial, before every episode, or never."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +27,14 @@ class Trial:
         reward: [T] float32, the reward for each action.
         terminated: [T] bool, true at the last step alone; all false in a trial that was cut.
         conditions: the task's own description of the trial (coherence, context ...).
-        ground_truth: [T] the right action at every step, or None where the task defines none.
+        ground_truth: [T] the correct action at every step, or None where the task defines none.
         periods: name -> (first step, step after the last); they may reach beyond T.
         performance: 1 where the task counts the trial as correct, 0 where not, nan if unknown.
         planned_obs: [T', d] the observations up to the latest possible end, or None.
-        state: the network's state before the first step, with a batch of one, where it was carried
-            over from the trial before; None: the network's start.
+        initial_state: the network's state before the first step, with a batch of one, where it was
+            carried over from the trial before; None: the network's own initial state.
         latent: what the task knows of every step, each [T] or [T, k]; empty for most tasks.
-        action_0_is_an_answer: whether action 0 is a response like the others, not fixation.
+        action_0_is_response: whether action 0 is a response like the others, not fixation.
     """
 
     obs: np.ndarray
@@ -42,32 +46,32 @@ class Trial:
     periods: dict[str, tuple[int, int]] = field(default_factory=dict)
     performance: float = float("nan")
     planned_obs: np.ndarray | None = None
-    state: Any = None
+    initial_state: Any = None
     latent: dict[str, np.ndarray] = field(default_factory=dict)
-    action_0_is_an_answer: bool = False
+    action_0_is_response: bool = False
 
     def __len__(self) -> int:
         return len(self.action)
 
     @property
-    def answer(self) -> int | None:
-        """The right response: the last ground truth that is a response; None if there is none."""
+    def correct_response(self) -> int | None:
+        """The correct response: the last ground truth that is a response; None if there is none."""
         if self.ground_truth is None:
             return None
-        responses = self.ground_truth[(self.ground_truth != 0) | self.action_0_is_an_answer]
+        responses = self.ground_truth[(self.ground_truth != 0) | self.action_0_is_response]
         return int(responses[-1]) if len(responses) else None
 
 
 @runtime_checkable
 class Policy(Protocol):
-    """What the collector needs of a network: one step for a batch of trials."""
+    """Values the actions of a batch of trials, one step at a time."""
 
     def step(self, obs: Tensor, state: Any) -> tuple[Tensor, Any]:
         """obs [B, d] and state (None: the trials' start) -> Q [B, A] and the next state."""
         ...
 
-    def select_state(self, state: Any, keep: Tensor) -> Any:
-        """The states of the trials in `keep` (indices into the batch)."""
+    def select_state(self, state: Any, index: Tensor) -> Any:
+        """The states of the trials in `index` (positions in the batch)."""
         ...
 
     def join_states(self, states: list[Any]) -> Any:
@@ -75,10 +79,74 @@ class Policy(Protocol):
         ...
 
 
+def make_envs(
+    task: Task, task_kwargs: dict[str, Any] | None, n: int, stream: Sequence[int]
+) -> list[TrialEnv]:
+    """Make `n` environments of a task whose trials are fixed by the numbers in `stream`.
+
+    Args:
+        task: an id, or a class or function that makes one environment at each call.
+        task_kwargs: passed on to the task.
+        n: how many.
+        stream: a seed and what tells its streams apart; each environment gets trials of its own.
+
+    Raises:
+        ValueError: a task that `TrialEnv` does not take, or an environment that is made already:
+            all slots would share it.
+    """
+    if isinstance(task, gym.Env):
+        raise ValueError(
+            f"task is one {type(task).__name__} object, but every slot of a batch needs an "
+            "environment of its own; give the id, the class, or a function that makes one."
+        )
+    envs = [TrialEnv(task, seed=0, **(task_kwargs or {})) for _ in range(n)]
+    seed_envs(envs, stream)
+    return envs
+
+
+def seed_envs(envs: Sequence[TrialEnv], stream: Sequence[int]) -> None:
+    """Fix all trials to come; environments of one stream get different ones."""
+    for i, env in enumerate(envs):
+        env.reset(seed=int(np.random.SeedSequence([*stream, i]).generate_state(1)[0]))
+
+
+def n_envs_for(trials: int, most: int, reset_state: ResetState, trials_per_episode: int) -> int:
+    """The number of environments to collect `trials` trials with, at most `most`.
+
+    It is smaller where the state is carried from trial to trial, so that each has a history.
+    """
+    trials_each = {"trial": 1, "episode": trials_per_episode, "never": 50}[reset_state]
+    return min(most, -(-trials // trials_each))
+
+
+def rollout(
+    envs: Sequence[TrialEnv],
+    policy: Policy,
+    trials: int,
+    reset_state: ResetState = "trial",
+    trials_per_episode: int = 1,
+    *,
+    epsilon: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> list[Trial]:
+    """Collect trials, spread evenly over the environments; greedy unless epsilon is given."""
+    rng = np.random.default_rng(0) if rng is None else rng
+    collected: list[Trial] = []
+    k = trials_per_episode if reset_state == "episode" else -(-trials // len(envs))
+    while len(collected) < trials:
+        left = trials - len(collected)
+        if reset_state == "trial":
+            collected += collect_trials(envs[:left], policy, epsilon, rng)
+        else:
+            episodes, _ = collect_episodes(envs[: -(-left // k)], policy, epsilon, rng, k)
+            collected += [trial for episode in episodes for trial in episode]
+    return collected[:trials]
+
+
 def collect_trials(
     envs: Sequence[TrialEnv], policy: Policy, epsilon: float, rng: np.random.Generator
 ) -> list[Trial]:
-    """Live one trial in each environment, all in lockstep: one network call a step.
+    """Collect one trial from each environment, all in lockstep: one network call a step.
 
     Args:
         envs: environments of one task.
@@ -89,7 +157,7 @@ def collect_trials(
     Returns:
         The trials, in the order of `envs`.
     """
-    return _live(envs, policy, epsilon, rng, None)[0]
+    return _collect(envs, policy, epsilon, rng, None)[0]
 
 
 def collect_episodes(
@@ -100,16 +168,16 @@ def collect_episodes(
     trials: int,
     states: list[Any] | None = None,
 ) -> tuple[list[list[Trial]], list[Any]]:
-    """Live several trials one after the other in each environment, the state carried over.
+    """Collect several consecutive trials from each environment, carrying the state over.
 
     Args:
         envs, policy, epsilon, rng: as of `collect_trials`.
-        trials: how many in each environment.
-        states: one per environment, with a batch of one; None: all begin from the start.
+        trials: how many from each environment.
+        states: one per environment, with a batch of one; None: the initial state for all.
 
     Returns:
-        For each environment its trials, each with the `state` it began with, and the states after
-        the last of them.
+        For each environment its trials, each with its `initial_state`, and the states after the
+        last of them.
 
     Raises:
         ValueError: another number of states than of environments, or one that does not fit.
@@ -119,25 +187,25 @@ def collect_episodes(
     episodes: list[list[Trial]] = [[] for _ in envs]
     for _ in range(trials):
         joined = None if states is None else policy.join_states(states)
-        lived, after = _live(envs, policy, epsilon, rng, joined)
-        for i, trial in enumerate(lived):
+        collected, after = _collect(envs, policy, epsilon, rng, joined)
+        for i, trial in enumerate(collected):
             before = None if states is None else states[i]
-            episodes[i].append(replace(trial, state=before))
+            episodes[i].append(replace(trial, initial_state=before))
         states = after
     return episodes, states or []
 
 
 @torch.no_grad()
-def _live(
+def _collect(
     envs: Sequence[TrialEnv],
     policy: Policy,
     epsilon: float,
     rng: np.random.Generator,
     state: Any,
 ) -> tuple[list[Trial], list[Any]]:
-    """A trial in each environment, and the state that each ends with."""
+    """A trial from each environment, and the state that each ends with."""
     n, d = len(envs), len(envs[0].channels)
-    n_actions = len(envs[0].actions)
+    n_actions, device = len(envs[0].actions), getattr(policy, "device", "cpu")
     obs: np.ndarray = np.zeros((n, 64, d), np.float32)
     action: np.ndarray = np.zeros((n, 64), np.int64)
     reward: np.ndarray = np.zeros((n, 64), np.float32)
@@ -152,7 +220,7 @@ def _live(
             obs, action, reward = (
                 np.concatenate([a, np.zeros_like(a)], 1) for a in (obs, action, reward)
             )
-        q, state = policy.step(torch.from_numpy(obs[active, t]), state)
+        q, state = policy.step(torch.from_numpy(obs[active, t]).to(device), state)
         chosen = q.argmax(1).cpu().numpy()
         if epsilon > 0:
             explore = rng.random(len(active)) < epsilon
@@ -167,9 +235,9 @@ def _live(
         if ended.any():
             for k in np.flatnonzero(ended):
                 final[active[k]] = policy.select_state(state, torch.tensor([k]))
-            keep = np.flatnonzero(~ended)
-            active = active[keep]
-            state = policy.select_state(state, torch.from_numpy(keep))
+            still = np.flatnonzero(~ended)
+            active = active[still]
+            state = policy.select_state(state, torch.from_numpy(still))
         t += 1
     return trials, final  # type: ignore[return-value]  # every trial has ended
 
@@ -188,5 +256,5 @@ def _trial(obs, action, reward, length: int, terminated: bool, info: dict) -> Tr
         performance=info["performance"],
         planned_obs=info["planned_obs"],
         latent=info["latent"],
-        action_0_is_an_answer=info["action_0_is_an_answer"],
+        action_0_is_response=info["action_0_is_response"],
     )

@@ -103,7 +103,7 @@ class TrialStream:
         self._envs = [TrialEnv(task, seed=0, **task_kwargs) for _ in range(batch_size)]
         one = self._envs[0]
         self.task_id, self.dt = one.task_id, one.dt
-        if getattr(one.task, "action_0_is_an_answer", False):
+        if getattr(one.task, "action_0_is_response", False):
             raise ValueError(
                 f"{task} asks for an answer at one step and has no fixation; streams train every "
                 "step: train its whole trials instead."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -20,6 +21,9 @@ from mpn_lab.tasks.integration import CONTEXT_INTEGRATION, CONTINUOUS_INTEGRATIO
 
 OWN_TASKS = (REVERSAL_BANDIT, INTEGRATION, CONTEXT_INTEGRATION, CONTINUOUS_INTEGRATION)
 
+Task = str | gym.Env | Callable[..., gym.Env]
+"""An id, an environment, or a class or function that makes one."""
+
 _TRANSPARENT = (OrderEnforcing, PassiveEnvChecker)  # wrappers that change no observation
 _SHARED = {"_top", "observation_space", "action_space", "spec"}  # never changed by a trial
 
@@ -31,15 +35,15 @@ class TrialEnv(gym.Env):
     and hand out the next trial's observation with the last reward. Here
 
     - `reset` returns the trial's own first observation, [d] float32, and `reset(seed=...)` fixes
-      every trial that follows, whatever was lived before;
+      every trial that follows, whatever came before;
     - `terminated` is true exactly at the trial's last step. The observation returned with it is
       all zero: the trial has none left, and the next trial's does not leak in;
     - the last step's `info` describes the trial that has just finished: `trial` (its conditions),
-      `ground_truth` ([T] or None; the right action at every step), `periods` (name -> first step
+      `ground_truth` ([T] or None; the correct action at every step), `periods` (name -> first step
       and step after the last), `performance` (1 where neurogym counts the trial as correct),
       `planned_obs` ([T, d] or None; the observations up to the trial's latest possible end),
       `latent` (name -> [T] or [T, k], what the task knows of every step) and
-      `action_0_is_an_answer` (whether action 0 is a response like the others, not fixation).
+      `action_0_is_response` (whether action 0 is a response like the others, not fixation).
 
     Observations of any space that gymnasium can flatten come flattened, see `channels`.
 
@@ -48,7 +52,7 @@ class TrialEnv(gym.Env):
             environment whose `info["new_trial"]` is true at each trial's last step and whose
             observation there is the next trial's first (neurogym's convention). What it lays out
             in neurogym's attributes (`trial`, `gt`, `start_ind`, `end_ind`, `dt`) is taken over,
-            and so are `latent` and `action_0_is_an_answer`, which neurogym does not have.
+            and so are `latent` and `action_0_is_response`, which neurogym does not have.
         seed: seeds the trials; None: drawn from the operating system.
         max_steps: a trial that is longer is cut here, with `truncated`.
         task_kwargs: passed on to the task, for example `dt=20` or `use_expl_context=True`.
@@ -61,13 +65,16 @@ class TrialEnv(gym.Env):
 
     def __init__(
         self,
-        task: str | gym.Env,
+        task: Task,
         seed: int | None = None,
         max_steps: int = 10_000,
         **task_kwargs: Any,
     ) -> None:
         if isinstance(task, str):
             self.task_id, env = task, _make(task, task_kwargs)
+        elif not isinstance(task, gym.Env):
+            env = task(**task_kwargs)
+            self.task_id = getattr(task, "__name__", type(env.unwrapped).__name__)
         elif task_kwargs:
             raise ValueError(
                 f"task_kwargs {sorted(task_kwargs)} were given with an environment that is made "
@@ -94,7 +101,7 @@ class TrialEnv(gym.Env):
         self._plain_box = (
             isinstance(env.observation_space, spaces.Box) and len(env.observation_space.shape) == 1
         )
-        self._first_obs: np.ndarray | None = None  # of a trial that waits to be lived
+        self._first_obs: np.ndarray | None = None  # of a trial that has not begun
         self._steps = 0
         self.reset(
             seed=int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
@@ -135,7 +142,7 @@ class TrialEnv(gym.Env):
 
     @property
     def planned_ground_truth(self) -> np.ndarray | None:
-        """The right action at every step of the present trial, [T], or None."""
+        """The correct action at every step of the present trial, [T], or None."""
         return self._planned["ground_truth"]
 
     def _finished(self, info: dict) -> dict:
@@ -161,7 +168,7 @@ class TrialEnv(gym.Env):
             "periods": periods,
             "planned_obs": np.array(task.ob, np.float32) if has_obs else None,
             "latent": dict(getattr(task, "latent", None) or {}),
-            "action_0_is_an_answer": getattr(task, "action_0_is_an_answer", False),
+            "action_0_is_response": getattr(task, "action_0_is_response", False),
         }
 
     def _start_trial(self, seed: int | None) -> np.ndarray:
@@ -247,12 +254,32 @@ class TrialEnv(gym.Env):
         self.reset(seed=seed)
 
 
+def task_module(task: str) -> str:
+    """The module that defines a registered task."""
+    entry = gym.registry[task].entry_point
+    return str(entry).partition(":")[0] if isinstance(entry, str) else str(entry.__module__)
+
+
+def check_task(task: str, module: str | None = None) -> None:
+    """Raise ValueError where a task is not registered; `module` is what registered it, if known."""
+    if task in gym.registry:
+        return
+    if module is not None:
+        raise ValueError(
+            f"The task {task!r} is not registered; import {module}, which registered it, first, on "
+            f"the command line with --import {module}."
+        )
+    known = [name for name in gym.registry if "neurogym" in str(gym.registry[name].entry_point)]
+    close = difflib.get_close_matches(task, [*known, *OWN_TASKS], n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else "`mpn-lab tasks` lists them."
+    raise ValueError(
+        f"There is no task {task!r}; expected an id that is registered with gymnasium, such as "
+        f"neurogym's: {hint}"
+    )
+
+
 def _make(task_id: str, task_kwargs: dict) -> gym.Env:
-    if task_id not in gym.registry:
-        known = [name for name in gym.registry if "neurogym" in str(gym.registry[name].entry_point)]
-        close = difflib.get_close_matches(task_id, [*known, *OWN_TASKS], n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(close)}?" if close else "`mpn-lab tasks` lists them."
-        raise ValueError(f"There is no task {task_id!r}; expected a neurogym id: {hint}")
+    check_task(task_id)
     try:
         with warnings.catch_warnings():  # neurogym's metadata lacks what gymnasium likes to see
             warnings.filterwarnings("ignore", message=".*render_modes")

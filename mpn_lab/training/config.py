@@ -1,4 +1,4 @@
-"""The configurations: of the DQN loop (the command line is made from it), and of supervision."""
+"""Configurations of the two training loops; the command line is made from them."""
 
 from __future__ import annotations
 
@@ -6,46 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mpn_lab.networks.recurrent import CoreName
-from mpn_lab.networks.recurrence import Activation, Modulation, Update
-from mpn_lab.networks.mpn import PlasticityShape
 from mpn_lab.networks.qnetwork import Embedding
 from mpn_lab.replay.sequences import Start
-from mpn_lab.training.evaluate import ResetState
+from mpn_lab.tasks.rollout import ResetState
 from mpn_lab.training.loss import Backprop
 
 Count = Annotated[int, Field(ge=1)]
 Unit = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
-
-
-class MPNConfig(BaseModel):
-    """Options of the MPN layer; see `mpn_lab.MPN`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    update: Update = "associative"
-    """What M gains in a step: associative, presynaptic or postsynaptic."""
-    modulation: Modulation = "multiplicative"
-    """W * (1 + M) or W + M."""
-    activation: Activation = "tanh"
-    """phi."""
-    bias: bool = True
-    """Whether the hidden bias is trained."""
-    bound: Positive | None = None
-    """Clip |M_ij| to this; None: not clipped."""
-    eta_init: float | Literal["uniform"] = 1.0
-    """Start value of eta; "uniform": drawn from U[-sqrt 3, sqrt 3] as in the paper."""
-    eta_shape: PlasticityShape = "scalar"
-    """One eta for all, per input, per hidden unit or per synapse."""
-    lam_init: float | None = None
-    """Start value of lam; None: lam_max."""
-    lam_shape: PlasticityShape = "scalar"
-    """One lam for all, per input, per hidden unit or per synapse."""
-    lam_max: Annotated[float, Field(ge=0)] | None = None
-    """lam is clamped to [0, lam_max]; None: follows from the trials' length (0.99 if short)."""
-    train_M0: bool = False
-    """Whether the M that every trial starts from is trained."""
 
 
 class SequenceConfig(BaseModel):
@@ -56,7 +24,7 @@ class SequenceConfig(BaseModel):
     window: Count = 8
     """Steps that are trained."""
     start: Start = "stored"
-    """State before them: zero, stored when lived, or replayed from the trial's start."""
+    """State before them: zero, stored at collection, or replayed from the trial's start."""
     burn_in: Annotated[int, Field(ge=0)] = 0
     """Steps before them that only bring the state up to date; fewer than the window."""
     across_trials: bool = False
@@ -78,19 +46,21 @@ class SequenceConfig(BaseModel):
 
 
 class NetworkConfig(BaseModel):
-    """A task, a network for it and a seed: what every training has."""
+    """A task, a network for it and a seed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     task: str = "DelayMatchSample-v0"
-    """A neurogym id, or one of `mpn_lab.tasks.trial_env.OWN_TASKS`."""
+    """The id of a task: neurogym's, mpn_lab's, or any that `gymnasium.register` knows."""
     task_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the task, for example {"dt": 20} or {"use_expl_context": True}."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Fixes everything: start values, trials, exploration, replay."""
 
-    core: CoreName = "mpn"
-    """The recurrent core."""
+    core: str = "mpn"
+    """The recurrent core: mpn, gru, lstm, rnn, or a name given to `register_core`."""
+    core_options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the core, which checks them, for example {"update": "presynaptic"}."""
     hidden_size: Count = 64
     """Hidden units n."""
     num_layers: Count = 1
@@ -101,15 +71,13 @@ class NetworkConfig(BaseModel):
     """Size d of an embedded observation."""
     readout_bias: bool = True
     """Whether the readout has a bias b_RO, which is trained."""
-    mpn: MPNConfig = Field(default_factory=MPNConfig)
-    """Options of the MPN layer."""
 
 
 class TrainConfig(NetworkConfig):
     """Everything that decides what a training run computes."""
 
     trials: Count = 2500
-    """Trials to live."""
+    """Trials to collect."""
     replay: Literal["trial", "transition", "sequence"] = "trial"
     """Whole trials from their start; single steps, or windows, from stored states."""
     sequence: SequenceConfig = Field(default_factory=SequenceConfig)
@@ -130,39 +98,39 @@ class TrainConfig(NetworkConfig):
     from the trials' length (0.95 if short)."""
     batch_size: Count = 64
     """Trials (or transitions, windows, episodes: what `replay` draws) in an update."""
-    trials_per_round: Count = 25
-    """Trials lived in lockstep between updates."""
-    updates_per_round: Count = 24
-    """Updates after each round."""
-    warmup_trials: Count = 100
-    """Trials lived before the first update."""
-    capacity: Count = 5000
+    train_freq: Count = 25
+    """Trials collected, in lockstep, between updates."""
+    gradient_steps: Count = 24
+    """Updates after each such rollout."""
+    learning_starts: Count = 100
+    """Trials collected before the first update."""
+    buffer_size: Count = 5000
     """Trials that the replay buffer holds."""
     learning_rate: Positive | None = None
-    """Adam's, at the start; it falls to a tenth along half a cosine; None: follows from the
-    trials' length (0.004 if short)."""
-    grad_clip: Positive = 10.0
+    """Adam's at the start, annealed to a tenth along half a cosine; None: follows from the trials'
+    length (0.004 if short)."""
+    max_grad_norm: Positive = 10.0
     """The gradient's norm is clipped to this."""
-    target_rate: Annotated[float, Field(gt=0, le=1)] = 0.01
-    """How far the target network moves towards the trained one in an update."""
-    epsilon_start: Unit = 1.0
-    """Probability of a random action at the start ..."""
-    epsilon_end: Unit = 0.05
-    """... and after epsilon_decay, falling linearly."""
-    epsilon_decay: Unit = 0.4
-    """Share of all trials over which epsilon falls."""
+    tau: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """Soft update of the target network: the share of the trained network in each update."""
+    exploration_initial_eps: Unit = 1.0
+    """Probability of a random action at the start."""
+    exploration_final_eps: Unit = 0.05
+    """Probability of a random action at the end of the linear decay."""
+    exploration_fraction: Unit = 0.4
+    """Share of all trials over which the probability of a random action decays."""
 
-    eval_every: Count = 250
+    eval_freq: Count = 250
     """Trials between two rows of metrics; a checkpoint is written with each."""
     eval_trials: Count = 200
     """Greedy trials, always the same ones, behind the accuracy in the metrics."""
-    keep_lived: Annotated[int, Field(ge=0)] = 0
-    """Trials kept with their states after every checkpoint, for `mpn_lab.analysis.staleness`."""
+    store_trials: Annotated[int, Field(ge=0)] = 0
+    """Trials stored with their states after every checkpoint, for `mpn_lab.staleness`."""
 
     @model_validator(mode="after")
     def _fits(self) -> TrainConfig:
         k = self.trials_per_episode
-        for name in ("trials", "trials_per_round", "eval_every"):
+        for name in ("trials", "train_freq", "eval_freq"):
             if (value := getattr(self, name)) % k:
                 raise ValueError(
                     f"{name} is {value}; expected a multiple of {k} trials_per_episode"
@@ -170,38 +138,33 @@ class TrainConfig(NetworkConfig):
         across = self.replay == "sequence" and self.sequence.across_trials
         if k > 1 and self.reset_state == "trial" and not across:
             raise ValueError(
-                f"trials_per_episode is {k}, but reset_state='trial' makes every trial its own; "
+                f"trials_per_episode is {k}, but reset_state='trial' makes every trial an episode; "
                 "choose reset_state='episode', or sequences across trials"
             )
-        if self.mpn.train_M0 and (self.replay != "trial" or self.reset_state == "never"):
+        if self.store_trials > min(self.train_freq, self.eval_freq):
             raise ValueError(
-                "mpn.train_M0 needs rows that begin with M_0; choose replay='trial' and a "
-                "reset_state other than 'never'"
-            )
-        if self.keep_lived > min(self.trials_per_round, self.eval_every):
-            raise ValueError(
-                f"keep_lived is {self.keep_lived}; expected at most the {self.trials_per_round} "
-                "trials_per_round that are lived with a checkpoint's weights"
+                f"store_trials is {self.store_trials}; expected at most the {self.train_freq} "
+                "trials (train_freq) that are collected with a checkpoint's weights"
             )
         return self
 
 
 class StopConfig(BaseModel):
-    """When a supervised training stops before its last trial, by how it does in validation."""
+    """When a supervised training stops early, by its accuracy or loss in validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     accuracy: Unit = 0.98
-    """Stop where the mean accuracy of the last rows of metrics is at least this ..."""
+    """Stop once the mean accuracy of the last rows of metrics is at least this."""
     min_updates: Annotated[int, Field(ge=0)] = 2000
-    """... and so many updates are done."""
-    over: Count = 10
-    """Rows in that mean."""
+    """Never stop before so many updates."""
+    window: Count = 10
+    """Rows of metrics in that mean."""
     patience: Count | None = None
-    """Stop also, after min_updates, where that mean has not risen for so many rows; None: never."""
-    falling: bool = False
-    """Stop also, after min_updates, where the loss in validation no longer falls: its mean over the
-    last rows is above that over as many rows before (the paper's rule for its figure 6)."""
+    """Stop also once that mean has not risen for so many rows; None: never."""
+    stop_on_rising_loss: bool = False
+    """Stop also once the validation loss rises: its mean over the last rows is above that over as
+    many rows before (the paper's rule for its figure 6)."""
 
 
 class SupervisedConfig(NetworkConfig):
@@ -232,18 +195,14 @@ class SupervisedConfig(NetworkConfig):
 
     learning_rate: Positive = 1e-3
     """Adam's."""
-    grad_clip: Positive = 10.0
+    max_grad_norm: Positive = 10.0
     """The gradient's norm is clipped to this."""
     l1: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the sum of |w| over all trained weights and biases; eta, lam and M_0 are spared."""
-    trained: Literal["all", "readout"] = "all"
-    """Train all that can be trained, or the readout alone."""
-    start_from: str | None = None
-    """A checkpoint whose weights the training begins with; None: with new ones."""
+    """Weight of the sum of |w| over all trained weights and biases; eta, lam and M_0 are exempt."""
     stop: StopConfig | None = None
     """When to stop before the last trial; None: never."""
 
-    eval_every: Count = 3_200
+    eval_freq: Count = 3_200
     """Trials between two rows of metrics; a checkpoint is written with each."""
     eval_trials: Count = 200
     """Trials (sequences of a stream), always the same ones, behind the accuracy in the metrics."""
@@ -261,7 +220,7 @@ class SupervisedConfig(NetworkConfig):
                 "carry the state over; leave loss_periods and reset_state as they are"
             )
         in_update = self.batch_size * self.trials_per_episode
-        for name in ("trials", "eval_every"):
+        for name in ("trials", "eval_freq"):
             if (value := getattr(self, name)) % in_update:
                 raise ValueError(
                     f"{name} is {value}; expected a multiple of the {in_update} trials in an update"
@@ -279,9 +238,11 @@ def paper_config(task: str, **changes: Any) -> SupervisedConfig:
 
     Args:
         task: one of the integration tasks, or any other.
-        changes: fields of `SupervisedConfig` that are to differ; `mpn`, a dict, is merged.
+        changes: fields of `SupervisedConfig` that are to differ; `core_options` are merged.
     """
-    mpn = {"bias": False, "eta_init": "uniform", "lam_max": 0.95, **changes.pop("mpn", {})}
+    core = changes.get("core", "mpn")
+    of_mpn = {"bias": False, "eta_init": "uniform", "lam_max": 0.95} if core == "mpn" else {}
+    core_options = of_mpn | changes.pop("core_options", {})
     settings: dict[str, Any] = {
         "task": task,
         "trials": 64 * 20_000,
@@ -289,10 +250,10 @@ def paper_config(task: str, **changes: Any) -> SupervisedConfig:
         "embedding": "none",
         "readout_bias": False,
         "l1": 1e-4,
-        "eval_every": 64 * 25,
+        "eval_freq": 64 * 25,
         "stop": StopConfig(patience=200),
     }
-    return SupervisedConfig(**(settings | changes), mpn=MPNConfig(**mpn))
+    return SupervisedConfig(**(settings | changes), core_options=core_options)
 
 
 CONFIGS: dict[str, type[TrainConfig] | type[SupervisedConfig]] = {

@@ -1,82 +1,70 @@
-"""Where the sequences of a supervised training come from, and how a network does on others."""
+"""Where the batches of supervised training come from, and how a network does on others."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import nn
 
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.tasks.batches import BatchTask, TaskBatch
+from mpn_lab.tasks.expert import ExpertPolicy
+from mpn_lab.tasks.rollout import (
+    Trial,
+    collect_trials,
+    make_envs,
+    n_envs_for,
+    rollout,
+    seed_envs,
+)
 from mpn_lab.tasks.streams import TrialStream
-from mpn_lab.tasks.expert import Teacher
-from mpn_lab.tasks.rollout import Trial, collect_trials
 from mpn_lab.tasks.trial_env import TrialEnv
 from mpn_lab.training.config import SupervisedConfig
-from mpn_lab.training.evaluate import live_trials, lockstep, make_envs, seed_envs, summarise
-from mpn_lab.training.loss import masked_cross_entropy
+from mpn_lab.training.evaluate import summarise
+from mpn_lab.training.loss import compute_cross_entropy
 
 _TRAIN, _VALIDATE, _PROBE = range(3)  # independent streams of one seed
 _PROBED = 20  # trials that are looked at for their periods before the first is trained
 
 
-class SequenceBatch(NamedTuple):
-    """B sequences of trials, padded with zeros to the longest one's T steps."""
-
-    obs: Float[Tensor, "B T d"]
-    truth: Int[Tensor, "B T"]  # the right action
-    mask: Bool[Tensor, "B T"]  # true at the steps that are trained
-
-
-class Lesson(NamedTuple):
-    """What one update learns from."""
-
-    batch: SequenceBatch
-    trials: int
-    env_steps: int
-    returns: list[float]  # the teacher's sum of rewards in each trial, where one lived them
-
-
-@runtime_checkable
-class Source(Protocol):
-    """Endless sequences, fixed by a seed; the validation's are always the same ones."""
+class SupervisedData(ABC):
+    """Endless batches, fixed by a seed; those for validation are always the same ones."""
 
     obs_size: int
     n_actions: int
 
+    @abstractmethod
     def seed(self, trials: int) -> None:
-        """Fix all lessons to come after so many trials: a checkpoint needs nothing of the tasks."""
-        ...
+        """Fix all batches after so many trials: a checkpoint needs nothing of the tasks."""
 
-    def next(self) -> Lesson:
-        """The next update's."""
-        ...
+    @abstractmethod
+    def next(self) -> TaskBatch:
+        """The next update's batch, of `batch_size` sequences."""
 
+    @abstractmethod
     def validate(self, network: QNetwork) -> dict[str, float]:
         """`accuracy`, `validation_loss`, `ideal_accuracy`, `mean_return`; nan where unknown."""
-        ...
 
 
-def make_source(config: SupervisedConfig) -> Source:
-    """What suits the task: streams, batches drawn at once, or trials lived by a teacher.
+def make_data(config: SupervisedConfig) -> SupervisedData:
+    """The data that suits the task: streams, batches drawn at once, or rollouts of an expert.
 
     Raises:
-        ValueError: a task that cannot be trained, that tells no right actions, or that does not
+        ValueError: a task that cannot be trained, that tells no correct actions, or that does not
             have the periods to be trained.
     """
     if config.stream_steps:
-        return Streamed(config)
+        return TrialStreams(config)
     (env,) = make_envs(config.task, config.task_kwargs, 1, (config.seed, _PROBE))
-    return Drawn(config, env) if isinstance(env.task, BatchTask) else Taught(config)
+    return TaskBatches(config, env) if isinstance(env.task, BatchTask) else ExpertRollouts(config)
 
 
-class Taught:
-    """Fresh trials lived by a teacher that takes the right action at every step."""
+class ExpertRollouts(SupervisedData):
+    """Fresh trials of a policy that takes the correct action at every step."""
 
     def __init__(self, config: SupervisedConfig) -> None:
         self.config = config
@@ -84,38 +72,34 @@ class Taught:
         _check_periods(make_envs(config.task, kwargs, 1, (seed, _PROBE)), config.loss_periods)
         self.envs = make_envs(config.task, kwargs, config.batch_size, (seed, _TRAIN))
         self.carry = config.reset_state, config.trials_per_episode
-        n = lockstep(config.eval_trials, 100, *self.carry)
+        n = n_envs_for(config.eval_trials, 100, *self.carry)
         self.validation = make_envs(config.task, kwargs, n, (seed, _VALIDATE))
         self.obs_size, self.n_actions = len(self.envs[0].channels), len(self.envs[0].actions)
 
     def seed(self, trials: int) -> None:
         seed_envs(self.envs, (self.config.seed, _TRAIN, trials))
-        self.teacher, self.unused = Teacher(self.envs), np.random.default_rng(0)
+        self.expert, self.unused = ExpertPolicy(self.envs), np.random.default_rng(0)
 
-    def next(self) -> Lesson:
-        lived = [
-            collect_trials(self.envs, self.teacher, 0.0, self.unused)
+    def next(self) -> TaskBatch:
+        trials = [
+            collect_trials(self.envs, self.expert, 0.0, self.unused)
             for _ in range(self.config.trials_per_episode)
         ]
-        batch = batch_of(list(zip(*lived, strict=True)), self.config.loss_periods)
-        trials = [trial for at_once in lived for trial in at_once]
-        returns = [float(trial.reward.sum()) for trial in trials]
-        return Lesson(batch, len(trials), sum(map(len, trials)), returns)
+        return batch_of(list(zip(*trials, strict=True)), self.config.loss_periods)
 
     def validate(self, network: QNetwork) -> dict[str, float]:
         seed_envs(self.validation, (self.config.seed, _VALIDATE))
-        alone = live_trials(self.validation, network, self.config.eval_trials, *self.carry)
-        result = summarise(self.validation[0], alone)
-        ideal = math.nan if result.ideal_accuracy is None else result.ideal_accuracy
+        trials = rollout(self.validation, network, self.config.eval_trials, *self.carry)
+        result = summarise(self.validation[0], trials)
         return {
             "accuracy": result.accuracy,
             "validation_loss": math.nan,  # the network's own trials may ask for other actions
-            "ideal_accuracy": ideal,
+            "ideal_accuracy": math.nan if result.ideal_accuracy is None else result.ideal_accuracy,
             "mean_return": result.mean_return,
         }
 
 
-class Drawn:
+class TaskBatches(SupervisedData):
     """Batches that the task draws at once, since nothing in them depends on the actions."""
 
     def __init__(self, config: SupervisedConfig, env: TrialEnv) -> None:
@@ -130,28 +114,28 @@ class Drawn:
     def seed(self, trials: int) -> None:
         self.rng = np.random.default_rng((self.config.seed, _TRAIN, trials))
 
-    def next(self) -> Lesson:
-        return _lesson(self.task.sample_batch(self.rng, self.config.batch_size))
+    def next(self) -> TaskBatch:
+        return self.task.sample_batch(self.rng, self.config.batch_size)
 
     def validate(self, network: QNetwork) -> dict[str, float]:
         rng = np.random.default_rng((self.config.seed, _VALIDATE))
-        drawn = self.task.sample_batch(rng, self.config.eval_trials)
-        loss, (accuracy,) = judged(network, drawn)
+        batch = self.task.sample_batch(rng, self.config.eval_trials)
+        loss, (accuracy,) = loss_and_accuracies(network, batch)
         return {
             "accuracy": accuracy,
             "validation_loss": loss,
             "ideal_accuracy": math.nan,
-            "mean_return": accuracy,  # the task pays 1 for the right answer at its one scored step
+            "mean_return": accuracy,  # the task pays 1 for the correct action at its scored step
         }
 
 
-class Streamed:
+class TrialStreams(SupervisedData):
     """Sequences that run on over several trials; see `TrialStream`."""
 
     def __init__(self, config: SupervisedConfig) -> None:
         self.config = config
         steps, kwargs = config.stream_steps, config.task_kwargs
-        assert steps is not None  # or `make_source` had taken another
+        assert steps is not None  # `make_data` chooses other data without it
         self.stream = TrialStream(config.task, config.batch_size, steps, **kwargs)
         self.validation = TrialStream(config.task, config.eval_trials, steps, **kwargs)
         self.obs_size, self.n_actions = len(self.stream.channels), len(self.stream.actions)
@@ -159,14 +143,14 @@ class Streamed:
     def seed(self, trials: int) -> None:
         self.stream.reseed((self.config.seed, _TRAIN, trials))
 
-    def next(self) -> Lesson:
-        return _lesson(self.stream.sample_batch())
+    def next(self) -> TaskBatch:
+        return self.stream.sample_batch()
 
     def validate(self, network: QNetwork) -> dict[str, float]:
-        """Also `response_accuracy`: of the steps whose right action is a response."""
+        """Also `response_accuracy`: of the steps whose correct action is a response."""
         self.validation.reseed((self.config.seed, _VALIDATE))
-        drawn = self.validation.sample_batch()
-        loss, (accuracy, responses) = judged(network, drawn, "responds")
+        batch = self.validation.sample_batch()
+        loss, (accuracy, responses) = loss_and_accuracies(network, batch, "responds")
         return {
             "accuracy": accuracy,
             "response_accuracy": responses,
@@ -176,31 +160,38 @@ class Streamed:
         }
 
 
-def share_right(network: nn.Module, drawn: TaskBatch, *where: str) -> list[float]:
-    """Share of the scored steps at which the network's argmax is right.
+def step_accuracies(network: nn.Module, batch: TaskBatch, *where: str) -> list[float]:
+    """Share of the scored steps at which the network's argmax is the correct action.
 
     Args:
-        where: names of boolean variables in `drawn.latent`: a share of their steps follows each.
+        network: maps obs [B, T, d] to (logits [B, T, A], state).
+        batch: sequences.
+        where: names of boolean variables in `batch.latent`: a share of their steps follows each.
     """
-    return judged(network, drawn, *where)[1]
+    return loss_and_accuracies(network, batch, *where)[1]
 
 
 @torch.no_grad()
-def judged(network: nn.Module, drawn: TaskBatch, *where: str) -> tuple[float, list[float]]:
-    """The cross-entropy over the scored steps, in nats a step, and what `share_right` returns."""
-    logits = network(torch.from_numpy(drawn.obs))[0]
-    scored = torch.from_numpy(drawn.truth), torch.from_numpy(drawn.mask)
-    loss = float(masked_cross_entropy(logits, *scored))
-    right = logits.argmax(2).numpy() == drawn.truth
-    masks = [drawn.mask, *(drawn.mask & drawn.latent[name] for name in where)]
-    return loss, [float(right[mask].mean()) if mask.any() else math.nan for mask in masks]
+def loss_and_accuracies(
+    network: nn.Module, batch: TaskBatch, *where: str
+) -> tuple[float, list[float]]:
+    """The cross-entropy over the scored steps, in nats a step, and the `step_accuracies`."""
+    device = next(network.parameters()).device
+    logits = network(torch.from_numpy(batch.obs).to(device))[0].cpu()  # (B, T, A)
+    scored = torch.from_numpy(batch.ground_truth), torch.from_numpy(batch.mask)
+    loss = float(compute_cross_entropy(logits, *scored))
+    correct = logits.argmax(2).numpy() == batch.ground_truth
+    masks = [batch.mask, *(batch.mask & batch.latent[name] for name in where)]
+    return loss, [float(correct[mask].mean()) if mask.any() else math.nan for mask in masks]
 
 
-def batch_of(sequences: Sequence[Sequence[Trial]], periods: Sequence[str] | None) -> SequenceBatch:
-    """Trials that were lived by a `Teacher`, one sequence a row.
+def batch_of(sequences: Sequence[Sequence[Trial]], periods: Sequence[str] | None) -> TaskBatch:
+    """Trials of an `ExpertPolicy` as a batch, padded with zeros to the longest sequence.
+
+    `conditions` holds each sequence's `length` in steps and mean `trial_return`.
 
     Args:
-        sequences: B of them, each of trials that follow one another.
+        sequences: B of them, each of consecutive trials.
         periods: whose steps are trained; None: all steps.
     """
     parts = [[_steps(trial, periods) for trial in sequence] for sequence in sequences]
@@ -212,17 +203,18 @@ def batch_of(sequences: Sequence[Sequence[Trial]], periods: Sequence[str] | None
     for i, row in enumerate(rows):
         n = len(row[0])
         obs[i, :n], truth[i, :n], mask[i, :n] = row
-    return SequenceBatch(*(torch.from_numpy(a) for a in (obs, truth, mask)))
-
-
-def _lesson(drawn: TaskBatch) -> Lesson:
-    batch = SequenceBatch(*(torch.from_numpy(a) for a in drawn[:3]))
-    return Lesson(batch, len(drawn.obs), drawn.truth.size, [])
+    conditions = {
+        "length": np.array([len(row[0]) for row in rows]),
+        "trial_return": np.array(
+            [np.mean([float(trial.reward.sum()) for trial in sequence]) for sequence in sequences]
+        ),
+    }
+    return TaskBatch(obs, truth, mask, {}, conditions)
 
 
 def _steps(trial: Trial, periods: Sequence[str] | None) -> tuple[np.ndarray, ...]:
-    """obs [T, d], the right actions [T], and whether each step is trained [T]."""
-    assert trial.ground_truth is not None  # the teacher took its word
+    """obs [T, d], the correct actions [T], and whether each step is trained [T]."""
+    assert trial.ground_truth is not None  # the expert followed it
     n = min(len(trial), len(trial.ground_truth))
     truth = np.zeros(len(trial), np.int64)
     truth[:n] = trial.ground_truth[:n]
@@ -234,16 +226,16 @@ def _steps(trial: Trial, periods: Sequence[str] | None) -> tuple[np.ndarray, ...
 
 
 def _check_periods(envs: list[TrialEnv], periods: Sequence[str] | None) -> None:
-    """Raises ValueError: no right actions, or a period that no trial of a sample has."""
+    """Raises ValueError: no correct actions, or a period that no trial of a sample has."""
     rng = np.random.default_rng(0)
-    lived = [collect_trials(envs, Teacher(envs), 0.0, rng)[0] for _ in range(_PROBED)]
-    known = list(dict.fromkeys(name for trial in lived for name in trial.periods))
+    trials = [collect_trials(envs, ExpertPolicy(envs), 0.0, rng)[0] for _ in range(_PROBED)]
+    known = list(dict.fromkeys(name for trial in trials for name in trial.periods))
     if unknown := [name for name in periods or () if name not in known]:
         raise ValueError(
             f"{envs[0].task_id} has no period {unknown[0]!r}; expected loss_periods among "
             f"{', '.join(known) or 'none'}, or None for all steps."
         )
-    if periods is not None and not any(_steps(trial, periods)[2].any() for trial in lived):
+    if periods is not None and not any(_steps(trial, periods)[2].any() for trial in trials):
         raise ValueError(
             f"loss_periods {list(periods)} hold no step of {envs[0].task_id}'s trials; expected "
             f"some of {', '.join(known) or 'none'}, or None for all steps."

@@ -1,132 +1,130 @@
-"""Deep Q-learning by replaying whole trials: live trials, store them whole, replay them."""
+"""Deep Q-learning by replaying whole trials: collect trials, store them whole, replay them."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optree
+import torch
 from tqdm import tqdm
 
-from mpn_lab.training.config import SupervisedConfig, TrainConfig
-from mpn_lab.training.evaluate import live_trials, lockstep, make_envs, seed_envs, summarise
+from mpn_lab.tasks.rollout import make_envs, n_envs_for, rollout, seed_envs
+from mpn_lab.training.config import TrainConfig
+from mpn_lab.training.device import resolve_device
+from mpn_lab.training.evaluate import summarise
 from mpn_lab.training.experience import Experience
-from mpn_lab.training.learner import Learner
-from mpn_lab.training.stored_trials import save_lived
-from mpn_lab.training.horizon import with_reach
-from mpn_lab.training.trainer import OnRow, Row, Training, plasticity
-from mpn_lab.training.run import Run, load_run
-from mpn_lab.training.supervised import Supervision
+from mpn_lab.training.horizon import resolve_defaults
+from mpn_lab.training.learner import DQNLearner
+from mpn_lab.training.run import Row, Run
+from mpn_lab.training.stored_trials import save_stored_trials
+from mpn_lab.training.trainer import OnRow, Out, Trainer
 
 _TRAIN, _VALIDATE, _EXPLORE, _REPLAY = range(4)  # independent streams of one seed
 
 
 def train(
     config: TrainConfig,
-    out: str | Path | None = None,
+    out: Out = None,
     *,
+    device: str | torch.device = "cpu",
+    threads: int = 1,
     progress: bool = True,
     on_row: OnRow | None = None,
 ) -> Run:
-    """Train a network into a new run folder.
+    """Train a network by deep Q-learning, into a new run folder.
 
-    The metrics have one row per `eval_every` trials:
+    The metrics have one row per `eval_freq` trials:
 
     - `trials`, `env_steps`, `updates`: so far;
     - `epsilon`, `learning_rate`: at the row;
     - `loss`: mean of the updates since the last row; nan where there was none;
-    - `train_return`: mean sum of rewards of the explored trials since the last row;
+    - `train_return`: mean return of the trials collected with exploration since the last row;
     - `accuracy`, `mean_return`: of `eval_trials` greedy trials, the same ones for every row;
     - `ideal_accuracy`: the ideal observer's on those trials, nan where there is none;
-    - `eta`, `lam`: means of the MPN's, nan for other cores.
+    - what the core reports: `eta` and `lam` of an MPN, means over its synapses.
 
     Args:
         config: what to train.
-        out: the folder of the run, new or empty; None: runs/TASK-seedN.
+        out: the folder of the run, new or empty; None: runs/TASK-seedN; False: no folder, the run
+            is in memory alone.
+        device: "cpu", "auto" for a GPU where there is one, or a name that torch knows.
+        threads: of torch; more than one rarely helps networks of this size.
         progress: show a progress bar on standard error.
         on_row: called with every new row of the metrics.
 
     Raises:
-        ValueError: a task that cannot be trained.
+        ValueError: a task that cannot be trained, a core that is not registered, or a device that
+            is not there.
         RunError: a folder that is in use or cannot be written, or a loss that is not finite (the
-            last good checkpoint is kept).
+            last good checkpoint remains).
     """
-    loop = _Loop(config)
-    out = Path("runs") / f"{config.task}-seed{config.seed}" if out is None else Path(out)
-    run = Run.create(out, loop.config, len(loop.envs[0].channels), loop.n_actions)
-    return loop.go(run, progress, on_row)
+    trainer = DQNTrainer(config, resolve_device(device), threads)
+    if out is False and config.store_trials:
+        raise ValueError(
+            f"store_trials is {config.store_trials}, but out=False leaves no folder to store them "
+            "in; give a folder, or store_trials=0."
+        )
+    run = trainer.create_run(out, f"runs/{config.task}-seed{config.seed}")
+    return trainer.fit(run, progress, on_row)
 
 
-def resume(path: str | Path, *, progress: bool = True, on_row: OnRow | None = None) -> Run:
-    """Go on with a run from its last checkpoint, to exactly where it would have ended unbroken.
-
-    Takes runs of `train` and of `train_supervised`.
-
-    Raises:
-        RunError: there is no run, or its files are damaged or belong to another one.
-    """
-    run = load_run(path)
-    run.prepare_to_resume()
-    loop: Training
-    if isinstance(run.config, SupervisedConfig):
-        loop = Supervision(run.config)
-    else:
-        loop = _Loop(run.config)
-    loop.restore(run.path)
-    return loop.go(run, progress, on_row)
-
-
-class _Loop(Training):
-    """The state of a training and the steps that advance it."""
+class DQNTrainer(Trainer):
+    """Deep Q-learning of one configuration."""
 
     config: TrainConfig
-    learner: Learner
+    learner: DQNLearner
 
-    def __init__(self, config: TrainConfig) -> None:
-        self.config = config = with_reach(config)
+    def __init__(
+        self, config: TrainConfig, device: torch.device | str = "cpu", threads: int = 1
+    ) -> None:
+        super().__init__(torch.device(device), threads)
+        self.config = config = resolve_defaults(config)
         seed, kwargs = config.seed, config.task_kwargs
-        n = min(config.trials_per_round, config.eval_every) // config.trials_per_episode
+        n = min(config.train_freq, config.eval_freq) // config.trials_per_episode
         self.envs = make_envs(config.task, kwargs, n, (seed, _TRAIN))
         self.carry = config.reset_state, config.trials_per_episode
-        n = lockstep(config.eval_trials, 100, *self.carry)
+        n = n_envs_for(config.eval_trials, 100, *self.carry)
         self.validation = make_envs(config.task, kwargs, n, (seed, _VALIDATE))
-        self.n_actions = len(self.envs[0].actions)
-        self.learner = Learner(config, len(self.envs[0].channels), self.n_actions)
+        self.obs_size, self.n_actions = len(self.envs[0].channels), len(self.envs[0].actions)
+        self.learner = DQNLearner(config, self.obs_size, self.n_actions, device)
+        self._check_initial_state()
         self.experience = Experience(
             config, self.learner.network, self.n_actions, seed=(seed, _REPLAY)
         )
-        self.explore = np.random.default_rng((seed, _EXPLORE))
-        self.trials = self.env_steps = 0
-        self.rows: list[Row] = []
+        self.rng = np.random.default_rng((seed, _EXPLORE))
 
-    def until_next_row(self, bar: tqdm, run: Run) -> Row:
-        """Live and learn up to the next multiple of `eval_every` trials."""
+    def advance(self, bar: tqdm, run: Run) -> Row:
+        """Collect and learn up to the next multiple of `eval_freq` trials, and evaluate."""
         config, learner = self.config, self.learner
-        end = min(config.trials, (self.trials // config.eval_every + 1) * config.eval_every)
+        end = min(config.trials, (self.trials // config.eval_freq + 1) * config.eval_freq)
         # Seeded afresh after every checkpoint, so that a checkpoint needs nothing of the tasks.
         seed_envs(self.envs, (config.seed, _TRAIN, self.trials))
         losses: list[float] = []
         returns: list[float] = []
         while self.trials < end:
             envs = self.envs[: (end - self.trials) // config.trials_per_episode]
-            lived = self.experience.live(envs, learner.network, self.epsilon(), self.explore)
-            if config.keep_lived and self.rows and self.trials == self.rows[-1]["trials"]:
-                save_lived(run.path, self.trials, lived[: config.keep_lived], learner.network)
-            self.trials += len(lived)
-            self.env_steps += sum(len(trial) for trial in lived)
-            returns += [float(trial.reward.sum()) for trial in lived]
-            if self.trials >= config.warmup_trials and self.experience.is_enough:
-                for _ in range(config.updates_per_round):
-                    batch = self.experience.sample()
+            trials = self.experience.collect(envs, learner.network, self.epsilon(), self.rng)
+            if config.store_trials and self.rows and self.trials == self.rows[-1]["trials"]:
+                assert run.path is not None  # `train` refuses to store trials without a folder
+                stored = trials[: config.store_trials]
+                save_stored_trials(run.path, self.trials, stored, learner.network)
+            self.trials += len(trials)
+            self.env_steps += sum(len(trial) for trial in trials)
+            returns += [float(trial.reward.sum()) for trial in trials]
+            if self.trials >= config.learning_starts and self.experience.ready:
+                for _ in range(config.gradient_steps):
+                    batch = self.experience.sample(self.device)
                     losses.append(learner.update(batch, self.learning_rate()))
-            bar.update(len(lived))
-        return self.row(losses, returns)
+            bar.update(len(trials))
+        return self.evaluate(losses, returns)
 
-    def row(self, losses: list[float], returns: list[float]) -> Row:
+    def evaluate(self, losses: list[float], returns: list[float]) -> Row:
+        """A row of metrics, with the accuracy on the validation trials."""
         config, network = self.config, self.learner.network
         seed_envs(self.validation, (config.seed, _VALIDATE))
-        greedy = live_trials(self.validation, network, config.eval_trials, *self.carry)
+        greedy = rollout(self.validation, network, config.eval_trials, *self.carry)
         result = summarise(self.validation[0], greedy)
         return {
             "trials": self.trials,
@@ -139,28 +137,46 @@ class _Loop(Training):
             "accuracy": result.accuracy,
             "ideal_accuracy": math.nan if result.ideal_accuracy is None else result.ideal_accuracy,
             "mean_return": result.mean_return,
-            **plasticity(network),
+            **network.metrics(),
         }
 
     def epsilon(self) -> float:
+        """The probability of a random action, decayed linearly."""
         c = self.config
-        done = min(1.0, self.trials / max(1.0, c.epsilon_decay * c.trials))
-        return c.epsilon_start + done * (c.epsilon_end - c.epsilon_start)
+        done = min(1.0, self.trials / max(1.0, c.exploration_fraction * c.trials))
+        change = c.exploration_final_eps - c.exploration_initial_eps
+        return c.exploration_initial_eps + done * change
 
     def learning_rate(self) -> float:
+        """Adam's, annealed to a tenth along half a cosine."""
         done = self.trials / self.config.trials
         return self.learner.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """As of `Trainer`."""
         arrays, buffer = self.experience.state()
         arrays = {f"buffer.{name}": array for name, array in arrays.items()}
         meta = {"trials": self.trials, "env_steps": self.env_steps, "buffer": buffer}
-        meta |= {"updates": self.learner.updates, "explore": self.explore.bit_generator.state}
+        meta |= {"updates": self.learner.updates, "rng": self.rng.bit_generator.state}
         return arrays | self.learner.state(), meta
 
-    def take(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        self.learner.restore(arrays, meta["updates"])
+    def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        """As of `Trainer`."""
+        self.learner.load_state(arrays, meta["updates"])
         buffer = {k.removeprefix("buffer."): v for k, v in arrays.items() if "buffer." in k}
-        self.experience.restore(buffer, meta["buffer"])
-        self.explore.bit_generator.state = meta["explore"]
+        self.experience.load_state(buffer, meta["buffer"])
+        self.rng.bit_generator.state = meta["rng"]
         self.trials, self.env_steps = meta["trials"], meta["env_steps"]
+
+    def _check_initial_state(self) -> None:
+        """Raise ValueError where windows would begin at zero and the core does not."""
+        config = self.config
+        if config.replay == "trial" and config.reset_state != "never":
+            return
+        leaves = optree.tree_leaves(self.learner.network.initial_state(1))
+        if any(leaf.requires_grad or bool(leaf.any()) for leaf in leaves):
+            raise ValueError(
+                f"the core {config.core} starts from a trained or non-zero state, but replay="
+                f"{config.replay!r} with reset_state={config.reset_state!r} starts from zero; "
+                "choose replay='trial' and a reset_state other than 'never'."
+            )

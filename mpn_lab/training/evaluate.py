@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+import torch
 from pydantic import BaseModel
+from torch import nn
 
 from mpn_lab.tasks.ideal import ideal_accuracy
-from mpn_lab.tasks.rollout import Policy, Trial, collect_episodes, collect_trials
-from mpn_lab.tasks.trial_env import TrialEnv
-
-ResetState = Literal["trial", "episode", "never"]
+from mpn_lab.tasks.rollout import Policy, ResetState, Trial, make_envs, n_envs_for, rollout
+from mpn_lab.tasks.trial_env import Task, TrialEnv
+from mpn_lab.training.device import resolve_device, torch_threads
 
 
 class Evaluation(BaseModel):
@@ -31,81 +32,50 @@ class Evaluation(BaseModel):
     """Mean over trials of the sum of rewards."""
 
 
-def make_envs(
-    task: str, task_kwargs: dict[str, Any], n: int, stream: Sequence[int]
-) -> list[TrialEnv]:
-    """`n` environments of a task whose trials are fixed by the numbers in `stream`."""
-    envs = [TrialEnv(task, seed=0, **task_kwargs) for _ in range(n)]
-    seed_envs(envs, stream)
-    return envs
-
-
-def seed_envs(envs: Sequence[TrialEnv], stream: Sequence[int]) -> None:
-    """Fix all trials to come; environments of one stream get different ones."""
-    for i, env in enumerate(envs):
-        env.reset(seed=int(np.random.SeedSequence([*stream, i]).generate_state(1)[0]))
-
-
-def lockstep(trials: int, most: int, reset_state: ResetState, trials_per_episode: int) -> int:
-    """How many environments are to live `trials` trials: few where the state is carried over."""
-    stream = {"trial": 1, "episode": trials_per_episode, "never": 50}[reset_state]
-    return min(most, -(-trials // stream))
-
-
-def live_trials(
-    envs: Sequence[TrialEnv],
-    policy: Policy,
-    trials: int,
-    reset_state: ResetState = "trial",
-    trials_per_episode: int = 1,
-    *,
-    epsilon: float = 0.0,
-    rng: np.random.Generator | None = None,
-) -> list[Trial]:
-    """Fresh trials, spread evenly over the environments; greedy unless epsilon is given."""
-    rng = np.random.default_rng(0) if rng is None else rng
-    lived: list[Trial] = []
-    k = trials_per_episode if reset_state == "episode" else -(-trials // len(envs))
-    while len(lived) < trials:
-        left = trials - len(lived)
-        if reset_state == "trial":
-            lived += collect_trials(envs[:left], policy, epsilon, rng)
-        else:
-            episodes, _ = collect_episodes(envs[: -(-left // k)], policy, epsilon, rng, k)
-            lived += [trial for episode in episodes for trial in episode]
-    return lived[:trials]
-
-
 def evaluate(
     policy: Policy,
-    task: str,
+    task: Task,
     task_kwargs: dict[str, Any] | None = None,
     *,
     trials: int = 1000,
     seed: int = 0,
     reset_state: ResetState = "trial",
     trials_per_episode: int = 1,
+    device: str | torch.device | None = None,
+    threads: int = 1,
 ) -> Evaluation:
-    """Live fresh greedy trials and compare them with the ideal observer on the same trials.
+    """Collect fresh greedy trials and compare them with the ideal observer on the same trials.
 
-    `reset_state` and `trials_per_episode` say when the state is reset, as in `TrainConfig`.
+    Args:
+        policy: a network, or anything with its `step`, `select_state` and `join_states`.
+        task: an id, or a class or function that makes an environment.
+        task_kwargs: passed on to the task.
+        trials: how many.
+        seed: fixes the trials.
+        reset_state, trials_per_episode: when the state is reset, as in `TrainConfig`.
+        device: where a network computes, "auto" for a GPU where there is one; the network is
+            moved there. None: where it is.
+        threads: of torch.
 
     Raises:
-        ValueError: fewer than one trial, a negative seed, or a task that cannot be made.
+        ValueError: fewer than one trial, a negative seed, a task that cannot be made, or a device
+            that is not there.
     """
     if trials < 1:
         raise ValueError(f"trials is {trials}; expected at least 1.")
     if seed < 0:
         raise ValueError(f"seed is {seed}; expected 0 or more.")
+    if device is not None and isinstance(policy, nn.Module):
+        policy.to(resolve_device(device))
     carry = reset_state, trials_per_episode
-    n = lockstep(trials, 250, *carry)
-    envs = make_envs(task, task_kwargs or {}, n, (seed, _EVALUATION))
-    return summarise(envs[0], live_trials(envs, policy, trials, *carry))
+    envs = make_envs(task, task_kwargs, n_envs_for(trials, 250, *carry), (seed, _EVALUATION))
+    with torch_threads(threads):
+        return summarise(envs[0], rollout(envs, policy, trials, *carry))
 
 
-def summarise(env: TrialEnv, lived: Sequence[Trial]) -> Evaluation:
-    """Accuracy with its interval, the ideal observer's, and the mean return of lived trials."""
-    correct = np.array([trial.performance for trial in lived])
+def summarise(env: TrialEnv, trials: Sequence[Trial]) -> Evaluation:
+    """Accuracy with its interval, the ideal observer's, and the mean return of trials."""
+    correct = np.array([trial.performance for trial in trials])
     accuracy = float(correct.mean())
     if np.isin(correct, (0, 1)).all():
         from scipy import stats  # slow to import, and a training can start without it
@@ -117,15 +87,15 @@ def summarise(env: TrialEnv, lived: Sequence[Trial]) -> Evaluation:
             1.96 * float(correct.std(ddof=1)) / len(correct) ** 0.5 if len(correct) > 1 else np.inf
         )
         low, high = accuracy - half, accuracy + half
-    ideal = ideal_accuracy(env, lived)
+    ideal = ideal_accuracy(env, trials)
     known = np.isfinite(ideal) and ideal > 0
     return Evaluation(
-        trials=len(lived),
+        trials=len(trials),
         accuracy=accuracy,
         accuracy_ci95=(float(low), float(high)),
         ideal_accuracy=ideal if known else None,
         ratio=accuracy / ideal if known else None,
-        mean_return=float(np.mean([trial.reward.sum() for trial in lived])),
+        mean_return=float(np.mean([trial.reward.sum() for trial in trials])),
     )
 
 

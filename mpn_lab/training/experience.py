@@ -1,4 +1,4 @@
-"""What has been lived, and how it is lived again: the replay that a configuration asks for."""
+"""Collects trials and samples replay batches, as a configuration asks for."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from mpn_lab.training.config import TrainConfig
 
 
 class Experience:
-    """Lives trials, stores them and draws the batches of the updates.
+    """Collects trials, stores them and samples the batches of the updates.
 
     Args:
-        config: `replay`, `sequence`, `reset_state`, `trials_per_episode` and `capacity` count here.
-        network: whose states are kept.
+        config: `replay`, `sequence`, `reset_state`, `trials_per_episode`, `buffer_size` ...
+        network: whose states are stored.
         n_actions: of the task.
         seed: of the generator that draws the batches.
     """
@@ -35,7 +35,7 @@ class Experience:
         self.codec = StateCodec(network)
         self.buffer: TrialReplayBuffer
         if config.replay == "trial" and config.reset_state == "trial":
-            self.buffer = TrialReplayBuffer(config.capacity, n_actions=n_actions, seed=seed)
+            self.buffer = TrialReplayBuffer(config.buffer_size, n_actions=n_actions, seed=seed)
             return
         windows: dict[str, Any] = {"window": None}
         if config.replay == "transition":
@@ -43,19 +43,19 @@ class Experience:
         elif config.replay == "sequence":
             windows = config.sequence.model_dump()
         self.buffer = SequenceReplayBuffer(
-            max(1, config.capacity // config.trials_per_episode),
+            max(1, config.buffer_size // config.trials_per_episode),
             self.codec,
             **windows,
             reset_trials=config.reset_state == "trial",
-            trials_per_stretch=config.trials_per_episode,
+            trials_per_segment=config.trials_per_episode,
             carried=config.reset_state == "never",
             n_actions=n_actions,
             seed=seed,
         )
 
     @property
-    def is_enough(self) -> bool:
-        """Whether a batch can be drawn."""
+    def ready(self) -> bool:
+        """Whether a batch can be sampled."""
         whole = type(self.buffer) is TrialReplayBuffer
         return len(self.buffer) >= (self.config.batch_size if whole else 1)
 
@@ -63,21 +63,21 @@ class Experience:
     def bytes_per_trial(self) -> float:
         """Bytes that a stored trial takes, its states included."""
         trials = len(self.buffer) * self.config.trials_per_episode
-        return self.buffer.nbytes / self.buffer.capacity * len(self.buffer) / max(1, trials)
+        return self.buffer.nbytes / self.buffer.buffer_size * len(self.buffer) / max(1, trials)
 
-    def live(
+    def collect(
         self,
         envs: Sequence[TrialEnv],
         network: QNetwork,
         epsilon: float,
         rng: np.random.Generator,
     ) -> list[Trial]:
-        """Live and store an episode of `trials_per_episode` trials in each environment."""
+        """Collect and store an episode of `trials_per_episode` trials from each environment."""
         config = self.config
         k = config.trials_per_episode
         if config.reset_state == "trial":
-            lived = [collect_trials(envs, network, epsilon, rng) for _ in range(k)]
-            episodes = [list(episode) for episode in zip(*lived, strict=True)]
+            trials = [collect_trials(envs, network, epsilon, rng) for _ in range(k)]
+            episodes = [list(episode) for episode in zip(*trials, strict=True)]
         else:
             n = len(envs)
             states = None if self.carried is None else self.carried[:n]
@@ -87,36 +87,37 @@ class Experience:
         self._store(episodes, network)
         return [trial for episode in episodes for trial in episode]
 
-    def sample(self) -> TrialBatch:
+    def sample(self, device: torch.device | str = "cpu") -> TrialBatch:
         """The batch of an update. Raises ValueError: a window longer than any trial."""
-        return self.buffer.sample(self.config.batch_size)
+        return self.buffer.sample(self.config.batch_size, device)
 
     def _store(self, episodes: list[list[Trial]], network: QNetwork) -> None:
         if not isinstance(self.buffer, SequenceReplayBuffer):
             for (trial,) in episodes:
                 self.buffer.push_trial(trial.obs, trial.action, trial.reward, trial.terminated)
             return
-        kept: list[Any] = [None] * len(episodes)
-        if self.buffer.keeps_states:
-            kept = self._states(episodes, network)
-        for episode, states in zip(episodes, kept, strict=True):
-            first = None
-            if self.config.reset_state == "never" and (state := episode[0].state) is not None:
-                first = self.codec.flatten(state)[0].numpy()
-            self.buffer.push_stretch(
+        codes: list[Any] = [None] * len(episodes)
+        if self.buffer.stores_states:
+            codes = self._encode(episodes, network)
+        for episode, code in zip(episodes, codes, strict=True):
+            initial = None
+            state = episode[0].initial_state
+            if self.config.reset_state == "never" and state is not None:
+                initial = self.codec.flatten(state)[0].cpu().numpy()
+            self.buffer.push_segment(
                 np.concatenate([trial.obs for trial in episode]),
                 np.concatenate([trial.action for trial in episode]),
                 np.concatenate([trial.reward for trial in episode]),
                 np.concatenate([trial.terminated for trial in episode]),
                 ends=np.cumsum([len(trial) for trial in episode]).tolist(),
-                kept=states,
-                first=first,
+                codes=code,
+                initial_state=initial,
             )
 
-    def _states(self, episodes: list[list[Trial]], network: QNetwork) -> list[np.ndarray]:
-        """What is kept of the states of each episode's steps.
+    def _encode(self, episodes: list[list[Trial]], network: QNetwork) -> list[np.ndarray]:
+        """The codes of the states at each episode's steps.
 
-        Computed once more on the lived observations, with the parameters they were lived with.
+        The states are computed again on the collected observations, with the same parameters.
         """
         parts = [
             encode_trials(self.codec, network, [episode[i] for episode in episodes])
@@ -125,16 +126,16 @@ class Experience:
         return [np.concatenate(steps) for steps in zip(*parts, strict=True)]
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """All that `restore` needs to go on exactly from here."""
+        """All that `load_state` needs to go on exactly from here."""
         arrays, meta = self.buffer.state()
         if self.carried is not None:
-            flat = [self.codec.flatten(state) for state in self.carried]
+            flat = [self.codec.flatten(state).cpu() for state in self.carried]
             arrays = arrays | {"carried": torch.cat(flat).numpy()}
         return arrays, meta
 
-    def restore(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+    def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """Go back to what `state` returned. Raises KeyError or ValueError where it does not fit."""
-        self.buffer.restore(arrays, meta)
+        self.buffer.load_state(arrays, meta)
         if "carried" in arrays:
             shape = arrays["carried"].shape
             if shape[1:] != (self.codec.size,):
@@ -149,14 +150,14 @@ class Experience:
 def encode_trials(
     codec: StateCodec, network: QNetwork, trials: Sequence[Trial]
 ) -> list[np.ndarray]:
-    """What `codec` keeps of every trial's steps, each [T, width]."""
+    """The codes of every trial's steps, each [T, width]."""
     length = [len(trial) for trial in trials]
     obs: np.ndarray = np.zeros((len(trials), max(length), network.obs_size), np.float32)
     for row, trial in zip(obs, trials, strict=True):
         row[: len(trial)] = trial.obs
-    state, states = None, [trial.state for trial in trials]
+    state, states = None, [trial.initial_state for trial in trials]
     if any(s is not None for s in states):  # None among others: the first trial of an episode
         first = codec.unflatten(codec.initial(network))
         state = network.join_states([first if s is None else s for s in states])
-    kept = codec.encode(network, torch.from_numpy(obs), state).numpy()
-    return [row[:T].copy() for row, T in zip(kept, length, strict=True)]
+    codes = codec.encode(network, torch.from_numpy(obs), state).numpy()
+    return [row[:T].copy() for row, T in zip(codes, length, strict=True)]

@@ -1,4 +1,4 @@
-"""What follows from the length of the task's trials: how far back credit and memory reach."""
+"""Defaults that follow from the length of the task's trials: how far back credit and memory go."""
 
 from __future__ import annotations
 
@@ -7,48 +7,51 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from mpn_lab.networks.mpn import SHORT_TRIAL
+from mpn_lab.networks.registry import core_class
 from mpn_lab.tasks.trial_env import TrialEnv
 from mpn_lab.training.config import NetworkConfig
-from mpn_lab.training.learner import FOLLOWS
 
 Config = TypeVar("Config", bound=NetworkConfig)
 
-SHORT = 40
-"""Trials of up to so many steps have the reach of the short tasks; it grows with longer ones."""
 
+def resolve_defaults(config: Config) -> Config:
+    """Fill in gamma, td_lambda, learning_rate and the core's own options where they are not given.
 
-def with_reach(config: Config) -> Config:
-    """The configuration with a number for gamma, td_lambda, lam_max and learning_rate where None.
+    A discount, a lambda-return and a modulation act over about 1 / (1 - x) steps. Up to
+    `SHORT_TRIAL` steps that is 100 steps for gamma (and lam_max of an MPN) and 20 for td_lambda; in
+    longer trials of T steps it grows as T does, so that every trial spans the same share of it. The
+    learning rate falls. What each contributes is measured in ai_docs/long_trials.md:
 
-    A discount, a lambda-return and a modulation reach over about 1 / (1 - x) steps. Up to `SHORT`
-    steps that is 100 steps for gamma and lam_max and 20 for td_lambda; in longer trials of T steps
-    it grows as T does, so that every trial spans the same share of it. The learning rate falls.
-    What each contributes is measured in ai_docs/long_trials.md:
-
-        share = min(1, SHORT / T)
+        share = min(1, SHORT_TRIAL / T)
         1 - gamma = 1 - lam_max = 0.01 share
         1 - td_lambda = 0.05 share
         learning_rate = 0.004 sqrt(share)
 
+    A core says by `horizon_options` which of its options follow, and how.
+
     Raises:
-        ValueError: a task that cannot be made.
+        ValueError: a task that cannot be made, or a core that is not registered.
     """
-    open_ones = [name for name in FOLLOWS if getattr(config, name, 0) is None]
-    if not open_ones and config.mpn.lam_max is not None:
+    core = core_class(config.core)
+    missing = [n for n in ("gamma", "td_lambda", "learning_rate") if getattr(config, n, 0) is None]
+    of_core = set(core.horizon_options(1)) if hasattr(core, "horizon_options") else set()
+    if not missing and of_core <= set(config.core_options):
         return config
-    share = min(1.0, SHORT / trial_length(config))
+    steps = mean_trial_length(config)
+    share = min(1.0, SHORT_TRIAL / steps)
     found = {
         "gamma": 1 - 0.01 * share,
         "td_lambda": 1 - 0.05 * share,
         "learning_rate": 0.004 * math.sqrt(share),
     }
-    missing: dict[str, Any] = {name: found[name] for name in open_ones}
-    if config.mpn.lam_max is None:
-        missing["mpn"] = config.mpn.model_copy(update={"lam_max": 1 - 0.01 * share})
-    return config.model_copy(update=missing)
+    resolved: dict[str, Any] = {name: found[name] for name in missing}
+    if of_core:
+        resolved["core_options"] = core.horizon_options(steps) | config.core_options
+    return config.model_copy(update=resolved)
 
 
-def trial_length(config: NetworkConfig, trials: int = 20) -> float:
+def mean_trial_length(config: NetworkConfig, trials: int = 20) -> float:
     """Mean length in steps of a task's first trials under seed 0, taking action 0 to their end."""
     env = TrialEnv(config.task, seed=0, **config.task_kwargs)
     lengths = []

@@ -1,18 +1,15 @@
-"""The TD loss over whole trials, replayed from their start with today's parameters.
-
-And the cross-entropy of supervised training.
-"""
+"""The TD loss of whole trials, replayed from their start, and the supervised cross-entropy."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
+import optree
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mpn_lab.networks.recurrent import map_state
 from mpn_lab.replay.trials import TrialBatch
 
 Backprop = Literal["full", "truncated", "checkpointed"]
@@ -31,21 +28,21 @@ def compute_td_loss_trial(
     """The Huber loss of the TD errors of a batch of whole trials.
 
     Both networks replay every trial at once from its start, so that their states (M_t) are those
-    of today's parameters at every step; no stored state is used. A batch of parts of trials says
-    itself where they start from (`TrialBatch.state`, `TrialBatch.burn_in`).
+    of the current parameters at every step; no stored state is used. A batch of parts of trials
+    says itself where they start from (`TrialBatch.state`, `TrialBatch.burn_in`).
 
     Args:
         mpn: the network that is trained; maps obs [B, T, d] to (Q [B, T, A], state).
-        target_mpn: the slowly following copy that values the next step (van Hasselt et al. 2016,
-            Double DQN: the trained network chooses the next action, the target values it).
-        trial_batch: the trials, padded, and the mask of the steps that were lived.
+        target_mpn: the target network (van Hasselt et al. 2016, Double DQN: the trained network
+            chooses the next action, the target network values it).
+        trial_batch: the trials, padded, and the mask of their steps.
         gamma: discount per time step, 0 to 1.
-        td_lambda: 0: one-step targets; towards 1: the rewards that really followed (see
+        td_lambda: 0: one-step targets; towards 1: the rewards that followed (see
             `td_targets`).
         backprop, chunk: how the gradient goes back in time, see `unroll`.
 
     Returns:
-        The mean over the lived steps; differentiable in the parameters of `mpn` alone.
+        The mean over the steps of the mask; differentiable in the parameters of `mpn` alone.
 
     Raises:
         ValueError: gamma or td_lambda outside [0, 1], or an action that the network does not have.
@@ -100,7 +97,7 @@ def unroll(
             q, state = checkpoint(network, part, state, use_reentrant=False)
         else:
             q, state = network(part, state)
-            state = map_state(Tensor.detach, state)
+            state = optree.tree_map(Tensor.detach, state)
         parts.append(q)
     return torch.cat(parts, 1)
 
@@ -115,17 +112,15 @@ def start_state(network: nn.Module, batch: TrialBatch) -> Any:
     if batch.burn_in is None or batch.burn_in_length is None or batch.burn_in.shape[1] == 0:
         return batch.state
     length = batch.burn_in_length  # (B,)
-    _, last, activity = network(batch.burn_in, batch.state, return_states=True)
-    start = map_state(torch.zeros_like, last) if batch.state is None else batch.state
+    _, _, activity = network(batch.burn_in, batch.state, return_states=True)
+    start = network.initial_state(len(length)) if batch.state is None else batch.state
     rows = torch.arange(len(length), device=length.device)
 
-    def after(start: Any, steps: Any) -> Any:
-        if isinstance(steps, tuple):
-            return tuple(after(*pair) for pair in zip(start, steps, strict=True))
-        reached = steps[rows, (length - 1).clamp(min=0)]  # (B, ...)
-        return torch.where((length > 0).view(-1, *[1] * (reached.dim() - 1)), reached, start)
+    def after(start: Tensor, steps: Tensor) -> Tensor:
+        last = steps[rows, (length - 1).clamp(min=0)]  # (B, ...)
+        return torch.where((length > 0).view(-1, *[1] * (last.dim() - 1)), last, start)
 
-    return after(start, activity.states)
+    return optree.tree_map(after, start, activity.states)
 
 
 def td_targets(
@@ -164,7 +159,7 @@ def _next(x: Tensor, last: bool | float) -> Tensor:
     return torch.cat([x[:, 1:], torch.full_like(x[:, :1], last)], 1)
 
 
-def masked_cross_entropy(
+def compute_cross_entropy(
     logits: Float[Tensor, "B T A"], truth: Int[Tensor, "B T"], mask: Bool[Tensor, "B T"]
 ) -> Float[Tensor, ""]:
     """-log softmax(y_t)[truth_t], the mean over the steps of the mask; 0 if there is none."""

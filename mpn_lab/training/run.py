@@ -1,13 +1,13 @@
-"""A training run on disk: its configuration, metrics and checkpoints."""
+"""A training run: its configuration, metrics and checkpoints."""
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import json
 import platform
 import warnings
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from mpn_lab.networks.qnetwork import QNetwork
+from mpn_lab.networks.registry import core_class, core_module
+from mpn_lab.tasks.trial_env import check_task, task_module
 from mpn_lab.training.config import CONFIGS, SupervisedConfig, TrainConfig
 from mpn_lab.training.evaluate import Evaluation, evaluate
 from mpn_lab.training.files import RunError, read_tensors, write_tensors, write_whole
@@ -25,25 +27,44 @@ if TYPE_CHECKING:
     import pandas as pd
 
 AnyConfig = TrainConfig | SupervisedConfig
+Row = dict[str, int | float]
 PACKAGES = ("mpn_lab", "torch", "neurogym", "gymnasium", "numpy")
 
 
 class Run:
-    """A folder with what a training left.
+    """What a training left: a folder, or the same in memory.
 
-    `config.json` (the kind of training, "dqn" or "supervised", its configuration, the network's
-    sizes and the versions it began with),
-    `metrics.csv` (one row per `eval_every` trials), `checkpoints/trial_N.safetensors` (the weights
-    after N trials) and `resume.safetensors` (all that is needed to go on). Nothing in it is code.
+    The folder holds `config.json` (the kind of training, "dqn" or "supervised", its configuration,
+    the network's sizes, the modules that define task and core, device, threads, versions),
+    `metrics.csv` (one row per `eval_freq` trials), `checkpoints/trial_N.safetensors` (the weights
+    after N trials) and `resume.safetensors` (all that is needed to go on). Nothing in it is code,
+    and opening it imports nothing. A run that was trained with `out=False` has no `path` and its
+    last network alone.
     """
 
-    def __init__(self, path: Path, config: AnyConfig, obs_size: int, n_actions: int) -> None:
-        self.path, self.config = path, config
-        self.obs_size, self.n_actions = obs_size, n_actions
+    def __init__(self, path: Path | None, content: dict[str, Any], config: AnyConfig) -> None:
+        self.path, self.content, self.config = path, content, config
+        self.obs_size, self.n_actions = int(content["obs_size"]), int(content["n_actions"])
+        self.rows: list[Row] = []  # of a run in memory
+        self._network: QNetwork | None = None
 
     @classmethod
-    def create(cls, path: Path, config: AnyConfig, obs_size: int, n_actions: int) -> Run:
-        """Begin a run in a new or empty folder. Raises RunError where it cannot."""
+    def create(
+        cls,
+        path: Path | None,
+        config: AnyConfig,
+        obs_size: int,
+        n_actions: int,
+        **settings: Any,
+    ) -> Run:
+        """Begin a run in a new or empty folder, or in memory. Raises RunError where it cannot."""
+        kind = next(kind for kind, of_kind in CONFIGS.items() if isinstance(config, of_kind))
+        content: dict[str, Any] = {"kind": kind, "config": config.model_dump()}
+        content |= {"obs_size": obs_size, "n_actions": n_actions}
+        modules = {"task": task_module(config.task), "core": core_module(config.core)}
+        content |= {"modules": modules, **settings, "versions": _versions()}
+        if path is None:
+            return cls(None, content, config)
         try:
             path.mkdir(parents=True, exist_ok=True)
             if any(not entry.name.startswith(".") for entry in path.iterdir()):
@@ -52,18 +73,14 @@ class Run:
                 )
         except OSError as error:
             raise RunError(f"{path} cannot be made a run folder: {error.strerror}.") from error
-        kind = next(kind for kind, of_kind in CONFIGS.items() if isinstance(config, of_kind))
-        content: dict[str, Any] = {"kind": kind, "config": config.model_dump()}
-        content |= {"obs_size": obs_size, "n_actions": n_actions}
-        content["versions"] = _versions()
         write_whole(path / "config.json", (json.dumps(content, indent=2) + "\n").encode())
-        return cls(path, config, obs_size, n_actions)
+        return cls(path, content, config)
 
     def prepare_to_resume(self) -> None:
         """Clear away what a killed process left half written; warn where versions changed."""
-        for leftover in self.path.rglob(".*"):
+        for leftover in self.folder.rglob(".*"):
             leftover.unlink()
-        began = json.loads((self.path / "config.json").read_text()).get("versions", {})
+        began = self.content.get("versions", {})
         changed = [
             f"{n} {began.get(n)} to {v}" for n, v in _versions().items() if began.get(n) != v
         ]
@@ -75,15 +92,27 @@ class Run:
             )
 
     @property
+    def folder(self) -> Path:
+        """The path. Raises RunError for a run in memory."""
+        if self.path is None:
+            raise RunError("this run is in memory alone; train it into a folder (out=...).")
+        return self.path
+
+    @property
     def checkpoints(self) -> list[int]:
-        """Trials after which weights were kept, ascending."""
+        """Trials after which weights were saved, ascending."""
+        if self.path is None:
+            return [int(self.rows[-1]["trials"])] if self.rows else []
         names = (self.path / "checkpoints").glob("trial_*.safetensors")
         return sorted(int(name.stem.removeprefix("trial_")) for name in names)
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """One row per `eval_every` trials; the columns are described in `training.loop`."""
+        """One row per `eval_freq` trials; `train` and `train_supervised` describe the columns."""
         import pandas as pd  # half a second that a training can do without
+
+        if self.path is None:
+            return pd.DataFrame(self.rows)
 
         path = self.path / "metrics.csv"
         try:
@@ -95,21 +124,26 @@ class Run:
                 f"{path} is damaged ({error}); resume the run to write it anew."
             ) from error
 
-    @cached_property
+    @property
     def network(self) -> QNetwork:
         """The network after the last checkpoint."""
-        if not self.checkpoints:
-            raise RunError(f"{self.path} has no checkpoint yet; resume the run to make one.")
-        return self.network_at(self.checkpoints[-1])
+        if self._network is None:
+            if not self.checkpoints:
+                raise RunError(f"{self.path} has no checkpoint yet; resume the run to make one.")
+            self._network = self.network_at(self.checkpoints[-1])
+        return self._network
 
     def network_at(self, trials: int) -> QNetwork:
         """The network as it was after so many trials (one of `checkpoints`)."""
-        path = self.checkpoint_path(trials)
         if trials not in self.checkpoints:
             raise RunError(
-                f"{self.path} kept no checkpoint at {trials} trials, but {self.checkpoints}."
+                f"{self.path} has no checkpoint at {trials} trials, but at {self.checkpoints}."
             )
+        if self.path is None:
+            return self.network
+        path = self.checkpoint_path(trials)
         arrays, _ = read_tensors(path)
+        core_class(self.config.core, self.content.get("modules", {}).get("core"))
         network = make_network(self.config, self.obs_size, self.n_actions)
         try:
             load_arrays(network, arrays)
@@ -121,12 +155,15 @@ class Run:
         return network.eval()
 
     def checkpoint_path(self, trials: int) -> Path:
-        """Where the weights after so many trials are."""
-        return self.path / "checkpoints" / f"trial_{trials:06d}.safetensors"
+        """The file of the weights after so many trials."""
+        return self.folder / "checkpoints" / f"trial_{trials:06d}.safetensors"
 
-    def evaluate(self, trials: int = 1000, seed: int = 0) -> Evaluation:
+    def evaluate(
+        self, trials: int = 1000, seed: int = 0, *, device: str | None = None, threads: int = 1
+    ) -> Evaluation:
         """Greedy trials of the last network beside the ideal observer's; see `evaluate`."""
         config = self.config
+        self.check_task()
         return evaluate(
             self.network,
             config.task,
@@ -135,26 +172,38 @@ class Run:
             seed=seed,
             reset_state=config.reset_state,
             trials_per_episode=config.trials_per_episode,
+            device=device,
+            threads=threads,
         )
+
+    def check_task(self) -> None:
+        """Raise ValueError where the task is not registered, with the module that registered it."""
+        check_task(self.config.task, self.content.get("modules", {}).get("task"))
 
     def save(
         self,
         network: QNetwork,
-        rows: list[dict[str, int | float]],
+        rows: list[Row],
         arrays: dict[str, np.ndarray],
         meta: dict[str, Any],
     ) -> None:
         """Write a checkpoint. `resume.safetensors` comes last: until it is there, the run stands
         at the checkpoint before, and what was written for this one is written again."""
         trials = meta["trials"]
+        if self.path is None:
+            self.rows, self._network = list(rows), copy.deepcopy(network).eval()
+            return
+        self._network = None
         self.checkpoint_path(trials).parent.mkdir(exist_ok=True)
         write_tensors(self.checkpoint_path(trials), network_arrays(network), {"trials": trials})
-        write_whole(self.path / "metrics.csv", _csv(rows))
+        if rows:
+            write_whole(self.path / "metrics.csv", _csv(rows))
         write_tensors(self.path / "resume.safetensors", arrays, meta | {"rows": rows})
 
     def __repr__(self) -> str:
         done = self.checkpoints[-1] if self.checkpoints else 0
-        return f"Run({str(self.path)!r}, {self.config.task}, {done} of {self.config.trials} trials)"
+        where = "in memory" if self.path is None else repr(str(self.path))
+        return f"Run({where}, {self.config.task}, {done} of {self.config.trials} trials)"
 
 
 def load_run(path: str | Path) -> Run:
@@ -166,14 +215,13 @@ def load_run(path: str | Path) -> Run:
     path = Path(path)
     try:
         content = json.loads((path / "config.json").read_text())
-        kind = content.get("kind", "dqn")  # what older runs, which do not say it, all are
+        kind = content["kind"]
         if kind not in CONFIGS:
             raise RunError(
                 f"{path}/config.json is of the kind {kind!r}; expected {' or '.join(CONFIGS)}: "
                 "open it with the version that made it."
             )
-        config = CONFIGS[kind].model_validate(content["config"])
-        return Run(path, config, int(content["obs_size"]), int(content["n_actions"]))
+        return Run(path, content, CONFIGS[kind].model_validate(content["config"]))
     except FileNotFoundError as error:
         raise RunError(f"{path} is no run folder: it has no config.json.") from error
     except ValidationError as error:
@@ -191,7 +239,7 @@ def _versions() -> dict[str, str]:
     return {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
 
 
-def _csv(rows: list[dict[str, int | float]]) -> bytes:
+def _csv(rows: list[Row]) -> bytes:
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()

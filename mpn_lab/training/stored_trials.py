@@ -1,4 +1,4 @@
-"""A sample of lived trials with their states, kept beside each checkpoint of a run."""
+"""Trials stored with their states beside each checkpoint of a run, for `mpn_lab.staleness`."""
 
 from __future__ import annotations
 
@@ -18,68 +18,76 @@ from mpn_lab.training.files import RunError, read_tensors, write_tensors
 _STEPS = ("obs", "action", "reward", "terminated", "ground_truth")
 
 
-def lived_path(run: Path, trials: int) -> Path:
-    """Where the trials are that were lived with the weights of the checkpoint at `trials`."""
-    return run / "lived" / f"trial_{trials:06d}.safetensors"
+def stored_trials_path(run: Path, trials: int) -> Path:
+    """The file of the trials that were collected with the checkpoint at `trials`."""
+    return run / "stored_trials" / f"trial_{trials:06d}.safetensors"
 
 
-def lived_checkpoints(run: Path) -> list[int]:
-    """The checkpoints, in trials, with whose weights trials were lived and kept, ascending."""
-    names = (run / "lived").glob("trial_*.safetensors")
+def stored_trials_checkpoints(run: Path) -> list[int]:
+    """The checkpoints, in trials, that stored trials were collected with, ascending."""
+    names = (run / "stored_trials").glob("trial_*.safetensors")
     return sorted(int(name.stem.removeprefix("trial_")) for name in names)
 
 
-def save_lived(run: Path, trials: int, lived: list[Trial], network: QNetwork) -> None:
-    """Keep trials and what brings back their states (see `StateCodec`). Raises RunError.
+def save_stored_trials(run: Path, at: int, trials: list[Trial], network: QNetwork) -> None:
+    """Store trials with the codes of their states (see `StateCodec`). Raises RunError.
 
-    Their `planned_obs` and `latent` are not kept.
+    Their `planned_obs` and `latent` are left out.
+
+    Args:
+        run: the folder of the run.
+        at: the checkpoint, in trials, that they were collected with.
+        trials: the trials.
+        network: the network that collected them.
     """
     codec = StateCodec(network)
     arrays: dict[str, np.ndarray] = {}
     about: list[dict[str, Any]] = []
-    kept = encode_trials(codec, network, lived)
-    for i, trial in enumerate(lived):
+    codes = encode_trials(codec, network, trials)
+    for i, trial in enumerate(trials):
         for name in _STEPS:
             if (value := getattr(trial, name)) is not None:
                 arrays[f"{i}.{name}"] = value
-        arrays[f"{i}.states"] = kept[i]
-        if trial.state is not None:
-            arrays[f"{i}.start"] = codec.flatten(trial.state).numpy()
+        arrays[f"{i}.codes"] = codes[i]
+        if trial.initial_state is not None:
+            arrays[f"{i}.initial_state"] = codec.flatten(trial.initial_state).cpu().numpy()
         about.append(
             {
                 "conditions": json.loads(json.dumps(trial.conditions, default=_plain)),
                 "periods": {k: [int(a), int(b)] for k, (a, b) in trial.periods.items()},
                 "performance": trial.performance,
-                "action_0_is_an_answer": trial.action_0_is_an_answer,
+                "action_0_is_response": trial.action_0_is_response,
             }
         )
-    path = lived_path(run, trials)
+    path = stored_trials_path(run, at)
     path.parent.mkdir(exist_ok=True)
     write_tensors(path, arrays, {"kind": codec.kind, "trials": about})
 
 
-def load_lived(run: Path, trials: int, network: QNetwork) -> tuple[list[Trial], list[np.ndarray]]:
-    """The trials of `save_lived`, and what was kept of their states, each [T, width].
+def load_stored_trials(
+    run: Path, at: int, network: QNetwork
+) -> tuple[list[Trial], list[np.ndarray]]:
+    """The trials of `save_stored_trials`, and the codes of their states, each [T, width].
 
     Raises:
         RunError: the file is missing or damaged, or was made with another network.
     """
-    path, codec = lived_path(run, trials), StateCodec(network)
+    path, codec = stored_trials_path(run, at), StateCodec(network)
     if not path.exists():
         raise RunError(
-            f"{run} kept no lived trials at {trials} trials; train with keep_lived, for example 10."
+            f"{run} stored no trials at {at} trials; train with store_trials, for example 10."
         )
     arrays, meta = read_tensors(path)
-    lived, kept = [], []
+    trials, codes = [], []
     try:
         for i, about in enumerate(meta["trials"]):
             steps = {name: arrays.get(f"{i}.{name}") for name in _STEPS}
-            start = arrays.get(f"{i}.start")
-            state = None if start is None else codec.unflatten(torch.from_numpy(start.copy()))
+            first = arrays.get(f"{i}.initial_state")
+            state = None if first is None else codec.unflatten(torch.from_numpy(first.copy()))
             periods = {name: (a, b) for name, (a, b) in about.pop("periods").items()}
-            lived.append(Trial(**steps, **about, periods=periods, state=state))  # type: ignore[arg-type]
-            kept.append(arrays[f"{i}.states"])
-        fits = meta["kind"] == codec.kind and all(k.shape[1] == codec.width for k in kept)
+            trials.append(Trial(**steps, **about, periods=periods, initial_state=state))  # type: ignore[arg-type]
+            codes.append(arrays[f"{i}.codes"])
+        fits = meta["kind"] == codec.kind and all(c.shape[1] == codec.width for c in codes)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise RunError(f"{path} is damaged ({error}); train the run again.") from error
     if not fits:
@@ -87,7 +95,7 @@ def load_lived(run: Path, trials: int, network: QNetwork) -> tuple[list[Trial], 
             f"{path} holds the states of another network than {run}/config.json describes; "
             "restore the file that belongs there."
         )
-    return lived, kept
+    return trials, codes
 
 
 def _plain(value: Any) -> Any:

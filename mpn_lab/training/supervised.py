@@ -1,197 +1,196 @@
-"""Supervised training: the readout as logits of the right action, at the steps that count.
+"""Supervised training: the readout as logits of the correct action, at the steps that count.
 
-The way of Aitken & Mihalas, eLife 2023;12:e83035, on the networks and tasks of the DQN loop.
+As in Aitken & Mihalas, eLife 2023;12:e83035, on the networks and tasks of the DQN loop.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from mpn_lab.networks.qnetwork import QNetwork
+from mpn_lab.tasks.batches import TaskBatch
 from mpn_lab.training.config import SupervisedConfig
-from mpn_lab.training.files import RunError, read_tensors
-from mpn_lab.training.learner import Descent, load_arrays
-from mpn_lab.training.loss import masked_cross_entropy, unroll
-from mpn_lab.training.horizon import with_reach
-from mpn_lab.training.trainer import OnRow, Row, Training, plasticity
-from mpn_lab.training.run import Run
-from mpn_lab.training.data import SequenceBatch, Taught, make_source
+from mpn_lab.training.data import ExpertRollouts, make_data
+from mpn_lab.training.device import resolve_device
+from mpn_lab.training.horizon import resolve_defaults
+from mpn_lab.training.learner import Learner, load_arrays, network_arrays
+from mpn_lab.training.loss import compute_cross_entropy, unroll
+from mpn_lab.training.run import Row, Run
+from mpn_lab.training.trainer import OnRow, Out, Trainer
 
 
 def train_supervised(
     config: SupervisedConfig,
-    out: str | Path | None = None,
+    out: Out = None,
     *,
+    network: QNetwork | None = None,
+    device: str | torch.device = "cpu",
+    threads: int = 1,
     progress: bool = True,
     on_row: OnRow | None = None,
 ) -> Run:
-    """Train a network on the right actions of fresh trials, into a new run folder.
+    """Train a network on the correct actions of fresh trials, into a new run folder.
 
     Every update sees new trials: drawn by the task itself (the integration tasks), cut from
-    streams (`stream_steps`), or else lived by a teacher that takes the right action at every step.
-    The run is like that of `train`: `Run.evaluate`, `record`, `resume` take it; the network's
-    action is the argmax of its readout. Only the right actions are ever seen: where observations
+    streams (`stream_steps`), or else collected by an expert that takes the correct action at every
+    step. The run is like that of `train`: `Run.evaluate`, `record`, `resume` take it; the network's
+    action is the argmax of its readout. Only the correct actions are ever seen: where observations
     depend on earlier actions, as in ReversalBandit, they give the answer away, and what was learned
-    from them need not hold for the network's own. The metrics have one row per `eval_every` trials:
+    from them need not hold for the network's own. The metrics have one row per `eval_freq` trials:
 
-    - `trials`, `env_steps`, `updates`: so far; `learning_rate`; `epsilon`: 0;
+    - `trials`, `env_steps`, `updates`: so far; `learning_rate`;
     - `loss`: mean of the updates since the last row, in nats a step, without L1;
-    - `step_accuracy`: share of the trained steps since then at which the argmax was right;
-    - `train_return`: the teacher's mean sum of rewards since then; nan where the task draws its
+    - `step_accuracy`: share of the trained steps since then at which the argmax was correct;
+    - `train_return`: the expert's mean trial return since then; nan where the task draws its
       batches itself;
-    - `accuracy`, `mean_return`, `ideal_accuracy`, `eta`, `lam`: as of `train`. Where nobody lives
-      the trials, accuracy is the share of scored steps with the right argmax and `ideal_accuracy`
-      nan, and `validation_loss` is the cross-entropy; with `stream_steps` `mean_return` is nan too,
-      and `response_accuracy` is the accuracy at the steps that ask for a response.
+    - `accuracy`, `mean_return`, `ideal_accuracy`: as of `train`. Where no trials are collected,
+      accuracy is the share of scored steps with the correct argmax and `ideal_accuracy` nan, and
+      `validation_loss` is the cross-entropy; with `stream_steps` `mean_return` is nan too, and
+      `response_accuracy` is the accuracy at the steps that ask for a response;
+    - what the core reports: `eta` and `lam` of an MPN, means over its synapses.
 
     Args:
         config: what to train.
-        out: the folder of the run, new or empty; None: runs/TASK-supervised-seedN.
+        out: the folder of the run, new or empty; None: runs/TASK-supervised-seedN; False: no
+            folder, the run is in memory alone.
+        network: whose weights the training begins with; None: start values drawn from the seed.
+        device, threads: as of `train`.
         progress: show a progress bar on standard error.
         on_row: called with every new row of the metrics.
 
     Raises:
-        ValueError: a task that cannot be trained, that tells no right actions, or that does not
-            have the periods to be trained.
-        RunError: as of `train`, or a `start_from` that does not fit.
+        ValueError: a task that cannot be trained, that tells no correct actions, or that does not
+            have the periods to be trained; a network of other sizes than the configuration's.
+        RunError: as of `train`.
 
     Example:
         >>> config = SupervisedConfig(loss_periods=("decision",))  # doctest: +SKIP
         >>> run = train_supervised(config, "runs/supervised")  # doctest: +SKIP
     """
-    loop = Supervision(config)
-    loop.start()
-    name = f"{config.task}-supervised-seed{config.seed}"
-    out = Path("runs") / name if out is None else Path(out)
-    run = Run.create(out, loop.config, loop.source.obs_size, loop.source.n_actions)
-    return loop.go(run, progress, on_row)
+    trainer = SupervisedTrainer(config, resolve_device(device), threads)
+    if network is not None:
+        trainer.begin_with(network)
+    run = trainer.create_run(out, f"runs/{config.task}-supervised-seed{config.seed}")
+    if network is not None:
+        run.save(trainer.learner.network, [], *trainer.state())
+    return trainer.fit(run, progress, on_row)
 
 
-class Supervision(Training):
-    """The state of a supervised training and the steps that advance it."""
+class SupervisedTrainer(Trainer):
+    """Supervised training of one configuration."""
 
     config: SupervisedConfig
 
-    def __init__(self, config: SupervisedConfig) -> None:
-        self.config = config = with_reach(config)
-        self.source = make_source(config)
-        if config.stop is not None and config.stop.falling and isinstance(self.source, Taught):
+    def __init__(
+        self, config: SupervisedConfig, device: torch.device | str = "cpu", threads: int = 1
+    ) -> None:
+        super().__init__(torch.device(device), threads)
+        self.config = config = resolve_defaults(config)
+        self.data = make_data(config)
+        rising = config.stop is not None and config.stop.stop_on_rising_loss
+        if rising and isinstance(self.data, ExpertRollouts):
             raise ValueError(
-                f"stop.falling asks for a validation loss, which {config.task} has none of: a "
-                "teacher lives its trials; use accuracy or patience."
+                f"stop_on_rising_loss needs a validation loss, which {config.task} does not have, "
+                "since an expert collects its trials; use accuracy or patience."
             )
-        sizes = self.source.obs_size, self.source.n_actions
-        self.learner = Descent(config, *sizes, trained=config.trained)
+        self.obs_size, self.n_actions = self.data.obs_size, self.data.n_actions
+        self.learner = Learner(config, self.obs_size, self.n_actions, device)
         plastic = ("eta", "lam", "M0")
         self.shrunk = [  # by L1
             p
             for name, p in self.learner.network.named_parameters()
             if p.requires_grad and name.split(".")[-1] not in plastic
         ]
-        self.trials = self.env_steps = 0
-        self.rows: list[Row] = []
 
-    def start(self) -> None:
-        """Take the weights of `start_from`. Raises RunError: they are another network's."""
-        path = self.config.start_from
-        if path is None:
-            return
-        if Path(path).is_dir():
-            raise RunError(f"{path}, which start_from names, is a folder; name a checkpoint in it.")
+    def begin_with(self, network: QNetwork) -> None:
+        """Take over the weights of a network. Raises ValueError: it is another one."""
         try:
-            load_arrays(self.learner.network, read_tensors(Path(path))[0])
+            load_arrays(self.learner.network, network_arrays(network))
         except RuntimeError as error:
-            raise RunError(
-                f"{path}, which start_from names, holds the weights of another network; expected "
-                "one with the same core and sizes."
+            raise ValueError(
+                "the network to begin with has other weights than the configuration's; expected "
+                f"the same core and sizes ({str(error).splitlines()[-1].strip()})."
             ) from error
-
-    def restore(self, path: Path) -> None:
-        """As of `Training`; a run without a checkpoint begins anew."""
-        if not (path / "resume.safetensors").exists():
-            self.start()
-        super().restore(path)
 
     @property
     def finished(self) -> bool:
-        """All trials are over, or one of the rules of `StopConfig` says so."""
+        """All trials are over, or one of the rules of `StopConfig` applies."""
         if self.trials >= self.config.trials:
             return True
         stop, n = self.config.stop, len(self.rows)
-        if stop is None or n < stop.over or self.rows[-1]["updates"] < stop.min_updates:
+        if stop is None or n < stop.window or self.rows[-1]["updates"] < stop.min_updates:
             return False
-        rolling = _rolling([row["accuracy"] for row in self.rows], stop.over)
-        best = int(rolling.argmax())  # the first of them: as good as it is no rise
-        tired = stop.patience is not None and len(rolling) - 1 - best >= stop.patience
-        if stop.falling and n >= 2 * stop.over:
-            loss = _rolling([row["validation_loss"] for row in self.rows], stop.over)
-            tired = tired or bool(loss[-1] > loss[-1 - stop.over])
-        return bool(rolling[-1] >= stop.accuracy) or tired
+        rolling = _rolling([row["accuracy"] for row in self.rows], stop.window)
+        best = int(rolling.argmax())  # the first of them: an equal one later is no rise
+        plateaued = stop.patience is not None and len(rolling) - 1 - best >= stop.patience
+        if stop.stop_on_rising_loss and n >= 2 * stop.window:
+            loss = _rolling([row["validation_loss"] for row in self.rows], stop.window)
+            plateaued = plateaued or bool(loss[-1] > loss[-1 - stop.window])
+        return bool(rolling[-1] >= stop.accuracy) or plateaued
 
-    def until_next_row(self, bar: tqdm, run: Run) -> Row:
-        """Learn up to the next multiple of `eval_every` trials."""
+    def advance(self, bar: tqdm, run: Run) -> Row:
+        """Learn up to the next multiple of `eval_freq` trials, and evaluate."""
         config = self.config
-        end = min(config.trials, (self.trials // config.eval_every + 1) * config.eval_every)
-        self.source.seed(self.trials)
+        end = min(config.trials, (self.trials // config.eval_freq + 1) * config.eval_freq)
+        self.data.seed(self.trials)
         losses: list[float] = []
         returns: list[float] = []
-        right = trained = 0
+        correct = trained = 0
         while self.trials < end:
-            lesson = self.source.next()
-            loss, correct = self.update(lesson.batch)
+            batch = self.data.next()
+            loss, correct_now = self.update(batch)
             losses.append(loss)
-            right, trained = right + correct, trained + int(lesson.batch.mask.sum())
-            self.trials += lesson.trials
-            self.env_steps += lesson.env_steps
-            returns += lesson.returns
-            bar.update(lesson.trials)
-        return self.row(losses, returns, right / max(1, trained))
+            correct, trained = correct + correct_now, trained + int(batch.mask.sum())
+            trials = len(batch.obs) * config.trials_per_episode
+            self.trials += trials
+            self.env_steps += int(np.sum(batch.conditions.get("length", batch.mask.size)))
+            returns += batch.conditions.get("trial_return", np.zeros(0)).tolist()
+            bar.update(trials)
+        return {
+            "trials": self.trials,
+            "env_steps": self.env_steps,
+            "updates": self.learner.updates,
+            "learning_rate": self.learner.learning_rate,
+            "loss": float(np.mean(losses)),
+            "step_accuracy": correct / max(1, trained),
+            "train_return": float(np.mean(returns)) if returns else float("nan"),
+            **self.data.validate(self.learner.network),
+            **self.learner.network.metrics(),
+        }
 
-    def update(self, batch: SequenceBatch) -> tuple[float, int]:
-        """One step of Adam. Returns the cross-entropy and at how many trained steps it was right.
+    def update(self, batch: TaskBatch) -> tuple[float, int]:
+        """Make one step of Adam. Returns the cross-entropy and the number of correct trained steps.
 
         Raises:
             NonFiniteLoss: the loss is nan or infinite.
         """
         config = self.config
-        logits = unroll(self.learner.network, batch.obs, None, config.backprop, config.chunk)
-        entropy = masked_cross_entropy(logits, batch.truth, batch.mask)
+        obs, truth, mask = (torch.from_numpy(a).to(self.device) for a in batch[:3])
+        logits = unroll(self.learner.network, obs, None, config.backprop, config.chunk)  # (B, T, A)
+        entropy = compute_cross_entropy(logits, truth, mask)
         loss = entropy
         if config.l1:
             loss = loss + config.l1 * torch.stack([p.abs().sum() for p in self.shrunk]).sum()
-        self.learner.descend(loss, config.learning_rate)
-        right = (logits.detach().argmax(2) == batch.truth) & batch.mask
-        return float(entropy.detach()), int(right.sum())
-
-    def row(self, losses: list[float], returns: list[float], step_accuracy: float) -> Row:
-        network = self.learner.network
-        return {
-            "trials": self.trials,
-            "env_steps": self.env_steps,
-            "updates": self.learner.updates,
-            "epsilon": 0.0,
-            "learning_rate": self.config.learning_rate,
-            "loss": float(np.mean(losses)),
-            "step_accuracy": step_accuracy,
-            "train_return": float(np.mean(returns)) if returns else float("nan"),
-            **self.source.validate(network),
-            **plasticity(network),
-        }
+        self.learner.step(loss, config.learning_rate)
+        correct = (logits.detach().argmax(2) == truth) & mask
+        return float(entropy.detach()), int(correct.sum())
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """As of `Trainer`."""
         meta = {"trials": self.trials, "env_steps": self.env_steps}
         return self.learner.state(), meta | {"updates": self.learner.updates}
 
-    def take(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        self.learner.restore(arrays, meta["updates"])
+    def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        """As of `Trainer`."""
+        self.learner.load_state(arrays, meta["updates"])
         self.trials, self.env_steps = meta["trials"], meta["env_steps"]
 
 
-def _rolling(values: Sequence[float], over: int) -> np.ndarray:
-    """Mean of every `over` values that follow one another."""
-    return np.lib.stride_tricks.sliding_window_view(np.array(values), over).mean(1)
+def _rolling(values: Sequence[float], window: int) -> np.ndarray:
+    """Mean of every `window` consecutive values."""
+    return np.lib.stride_tricks.sliding_window_view(np.array(values), window).mean(1)

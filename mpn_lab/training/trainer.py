@@ -1,4 +1,4 @@
-"""What every training does row by row: advance, keep a checkpoint, report, and go on from one."""
+"""What every training loop does: advance, write a checkpoint, report, and resume."""
 
 from __future__ import annotations
 
@@ -6,27 +6,39 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
-from mpn_lab.networks.qnetwork import QNetwork
+from mpn_lab.training.device import torch_threads
 from mpn_lab.training.files import RunError, read_tensors
-from mpn_lab.training.learner import Descent, NonFiniteLoss
-from mpn_lab.training.run import AnyConfig, Run, load_run
+from mpn_lab.training.learner import Learner, NonFiniteLoss
+from mpn_lab.training.run import AnyConfig, Row, Run
 
-Row = dict[str, int | float]
 OnRow = Callable[[Row], None]
+Out = str | Path | Literal[False] | None
 
 
-class Training(ABC):
-    """A training that advances from one row of metrics, with its checkpoint, to the next."""
+class Trainer(ABC):
+    """A training that advances from one row of metrics, with its checkpoint, to the next.
+
+    Args:
+        config: with a number for everything that `resolve_defaults` fills in.
+        device: where the network computes.
+        threads: of torch.
+    """
 
     config: AnyConfig
-    learner: Descent
-    trials: int
-    rows: list[Row]
+    learner: Learner
+    obs_size: int
+    n_actions: int
+
+    def __init__(self, device: torch.device, threads: int) -> None:
+        self.device, self.threads = device, threads
+        self.trials = self.env_steps = 0
+        self.rows: list[Row] = []
 
     @property
     def finished(self) -> bool:
@@ -34,39 +46,44 @@ class Training(ABC):
         return self.trials >= self.config.trials
 
     @abstractmethod
-    def until_next_row(self, bar: tqdm, run: Run) -> Row:
-        """Learn up to the next multiple of `eval_every` trials."""
+    def advance(self, bar: tqdm, run: Run) -> Row:
+        """Train up to the next multiple of `eval_freq` trials, and evaluate."""
 
     @abstractmethod
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Arrays, and what fits into JSON: all that `take` needs, but for the rows."""
+        """Arrays, and what fits into JSON: all that `load_state` needs, but for the rows."""
 
     @abstractmethod
-    def take(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+    def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """Go back to what `state` returned. Raises KeyError, ValueError ... if it does not fit."""
 
-    def go(self, run: Run, progress: bool, on_row: OnRow | None) -> Run:
+    def create_run(self, out: Out, default: str) -> Run:
+        """Begin a run in the folder `out` (None: `default`), or in memory (False)."""
+        path = None if out is False else Path(default if out is None else out)
+        sizes = self.obs_size, self.n_actions
+        return Run.create(path, self.config, *sizes, device=str(self.device), threads=self.threads)
+
+    def fit(self, run: Run, progress: bool, on_row: OnRow | None) -> Run:
         """Train to the end, from wherever this stands."""
-        config = self.config
-        with tqdm(
-            total=config.trials, initial=self.trials, unit="trial", disable=not progress
-        ) as bar:
-            bar.set_description(config.task)
+        total = self.config.trials
+        bar = tqdm(total=total, initial=self.trials, unit="trial", disable=not progress)
+        with bar, torch_threads(self.threads):
+            bar.set_description(self.config.task)
             while not self.finished:
                 try:
-                    row = self.until_next_row(bar, run)
+                    row = self.advance(bar, run)
                 except NonFiniteLoss as error:
-                    kept = f"trial {self.rows[-1]['trials']}" if self.rows else "none yet"
+                    last = f"trial {self.rows[-1]['trials']}" if self.rows else "none yet"
                     raise RunError(
-                        f"Training stopped: {error}; the last good checkpoint is kept ({kept}). "
-                        "Try a smaller learning_rate or grad_clip."
+                        f"Training stopped: {error}; the last good checkpoint remains ({last}). "
+                        "Try a smaller learning_rate or max_grad_norm."
                     ) from error
                 self.rows.append(row)
                 run.save(self.learner.network, self.rows, *self.state())
                 bar.set_postfix(_postfix(row))
                 if on_row is not None:
                     on_row(row)
-        return load_run(run.path)
+        return run
 
     def restore(self, path: Path) -> None:
         """Go back to the last checkpoint of a run folder, if there is one. Raises RunError."""
@@ -75,7 +92,7 @@ class Training(ABC):
             return
         arrays, meta = read_tensors(file)
         try:
-            self.take(arrays, meta)
+            self.load_state(arrays, meta)
             self.rows = meta["rows"]
         except (KeyError, ValueError, RuntimeError, TypeError) as error:
             raise RunError(
@@ -84,20 +101,12 @@ class Training(ABC):
             ) from error
 
 
-def plasticity(network: QNetwork) -> Row:
-    """Means of the MPN's eta and lam over synapses and layers; nan for other cores."""
-    layers = network.mpn_layers()
-    return {
-        "eta": float(np.mean([m.eta.mean().item() for m in layers])) if layers else math.nan,
-        "lam": float(np.mean([m.lam.mean().item() for m in layers])) if layers else math.nan,
-    }
-
-
 def _postfix(row: Row) -> dict[str, str]:
     ideal = "" if math.isnan(row["ideal_accuracy"]) else f" of {row['ideal_accuracy']:.3f}"
+    epsilon = {"epsilon": f"{row['epsilon']:.2f}"} if "epsilon" in row else {}
     return {
         "accuracy": f"{row['accuracy']:.3f}{ideal}",
         "return": f"{row['mean_return']:.2f}",
         "loss": f"{row['loss']:.4f}",
-        "epsilon": f"{row['epsilon']:.2f}",
+        **epsilon,
     }

@@ -1,6 +1,6 @@
 from .explorer import Explorer
-from .staleness import StalenessExplorer
 from .monitor import TrainingMonitor
+from .staleness import StalenessExplorer
 from .trial import TrialExplorer
 
 __all__ = ["Explorer", "StalenessExplorer", "TrainingMonitor", "TrialExplorer"]

@@ -15,7 +15,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mpn_lab.plotting.panel import Moving
+from mpn_lab.plotting.panel import AnimatedPanel
 from mpn_lab.plotting.style import style
 
 # A picture has a white ground. Under a dark theme its lightness is turned over and its hues kept.
@@ -38,10 +38,10 @@ class Picture:
 
     canvas: Any  # an Agg canvas, see new_figure
 
-    def __init__(self, figure: Figure, moving: Moving) -> None:
+    def __init__(self, figure: Figure, moving: AnimatedPanel) -> None:
         self.show(figure, moving)
 
-    def show(self, figure: Figure, moving: Moving) -> None:
+    def show(self, figure: Figure, moving: AnimatedPanel) -> None:
         """Draw another figure (or the same, drawn into anew), and keep what stays of it."""
         self.figure, self.moving = figure, moving
         self.canvas = figure.canvas
@@ -95,7 +95,7 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def quiet(function: Callable[..., None]) -> Callable[..., None]:
+def report_errors(function: Callable[..., None]) -> Callable[..., None]:
     """A widget's callback: what goes wrong in it is shown in the explorer, not lost in a log."""
 
     def guarded(self: Explorer, *args: Any) -> None:

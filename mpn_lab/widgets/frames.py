@@ -13,14 +13,14 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from mpn_lab.analysis.schema import time_step, trial_position
-from mpn_lab.plotting.panel import Moving
+from mpn_lab.plotting.panel import AnimatedPanel
 from mpn_lab.plotting.style import style
 from mpn_lab.plotting.view import trial_title
-from mpn_lab.widgets.explorer import Explorer, Picture, quiet, save_figure
+from mpn_lab.widgets.explorer import Explorer, Picture, report_errors, save_figure
 from mpn_lab.widgets.page import write_page
 
 
-class MomentExplorer(Explorer):
+class FrameExplorer(Explorer):
     """A picture of one trial, one moment at a time.
 
     A subclass builds the controls that say which figure is drawn, and draws it in `_draw`. While
@@ -31,7 +31,7 @@ class MomentExplorer(Explorer):
         record: trials, each with its steps.
         description: of the explorer, in one line.
         controls: by the names under which `_draw` gets their values; `trial` is one of them.
-        under: the name of the control whose position `Moving.under` follows.
+        under: the name of the control whose position `AnimatedPanel.under` follows.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class MomentExplorer(Explorer):
 
     def _draw(
         self, chosen: dict[str, Any], time: float | int, figure: Figure | None
-    ) -> tuple[Figure, Moving]:
+    ) -> tuple[Figure, AnimatedPanel]:
         """The figure for the controls' values at a time, in ms; drawn into `figure`."""
         raise NotImplementedError
 
@@ -121,12 +121,12 @@ class MomentExplorer(Explorer):
             self.time.value = step * self._unit
         self._refresh()
 
-    @quiet
+    @report_errors
     def _on_change(self, _: Any) -> None:
         if not self._held:
             self._refresh()
 
-    @quiet
+    @report_errors
     def _on_save(self, kind: str) -> None:
         chosen = self._chosen()
         name = self._file_name(chosen, self._time(chosen["trial"], None))

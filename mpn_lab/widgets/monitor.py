@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from IPython.display import DisplayHandle, display
 
-from mpn_lab.plotting.panel import Moving
+from mpn_lab.plotting.panel import AnimatedPanel
 from mpn_lab.plotting.style import style
 from mpn_lab.plotting.training import Lines, draw_training
 from mpn_lab.training.config import TrainConfig
 from mpn_lab.training.dqn import Row
-from mpn_lab.widgets.explorer import Explorer, Picture, quiet
+from mpn_lab.widgets.explorer import Explorer, Picture, report_errors
 
 SHARE = 0.03
 """At most this part of the time goes into drawing; rows that come too soon wait for the next."""
@@ -45,7 +45,7 @@ class TrainingMonitor(Explorer):
         self._ground()
         self.set_frame(self._frame())
 
-    @quiet
+    @report_errors
     def __call__(self, row: Row) -> None:
         """Take a new row of the metrics: what `train` calls."""
         for name in _NAMES:
@@ -78,7 +78,7 @@ class TrainingMonitor(Explorer):
         figure = self._picture.figure if self._picture is not None else None
         with style():
             figure, self._lines = draw_training(self.rows, self.config.trials, figure)
-        moving = Moving([line for line, _ in self._lines], lambda _: self._move(self._lines))
+        moving = AnimatedPanel([line for line, _ in self._lines], lambda _: self._move(self._lines))
         if self._picture is None:
             self._picture = Picture(figure, moving)
         else:

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from mpn_lab.analysis.population import leaf_order
 from mpn_lab.analysis.schema import (
     age_position,
     check_staleness,
@@ -17,13 +18,12 @@ from mpn_lab.analysis.schema import (
     trial_length,
     trial_position,
 )
-from mpn_lab.analysis.population import leaf_order
-from mpn_lab.plotting.panel import Moving
+from mpn_lab.plotting.panel import AnimatedPanel
 from mpn_lab.plotting.view import MEASURES, draw_staleness
-from mpn_lab.widgets.frames import MomentExplorer, row, trial_options
+from mpn_lab.widgets.frames import FrameExplorer, row, trial_options
 
 
-class StalenessExplorer(MomentExplorer):
+class StalenessExplorer(FrameExplorer):
     """Move a slider and see how far a stored M_t has drifted from the replayed one, and what that
     does to Q.
 
@@ -158,7 +158,7 @@ class StalenessExplorer(MomentExplorer):
 
     def _draw(
         self, chosen: dict[str, Any], time: float | int, figure: Figure | None
-    ) -> tuple[Figure, Moving]:
+    ) -> tuple[Figure, AnimatedPanel]:
         return draw_staleness(
             self.record,
             chosen["trial"],

@@ -10,20 +10,20 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from mpn_lab.analysis.schema import check_record, condition_names
 from mpn_lab.analysis.population import hidden_order, pca
-from mpn_lab.plotting.panel import Moving
+from mpn_lab.analysis.schema import check_record, condition_names
+from mpn_lab.plotting.panel import AnimatedPanel
 from mpn_lab.plotting.trial import TITLES
 from mpn_lab.plotting.view import draw_trial
-from mpn_lab.widgets.explorer import quiet
-from mpn_lab.widgets.frames import MomentExplorer, row, trial_options
+from mpn_lab.widgets.explorer import report_errors
+from mpn_lab.widgets.frames import FrameExplorer, row, trial_options
 
 _EVERY = "all trials"
 _ANY = "any condition"
 _FEW = 12  # a condition with more values than this is not offered as a filter
 
 
-class TrialExplorer(MomentExplorer):
+class TrialExplorer(FrameExplorer):
     """Move a slider and see what the network sees, holds, and thinks each action is worth.
 
     Inputs, Q and h over time, M_t (or the effective weights, or the change of M) as a heat map,
@@ -125,7 +125,7 @@ class TrialExplorer(MomentExplorer):
         """
         return self._page(path, trial=trial)
 
-    @quiet
+    @report_errors
     def _on_filter(self, _: Any) -> None:
         if self._held:
             return
@@ -156,7 +156,7 @@ class TrialExplorer(MomentExplorer):
 
     def _draw(
         self, chosen: dict[str, Any], time: float | int, figure: Figure | None
-    ) -> tuple[Figure, Moving]:
+    ) -> tuple[Figure, AnimatedPanel]:
         order = self._ordered(chosen["order"])
         return draw_trial(
             self.record,
@@ -185,7 +185,7 @@ class TrialExplorer(MomentExplorer):
 
     def _label(self, name: str, value: Any) -> str:
         """A condition's value in words: an action by its name, a number rounded."""
-        if name in ("answer", "response", "ideal_answer") and value >= 0:
+        if name in ("correct_response", "response", "ideal_response") and value >= 0:
             value = self.record["action"].values[value]
         elif isinstance(value, np.number):
             value = f"{value:.4g}"

@@ -91,7 +91,7 @@ def test_the_monitor_fills_while_training_runs(open_notebook):
     cell = """
 import tempfile, mpn_lab
 from IPython.display import display
-config = mpn_lab.TrainConfig(trials=600, eval_every=100, eval_trials=50, hidden_size=16)
+config = mpn_lab.TrainConfig(trials=600, eval_freq=100, eval_trials=50, hidden_size=16)
 monitor = mpn_lab.TrainingMonitor(config)
 display(monitor)
 run = mpn_lab.train(config, tempfile.mkdtemp(), progress=False, on_row=monitor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import optree
@@ -30,7 +30,8 @@ class TrialBatch(NamedTuple):
 
     def to(self, device: torch.device | str) -> TrialBatch:
         """Return the batch on a device."""
-        return optree.tree_map(lambda tensor: tensor.to(device), self)
+        moved: Any = optree.tree_map(lambda tensor: tensor.to(device), self)  # type: ignore[arg-type]
+        return cast(TrialBatch, moved)
 
 
 class TrialReplayBuffer:

@@ -23,12 +23,15 @@ _STRICT = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 def _list_fields(model: Model) -> Model:
     """Add the fields, with what each is for, to a model's docstring, so that help() shows them."""
     lines = [inspect.cleandoc(model.__doc__ or ""), "", "Args:"]
-    for name, field in model.model_fields.items():
-        lines.append(f"    {name}: {' '.join((field.description or '').split())}")
+    cls: type[BaseModel] = model
+    for name, field in cls.model_fields.items():
+        field.description = " ".join((field.description or "").split())
+        lines.append(f"    {name}: {field.description}")
     model.__doc__ = "\n".join(lines)
     return model
 
 
+@_list_fields
 class SequenceConfig(BaseModel):
     """Options of `replay="sequence"`; see `mpn_lab.replay.sequences`."""
 
@@ -198,6 +201,7 @@ class TrainConfig(NetworkConfig):
         return self
 
 
+@_list_fields
 class StopConfig(BaseModel):
     """When a supervised training stops early, by its accuracy or loss in validation."""
 

@@ -262,7 +262,7 @@ def trained_steps(batch):
 @settings(max_examples=30, deadline=None, derandomize=True, database=None)
 @given(case=buffers(), core=st.sampled_from(["mpn", "gru"]))
 def test_every_row_of_any_buffer(case, core):
-    """Rows are collected steps in their order, across no reset, from the right state."""
+    """Rows are collected steps in their order, across no reset, from the correct state."""
     segments, options = case
     network = NETWORKS[core]
     buffer = buffer_of(network, len(segments), max_steps=4, **options)  # has to grow

@@ -1,7 +1,7 @@
 """The README's table: four tasks, five seeds each, beside the ideal observer.
 
 Default configuration; each run is evaluated on 5,000 fresh greedy trials. Two runs at a time, one
-thread each. Safe to interrupt: what has finished is kept in runs/accuracy, and the rest resumes.
+thread each. Safe to interrupt: finished runs stay in runs/accuracy, and the others resume.
 Writes results/accuracy.csv and prints the table.
 """
 
@@ -15,6 +15,7 @@ import torch
 from joblib import Parallel, delayed
 
 from mpn_lab import TrainConfig, resume, train
+from mpn_lab.training.horizon import resolve_defaults
 
 CUED = {"use_expl_context": True}
 TASKS = (
@@ -29,7 +30,7 @@ RUNS, OUT = Path("runs/accuracy"), Path(__file__).parent / "results" / "accuracy
 
 def one(task: str, kwargs: dict, trials: int, seed: int) -> dict:
     torch.set_num_threads(1)
-    config = TrainConfig(task=task, task_kwargs=kwargs, trials=trials, seed=seed)
+    config = resolve_defaults(TrainConfig(task=task, task_kwargs=kwargs, trials=trials, seed=seed))
     path = RUNS / f"{task}{'-cued' if kwargs else ''}-seed{seed}"
     exists = (path / "config.json").exists()
     run = resume(path, progress=False) if exists else train(config, path, progress=False)

@@ -1,7 +1,7 @@
 """Updates of a whole batch of trials at once beside updates that loop over the trials.
 
 The looping learner computes the same gradient, one trial after the other: each trial's loss,
-weighted by its share of the lived steps, is propagated back, and Adam takes its step at the end.
+weighted by its share of the steps, is propagated back, and Adam takes its step at the end.
 Both with the compiled kernels and with the plain loop over time.
 
 First the milliseconds of one update of the default training, in one process, in turns, medians.
@@ -29,15 +29,15 @@ from tqdm import tqdm
 from mpn_lab import TrainConfig, compute_td_loss_trial
 from mpn_lab.networks.autograd import plain_loop
 from mpn_lab.replay.trials import TrialBatch
-from mpn_lab.training.evaluate import rollout, make_envs
-from mpn_lab.training.learner import Learner
+from mpn_lab.tasks.rollout import make_envs, rollout
 from mpn_lab.training.dqn import DQNTrainer
+from mpn_lab.training.learner import DQNLearner
 
 GOAL, SLICE, SEEDS = 0.98, 125, (0, 1, 2)
 OUT = Path(__file__).parent / "results"
 
 
-class Looping(Learner):
+class Looping(DQNLearner):
     """One trial after the other."""
 
     def update(self, batch: TrialBatch, learning_rate: float) -> float:
@@ -47,7 +47,7 @@ class Looping(Learner):
         self.optimizer.zero_grad(set_to_none=True)
         lengths, value = batch.mask.sum(1).tolist(), 0.0
         for i, T in enumerate(lengths):
-            trial = TrialBatch(*(a[i : i + 1, :T] for a in batch))
+            trial = TrialBatch(*(a[i : i + 1, :T] for a in batch[:5]))
             loss = compute_td_loss_trial(
                 self.network, self.target, trial, self.gamma, self.td_lambda
             )
@@ -66,36 +66,36 @@ class Looping(Learner):
 class Training:
     """The default training, a slice of trials at a time."""
 
-    def __init__(self, learner: type[Learner], seed: int) -> None:
-        self.loop = DQNTrainer(TrainConfig(seed=seed, eval_freq=SLICE, eval_trials=1))
-        self.loop.learner = learner(
-            self.loop.config, len(self.loop.envs[0].channels), self.loop.n_actions
+    def __init__(self, learner: type[DQNLearner], seed: int) -> None:
+        self.trainer = DQNTrainer(TrainConfig(seed=seed, eval_freq=SLICE, eval_trials=1))
+        self.run = self.trainer.create_run(False, "")
+        self.trainer.learner = learner(
+            self.trainer.config, self.trainer.obs_size, self.trainer.n_actions
         )
-        self.validation = make_envs(self.loop.config.task, {}, 100, (12345,))
+        self.validation = make_envs(self.trainer.config.task, {}, 100, (12345,))
         self.seconds = 0.0
 
     def until_goal(self) -> float:
         bar = tqdm(disable=True)
-        while self.loop.trials < self.loop.config.trials:
+        while not self.trainer.finished:
             start = time.perf_counter()
-            self.loop.until_next_row(bar)
+            self.trainer.advance(bar, self.run)
             self.seconds += time.perf_counter() - start
-            lived = rollout(self.validation, self.loop.learner.network, 300)
-            if np.mean([trial.performance for trial in lived]) >= GOAL:
+            trials = rollout(self.validation, self.trainer.learner.network, 300)
+            if np.mean([trial.performance for trial in trials]) >= GOAL:
                 return self.seconds
         return math.nan
 
 
 def updates(budget: float) -> list[dict]:
-    loop = DQNTrainer(TrainConfig())
-    config = loop.config
-    while loop.trials < 200:
-        loop.store(rollout(loop.envs, loop.learner.network, len(loop.envs)))
-    batch = loop.buffer.sample(config.batch_size)
+    trainer = DQNTrainer(TrainConfig())
+    while len(trainer.experience.buffer) < 200:
+        trainer.experience.collect(trainer.envs, trainer.learner.network, 0.0, trainer.rng)
+    batch = trainer.experience.sample()
     calls = {}
     for over_time, context in (("kernels", nullcontext), ("plain loop", plain_loop)):
-        for over_trials, learner in (("batch", Learner), ("loop", Looping)):
-            learns = learner(config, len(loop.envs[0].channels), loop.n_actions)
+        for over_trials, learner in (("batch", DQNLearner), ("loop", Looping)):
+            learns = learner(trainer.config, trainer.obs_size, trainer.n_actions)
 
             def call(context=context, learns=learns) -> None:
                 with context():
@@ -117,7 +117,7 @@ def main() -> None:
         print(f"one update, trials by {row['trials']:5}, time by {row['time']:10}: "
               f"{row['ms']:8.2f} ms, {row['ms'] / best:6.1f}x", flush=True)  # fmt: skip
     for seed in SEEDS:
-        for name, learner in (("batch", Learner), ("loop", Looping)):
+        for name, learner in (("batch", DQNLearner), ("loop", Looping)):
             seconds = Training(learner, seed).until_goal()
             rows.append({"what": f"to {GOAL}, seed {seed}", "trials": name, "time": "kernels"})
             rows[-1]["ms"] = 1e3 * seconds

@@ -4,8 +4,8 @@
 state reset before every trial, before every episode of 5 or 25 trials, and never (in 5 environments
 or 1, whose trials are replayed by 5 or 25); default configuration otherwise. Each run is evaluated
 on 5,000 fresh greedy trials, its state reset or carried as in its training, from M_0 on. One run at
-a time, one thread. Safe to interrupt: what has finished is kept in runs/carried, and the rest
-resumes. Writes results/carried.csv and prints means and paired tests.
+a time, one thread. Safe to interrupt: finished runs stay in runs/carried, and the others
+resume. Writes results/carried.csv and prints means and paired tests.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from scipy import stats
 
 from mpn_lab import TrainConfig, resume, train
+from mpn_lab.training.horizon import resolve_defaults
 
 TASK = "mpn_lab/ReversalBandit-v0"
 WAYS = (
@@ -31,11 +32,13 @@ RUNS, OUT = Path("runs/carried"), Path(__file__).parent / "results" / "carried.c
 
 
 def one(reset_state: str, trials_per_episode: int, seed: int) -> dict:
-    config = TrainConfig(
-        task=TASK,
-        reset_state=reset_state,  # type: ignore[arg-type]
-        trials_per_episode=trials_per_episode,
-        seed=seed,
+    config = resolve_defaults(
+        TrainConfig(
+            task=TASK,
+            reset_state=reset_state,  # type: ignore[arg-type]
+            trials_per_episode=trials_per_episode,
+            seed=seed,
+        )
     )
     path = RUNS / f"{reset_state}-{trials_per_episode}-seed{seed}"
     exists = (path / "config.json").exists()

@@ -1,8 +1,8 @@
 """Peak memory of the TD loss's backward pass with and without gradient checkpointing, at T = 800.
 
 Each measurement in a process of its own: the most that one forward and backward pass adds to it,
-once as glibc's allocator keeps freed memory by default ("as it is"), once with freed memory given
-back at once (MALLOC_MMAP_THRESHOLD_=65536), which counts what is really in use.
+once with glibc's allocator as it is, which holds on to freed memory, and once with freed memory
+given back at once (MALLOC_MMAP_THRESHOLD_=65536), which counts what is really in use.
 Writes results/checkpointing.csv. "plain loop" is what runs where the kernels do not: on a GPU, with
 another activation, without numba.
 """
@@ -34,7 +34,7 @@ def kilobytes(name):
     line = next(l for l in open("/proc/self/status") if l.startswith(name))
     return int(line.split()[1])
 
-once(torch.randn(2, 2 * {chunk}, 3))  # compiled, and torch's own rooms allocated
+once(torch.randn(2, 2 * {chunk}, 3))  # compiled, and torch's own buffers allocated
 obs = torch.randn({B}, {T}, 3)
 open("/proc/self/clear_refs", "w").write("5")  # the peak is counted from here
 before = kilobytes("VmRSS")

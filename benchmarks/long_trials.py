@@ -1,12 +1,12 @@
-"""Trials of 160 and 250 steps with the default configuration, and what its long reach contributes.
+"""Trials of 160 and 250 steps with the default configuration, and what its horizon contributes.
 
 First DelayMatchSample-v0 at dt = 20 ms and PulseDecisionMaking-v0, five seeds each; then with parts
 of what follows from the length of the trials set back to what short trials have. Each run is
 evaluated on 5,000 fresh greedy trials beside the ideal observer's; `solved` is the trial of its
 first row of metrics from which on the accuracy stayed at 0.95 of the ideal observer's or above.
 
-One run at a time, one thread. Safe to interrupt: what has finished is kept in runs/long_trials, and
-the rest resumes. Writes results/long_trials.csv after every run and prints the tables.
+One run at a time, one thread. Safe to interrupt: finished runs stay in runs/long_trials, and the
+others resume. Writes results/long_trials.csv after every run and prints the tables.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mpn_lab import MPNConfig, Run, TrainConfig, resume, train
+from mpn_lab import Run, TrainConfig, resume, train
 from mpn_lab.training.horizon import resolve_defaults
 
 DELAY = {"task": "DelayMatchSample-v0", "task_kwargs": {"dt": 20}, "trials": 8_000}
 DELAY_640 = {"task": "DelayMatchSample-v0", "task_kwargs": {"dt": 5}, "trials": 4_000}
 PULSE = {"task": "PulseDecisionMaking-v0", "trials": 25_000}
-SHORT_LAM = {"mpn": MPNConfig(lam_max=0.99)}
+SHORT_LAM = {"core_options": {"lam_max": 0.99}}
 SHORT = SHORT_LAM | {"gamma": 0.99, "td_lambda": 0.95}
 VARIANTS = {  # name: (what differs from the default configuration, number of seeds)
     "DelayMatchSample-v0, dt = 20 ms": (DELAY, 5),
@@ -41,12 +41,12 @@ VARIANTS = {  # name: (what differs from the default configuration, number of se
         1,
     ),
     "DelayMatchSample-v0, dt = 5 ms": (DELAY_640, 1),
-    "- 5 ms, the reach of short trials": (DELAY_640 | SHORT, 1),
+    "- 5 ms, the horizon of short trials": (DELAY_640 | SHORT, 1),
     "PulseDecisionMaking-v0": (PULSE, 5),
     "- pulses, learning_rate 0.004": (PULSE | {"learning_rate": 4e-3}, 3),
-    "- pulses, the reach of short trials": (PULSE | SHORT, 1),
+    "- pulses, the horizon of short trials": (PULSE | SHORT, 1),
 }
-REACH = ("gamma", "lam_max", "td_lambda", "learning_rate")
+HORIZON = ("gamma", "lam_max", "td_lambda", "learning_rate")
 RUNS, OUT = Path("runs/long_trials"), Path(__file__).parent / "results" / "long_trials.csv"
 
 
@@ -63,7 +63,7 @@ def one(name: str, options: dict, seed: int) -> dict:
         "trials": config.trials,
         "seed": seed,
         "gamma": config.gamma,
-        "lam_max": config.mpn.lam_max,
+        "lam_max": config.core_options["lam_max"],
         "td_lambda": config.td_lambda,
         "learning_rate": config.learning_rate,
         "accuracy": result.accuracy,
@@ -91,14 +91,14 @@ def main() -> None:
             pd.DataFrame(rows).round(4).to_csv(OUT, index=False)
             print(f"{name}, seed {seed}: ratio {rows[-1]['ratio']:.4f}", flush=True)
     table = pd.DataFrame(rows)
-    columns = ["", *REACH, "trials", "ratio by seed", "solved at trial"]
+    columns = ["", *HORIZON, "trials", "ratio by seed", "solved at trial"]
     print("\n| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
     for name in VARIANTS:
         some = table[table.variant == name]
-        reach = [f"{some[key].iloc[0]:.4g}" for key in REACH]
+        horizon = [f"{some[key].iloc[0]:.4g}" for key in HORIZON]
         ratios = " ".join(f"{ratio:.3f}" for ratio in some.ratio)
         when = ", ".join("never" if math.isnan(t) else f"{t:,.0f}" for t in some.solved)
-        print(f"| {name} | {' | '.join(reach)} | {some.trials.iloc[0]:,} | {ratios} | {when} |")
+        print(f"| {name} | {' | '.join(horizon)} | {some.trials.iloc[0]:,} | {ratios} | {when} |")
 
 
 if __name__ == "__main__":

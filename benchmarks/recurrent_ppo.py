@@ -23,7 +23,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from tqdm import tqdm
 
 from mpn_lab import TrainConfig, TrialEnv
-from mpn_lab.training.evaluate import rollout, make_envs, seed_envs
+from mpn_lab.tasks.rollout import make_envs, rollout, seed_envs
 from mpn_lab.training.dqn import DQNTrainer
 
 TASK, GOAL, TRIALS, SLICE = "DelayMatchSample-v0", 0.98, 300, 250
@@ -36,19 +36,21 @@ class Ours:
     name = "MPN-DQN, trial replay"
 
     def __init__(self, seed: int) -> None:
-        self.loop = DQNTrainer(TrainConfig(task=TASK, seed=seed, eval_freq=SLICE, eval_trials=1))
+        config = TrainConfig(task=TASK, seed=seed, eval_freq=SLICE, eval_trials=1)
+        self.trainer = DQNTrainer(config)
+        self.run = self.trainer.create_run(False, "")
         self.bar = tqdm(disable=True)
-        self.most = self.loop.config.trials
+        self.most = config.trials
 
     def slice(self) -> None:
-        self.loop.until_next_row(self.bar)
+        self.trainer.advance(self.bar, self.run)
 
     def counts(self) -> tuple[int, int]:
-        return self.loop.trials, self.loop.env_steps
+        return self.trainer.trials, self.trainer.env_steps
 
     def correct(self, envs: list[TrialEnv]) -> float:
-        lived = rollout(envs, self.loop.learner.network, TRIALS)
-        return float(np.mean([trial.performance for trial in lived]))
+        trials = rollout(envs, self.trainer.learner.network, TRIALS)
+        return float(np.mean([trial.performance for trial in trials]))
 
 
 class _UntilTrials(BaseCallback):

@@ -1,7 +1,7 @@
 """How the cost of one forward and backward pass grows with B, T, d and n, beside nn.LSTM.
 
 One size is varied at a time, the others stay at B, T, d, n = 32, 100, 10, 100. One thread, float32,
-in one process, in turns, medians; see kernel.py. Memory is what the MPN keeps between its forward
+in one process, in turns, medians; see kernel.py. Memory is what the MPN stores between its forward
 and its backward pass: h, and M at the chunk boundaries.
 
 Draws ai_docs/images/scaling.png and saves results/scaling.csv. Takes a minute or two.
@@ -38,10 +38,10 @@ def measure() -> pd.DataFrame:
             cores = {k: core for k, core in contenders(d, n).items() if k in ("MPN", "nn.LSTM")}
             calls = {name: training_call(core, x, to_output) for name, core in cores.items()}
             context = cores["MPN"](x)[0].grad_fn
-            kept = 4 * B * T * n + context.kept.nbytes
+            stored = 4 * B * T * n + context.kept.nbytes
             for name, ms in milliseconds(calls, 1.0).items():
                 rows.append({"varied": size, "value": value, "contender": name, "ms": ms})
-                rows[-1]["kept_MB"] = kept / 2**20 if name == "MPN" else np.nan
+                rows[-1]["stored_MB"] = stored / 2**20 if name == "MPN" else np.nan
                 print(rows[-1], flush=True)
     return pd.DataFrame(rows)
 
@@ -63,16 +63,16 @@ def draw(table: pd.DataFrame) -> None:
                     label=contender,
                 )
             mpn = part[part["contender"] == "MPN"]
-            memory.loglog(mpn["value"], mpn["kept_MB"], "o-", color=action_color(1), markersize=3)
+            memory.loglog(mpn["value"], mpn["stored_MB"], "o-", color=action_color(1), markersize=3)
             slope = mpn["value"] / mpn["value"].iloc[-1]
             time.loglog(mpn["value"], slope * mpn["ms"].iloc[-1], ":", color="0.5", label="linear")
-            memory.loglog(mpn["value"], slope * mpn["kept_MB"].iloc[-1], ":", color="0.5")
+            memory.loglog(mpn["value"], slope * mpn["stored_MB"].iloc[-1], ":", color="0.5")
             memory.set_xlabel(name)
             for axis in (time, memory):
                 axis.set_xticks(VARIED[size], VARIED[size])
                 axis.minorticks_off()
         axes[0, 0].set_ylabel("forward and\nbackward (ms)")
-        axes[1, 0].set_ylabel("kept for the\nbackward pass (MB)")
+        axes[1, 0].set_ylabel("stored for the\nbackward pass (MB)")
         axes[0, 0].legend(frameon=False)
         figure.tight_layout()
         path = HERE.parent / "ai_docs" / "images" / "scaling.png"

@@ -1,7 +1,12 @@
 """Settings shared by all tests."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
+
+from mpn_lab import TrainConfig, load_run, resume, train
 
 torch.set_num_threads(1)  # small networks; two workers share two cores
 
@@ -9,3 +14,60 @@ torch.set_num_threads(1)  # small networks; two workers share two cores
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(0)
+
+
+SHORT = {
+    "trials": 150,
+    "hidden_size": 8,
+    "eval_freq": 50,
+    "eval_trials": 10,
+    "learning_starts": 50,
+    "batch_size": 16,
+    "gradient_steps": 4,
+}
+
+
+@pytest.fixture(scope="session")
+def short_config():
+    """A training of about a second; called with the fields to change."""
+    return lambda **changes: TrainConfig(**(SHORT | changes))
+
+
+@pytest.fixture(scope="session")
+def short_run(short_config, tmp_path_factory):
+    """A finished run, in a folder that no test changes."""
+    return train(short_config(), tmp_path_factory.mktemp("run") / "short", progress=False)
+
+
+@pytest.fixture
+def run_copy(short_run, tmp_path):
+    """The folder of a finished run, to be changed."""
+    return Path(shutil.copytree(short_run.path, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def content():
+    """Reads every byte that a run folder consists of."""
+    return lambda path: {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+    }
+
+
+@pytest.fixture(scope="session")
+def train_and_resume(content):
+    """Trains a run, resumes a copy of its folder as it was after `at` trials, and compares both."""
+
+    def check(start, config, folder, at):
+        def copy_folder(row):
+            if row["trials"] == at:
+                shutil.copytree(folder / "whole", folder / "cut")
+
+        whole = start(config, folder / "whole", progress=False, on_row=copy_folder)
+        assert load_run(folder / "cut").checkpoints[-1] == at
+        assert content(folder / "cut") != content(folder / "whole")
+        assert content(resume(folder / "cut", progress=False).path) == content(whole.path)
+        return whole
+
+    return check

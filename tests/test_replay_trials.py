@@ -30,7 +30,7 @@ def test_batch_is_padded_and_masked():
         assert not batch.mask[b, length:].any()
 
 
-def test_overwrites_the_oldest_and_leaves_nothing_of_it():
+def test_a_new_trial_overwrites_the_oldest_completely():
     buffer = TrialReplayBuffer(2)
     buffer.push_trial(*trial(9, 1.0))
     buffer.push_trial(*trial(2, 2.0))
@@ -51,7 +51,7 @@ def test_grows_to_a_longer_trial():
     assert set(batch.mask.sum(1).tolist()) <= {3, 50}
 
 
-def test_sampling_is_uniform_and_its_own():
+def test_sampling_is_uniform_and_uses_a_generator_of_its_own():
     buffer = TrialReplayBuffer(5, seed=3)
     for value in range(5):
         buffer.push_trial(*trial(2, float(value)))
@@ -69,7 +69,7 @@ def test_restored_buffer_samples_the_same():
     for length in (2, 7, 4, 5):
         one.push_trial(*trial(length, length))
     one.sample(2)
-    two.restore(*one.state())
+    two.load_state(*one.state())
     for a, b in zip(one.sample(3)[:5], two.sample(3)[:5], strict=True):
         assert torch.equal(a, b)
 
@@ -122,6 +122,6 @@ def test_batch_larger_than_the_buffer(batch_size):
         buffer.sample(batch_size)
 
 
-def test_bad_capacity():
+def test_bad_buffer_size():
     with pytest.raises(ValueError, match="buffer_size is 0 trials"):
         TrialReplayBuffer(0)

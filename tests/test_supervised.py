@@ -1,6 +1,6 @@
 """Supervised training: the loss counts where it should, it learns, and its runs are runs."""
 
-import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,21 +10,19 @@ from mpn_lab import (
     QNetwork,
     RunError,
     SupervisedConfig,
-    TrainConfig,
     TrialEnv,
     collect_trials,
     load_run,
     record,
     resume,
-    train,
     train_supervised,
 )
 from mpn_lab.tasks.bandit import REVERSAL_BANDIT
 from mpn_lab.tasks.expert import ExpertPolicy
-from mpn_lab.training.evaluate import make_envs
-from mpn_lab.training.loss import compute_cross_entropy
-from mpn_lab.training.horizon import resolve_defaults
+from mpn_lab.tasks.rollout import make_envs
 from mpn_lab.training.data import batch_of
+from mpn_lab.training.horizon import resolve_defaults
+from mpn_lab.training.loss import compute_cross_entropy
 from mpn_lab.training.supervised import SupervisedTrainer
 
 CONTEXT = "ContextDecisionMaking-v0"  # its trials differ in length
@@ -33,11 +31,7 @@ SHORT = SupervisedConfig(
 )
 
 
-def content(path):
-    return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
-
-
-def taught(task, n=6, **kwargs):
+def expert_trials(task, n=6, **kwargs):
     envs = make_envs(task, kwargs, n, (0,))
     return collect_trials(envs, ExpertPolicy(envs), 0.0, np.random.default_rng(0))
 
@@ -48,32 +42,32 @@ def short(tmp_path_factory):
 
 
 @pytest.mark.parametrize("task", ["DelayMatchSample-v0", CONTEXT, REVERSAL_BANDIT])
-def test_the_teacher_takes_the_right_action_at_every_step(task):
-    for trial in taught(task):
+def test_the_expert_takes_the_correct_action_at_every_step(task):
+    for trial in expert_trials(task):
         assert (trial.action == trial.ground_truth[: len(trial)]).all()
         assert trial.performance == 1
 
 
-def test_the_teacher_lives_the_trials_of_its_environments_one_by_one():
-    together, alone = taught(CONTEXT), make_envs(CONTEXT, {}, 6, (0,))
+def test_the_expert_collects_as_each_environment_alone_would():
+    together, alone = expert_trials(CONTEXT), make_envs(CONTEXT, {}, 6, (0,))
     for trial, env in zip(together, alone, strict=True):
         (other,) = collect_trials([env], ExpertPolicy([env]), 0.0, np.random.default_rng(0))
         np.testing.assert_array_equal(trial.obs, other.obs)
 
 
 @pytest.mark.parametrize("task", ["Bandit-v0", "Reaching1D-v0"])
-def test_a_task_without_right_actions(task):
-    with pytest.raises(ValueError, match=f"{task} does not tell the right action at every step"):
+def test_a_task_without_correct_actions(task):
+    with pytest.raises(ValueError, match=f"{task} does not tell the correct action at every step"):
         SupervisedTrainer(SHORT.model_copy(update={"task": task}))
 
 
 @pytest.mark.parametrize("periods", [None, ("decision",), ("stimulus", "decision")])
 def test_masked_loss_equals_a_slow_loop(periods, generator):
-    trials = taught(CONTEXT, 6)
+    trials = expert_trials(CONTEXT, 6)
     pairs = [trials[:2], trials[2:4], trials[4:]]
     batch = batch_of(pairs, periods)
     network = QNetwork(5, 3, hidden_size=7, generator=generator)
-    logits = network(batch.obs)[0]
+    logits = network(torch.from_numpy(batch.obs))[0]
     losses = []
     for pair in pairs:
         state = None
@@ -86,7 +80,8 @@ def test_masked_loss_equals_a_slow_loop(periods, generator):
                     losses.append(-torch.log(p))
     assert int(batch.mask.sum()) == len(losses)
     expected = torch.stack(losses).mean()
-    found = compute_cross_entropy(logits, batch.ground_truth, batch.mask)
+    truth, mask = torch.from_numpy(batch.ground_truth), torch.from_numpy(batch.mask)
+    found = compute_cross_entropy(logits, truth, mask)
     torch.testing.assert_close(found, expected)
 
 
@@ -100,14 +95,14 @@ def test_steps_outside_the_mask_have_no_gradient(generator):
 
 
 def test_l1_shrinks_the_weights_but_not_the_plasticity():
-    loops = [SupervisedTrainer(SHORT.model_copy(update={"l1": l1})) for l1 in (0.0, 1.0)]
-    loops[0].source.seed(0)
-    batch = loops[0].source.next().batch
+    trainers = [SupervisedTrainer(SHORT.model_copy(update={"l1": l1})) for l1 in (0.0, 1.0)]
+    trainers[0].data.seed(0)
+    batch = trainers[0].data.next()
     grads = []
-    for loop in loops:
-        loop.learner.max_grad_norm = 1e9
-        loop.update(batch)
-        grads.append(dict(loop.learner.network.named_parameters()))
+    for trainer in trainers:
+        trainer.learner.max_grad_norm = 1e9
+        trainer.update(batch)
+        grads.append(dict(trainer.learner.network.named_parameters()))
     fresh = SupervisedTrainer(SHORT).learner.network
     for name, weight in fresh.named_parameters():
         if weight.requires_grad:
@@ -118,16 +113,16 @@ def test_l1_shrinks_the_weights_but_not_the_plasticity():
 
 @pytest.mark.parametrize("task", ["PerceptualDecisionMaking-v0", "DelayMatchSample-v0"])
 @pytest.mark.slow
-def test_learns(task, tmp_path):
+def test_learns(task):
     config = SupervisedConfig(
         task=task, trials=9600, eval_freq=9600, learning_rate=4e-3, loss_periods=("decision",)
     )
-    run = train_supervised(config, tmp_path / "run", progress=False)
+    run = train_supervised(config, out=False, progress=False)
     assert run.evaluate(trials=1000, seed=1).ratio > 0.97
 
 
-def test_the_state_goes_from_trial_to_trial_in_a_sequence(tmp_path):
-    """No trial tells the better arm; what the teacher chose before does."""
+def test_the_state_goes_from_trial_to_trial_in_a_sequence():
+    """No trial tells the better arm; what the expert chose before does."""
     config = SupervisedConfig(
         task=REVERSAL_BANDIT,
         trials=6400,
@@ -139,9 +134,9 @@ def test_the_state_goes_from_trial_to_trial_in_a_sequence(tmp_path):
         learning_rate=1e-2,
         hidden_size=32,
     )
-    run = train_supervised(config, tmp_path / "run", progress=False)
+    run = train_supervised(config, out=False, progress=False)
     assert run.metrics.step_accuracy.iloc[-1] > 0.8
-    assert (run.metrics.train_return > 0.8).all()  # the teacher knows the better arm
+    assert (run.metrics.train_return > 0.8).all()  # the expert knows the better arm
 
 
 def test_metrics_evaluation_and_record(short):
@@ -154,9 +149,11 @@ def test_metrics_evaluation_and_record(short):
     assert 0 <= short.evaluate(trials=50).accuracy <= 1
     assert record(short, trials=2).attrs["task"] == SHORT.task
     assert load_run(short.path).config == resolve_defaults(SHORT)
+    assert short.content["kind"] == "supervised"
+    assert "epsilon" not in metrics
 
 
-def test_resumed_after_an_interruption_ends_the_same(short, tmp_path):
+def test_resumed_after_an_interruption_ends_the_same(short, content, tmp_path):
     def interrupt(row):
         if row["trials"] == 64:
             raise KeyboardInterrupt
@@ -167,20 +164,66 @@ def test_resumed_after_an_interruption_ends_the_same(short, tmp_path):
     assert content(tmp_path / "cut") == content(short.path)
 
 
-def test_a_folder_says_what_kind_of_run_it_holds(short, tmp_path):
-    assert json.loads((short.path / "config.json").read_text())["kind"] == "supervised"
-    rewarded = train(
-        TrainConfig(trials=25, eval_freq=25, eval_trials=5, hidden_size=4),
-        tmp_path / "rewarded",
-        progress=False,
+def test_a_training_in_memory_equals_the_one_in_a_folder(short):
+    run = train_supervised(SHORT, out=False, progress=False)
+    assert run.metrics.equals(short.metrics)
+    for name, value in short.network.state_dict().items():
+        assert torch.equal(value, run.network.state_dict()[name])
+
+
+def test_a_training_that_begins_with_a_network(short, content, tmp_path):
+    config = SHORT.model_copy(update={"seed": 1})
+    before = {name: value.clone() for name, value in short.network.state_dict().items()}
+
+    def copy_folder(row):
+        if row["trials"] == 32:  # as a kill during the first rows left it
+            path = shutil.copytree(tmp_path / "whole", tmp_path / "first")
+            shutil.copytree(path, tmp_path / "begun")
+            for name in ("resume.safetensors", "metrics.csv"):
+                (tmp_path / "begun" / name).unlink()
+
+    path = tmp_path / "whole"
+    frozen = config.model_copy(update={"learning_rate": 1e-12, "l1": 0.0})
+    run = train_supervised(frozen, out=False, network=short.network, progress=False)
+    for name, value in run.network.state_dict().items():
+        torch.testing.assert_close(value, before[name])
+
+    whole = train_supervised(
+        config, path, network=short.network, progress=False, on_row=copy_folder
     )
-    path = rewarded.path / "config.json"
-    text = path.read_text()
-    path.write_text(text.replace('"kind": "dqn",', ""))  # as runs were written before
-    assert load_run(rewarded.path).config == rewarded.config
-    path.write_text(text.replace('"dqn"', '"other"'))
-    with pytest.raises(RunError, match="of the kind 'other'; expected dqn or supervised"):
-        load_run(rewarded.path)
+    assert whole.checkpoints == [0, 32, 64, 96]
+    for name, value in whole.network_at(0).state_dict().items():
+        assert torch.equal(value, before[name])
+        assert torch.equal(value, short.network.state_dict()[name])  # not trained itself
+    assert content(resume(tmp_path / "first", progress=False).path) == content(path)
+    with pytest.raises(RunError, match="interrupted before they were saved; train again"):
+        resume(tmp_path / "begun", progress=False)
+
+
+def test_killed_before_the_first_row_it_still_begins_with_the_network(short, content, tmp_path):
+    config = SHORT.model_copy(update={"seed": 1})
+    whole = train_supervised(config, tmp_path / "whole", network=short.network, progress=False)
+
+    class Killed(SupervisedTrainer):
+        def advance(self, bar, run):
+            raise KeyboardInterrupt
+
+    trainer = Killed(config)
+    trainer.begin_with(short.network)
+    run = trainer.create_run(tmp_path / "cut", "", "network")
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(run, False, None)
+    assert load_run(tmp_path / "cut").checkpoints == [0]
+    resume(tmp_path / "cut", progress=False)
+    assert content(tmp_path / "cut") == content(whole.path)
+
+
+@pytest.mark.parametrize("change", [{"hidden_size": 9}, {"core": "gru"}, {"readout_bias": False}])
+def test_a_network_to_begin_with_of_another_kind(change, short, tmp_path):
+    config = SHORT.model_copy(update=change)
+    with pytest.raises(ValueError, match="has other weights than the configuration's; expected"):
+        train_supervised(config, tmp_path / "run", network=short.network, progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_loss_that_is_not_finite_stops_it(tmp_path, monkeypatch):
@@ -203,22 +246,7 @@ def test_unknown_period_names_those_that_there_are():
         SupervisedTrainer(SHORT.model_copy(update={"loss_periods": ("go",)}))
 
 
-@pytest.mark.parametrize(
-    ("bad", "words"),
-    [
-        ({"trials": 100}, "trials is 100; expected a multiple of the 64 trials in an update"),
-        ({"trials_per_episode": 2}, "choose reset_state='episode'"),
-        ({"reset_state": "never"}, "reset_state"),
-        ({"l1": -1}, "l1"),
-        ({"exploration_initial_eps": 1}, "exploration_initial_eps"),
-    ],
-)
-def test_bad_configuration(bad, words):
-    with pytest.raises(ValueError, match=words):
-        SupervisedConfig(**bad)
-
-
-def test_a_teacher_carries_nothing():
-    teacher = ExpertPolicy([TrialEnv(CONTEXT, seed=0)])
+def test_an_expert_carries_nothing():
+    expert = ExpertPolicy([TrialEnv(CONTEXT, seed=0)])
     with pytest.raises(NotImplementedError, match="carries no state"):
-        teacher.join_states([])
+        expert.join_states([])

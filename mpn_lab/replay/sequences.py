@@ -1,4 +1,4 @@
-"""A replay buffer of windows with a choice of starting states: alternatives to whole trials."""
+"""A replay buffer of windows, with a choice of the states that they start from."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ Start = Literal["zero", "stored", "replayed"]
 
 
 class SequenceReplayBuffer(TrialReplayBuffer):
-    """Stores the last `buffer_size` segments of consecutive trials and replays windows of them.
+    """Stores the last `buffer_size` segments of consecutive trials and samples windows of them.
 
     A segment is one trial, or `trials_per_segment` consecutive trials of one environment. Windows
-    are drawn uniformly: every step is equally often inside one. A window that would
-    begin before the trial (the segment, if windows go across trials) begins with it, and
-    one that would end after it ends with it. Where the trial goes on after the window, one more
-    step is replayed, whose value the last TD error needs; it is not trained.
+    are sampled such that every step is inside one equally often. A window that would begin before
+    the trial (before the segment, if windows span trials) begins with it, and one that would end
+    after it ends with it. Where the trial continues after the window, one more step is replayed,
+    whose value the last TD error needs; it is not trained.
 
     Args:
-        buffer_size: segments to hold.
-        codec: how the states of the steps are stored.
+        buffer_size: segments to store.
+        codec: encodes the states of the steps.
         window: steps that are trained; None: the whole segment.
         start: the state before the window's first step (before the burn-in): `zero`; `stored`, the
-            one at collection, from the parameters at collection; `replayed`, regenerated from the
-            last reset on with the current parameters, without a gradient.
+            state at collection, from the parameters at collection; `replayed`, recomputed from the
+            last reset with the current parameters, without a gradient.
         burn_in: steps before the window that only bring the state up to date (R2D2).
-        across_trials: windows may hold parts of several trials.
-        reset_trials: whether the state was reset before every trial, or before the segment alone.
+        across_trials: whether windows may hold parts of several trials.
+        reset_trials: whether the state was reset before every trial, or only before the segment.
         trials_per_segment: the most trials in a segment.
         carried: whether segments start from a state of their own instead of zero.
-        n_actions, max_steps, seed: as of `TrialReplayBuffer`.
+        n_actions, max_steps, seed: as in `TrialReplayBuffer`.
 
     Source: Kapturowski et al., R2D2, ICLR 2019 (stored states, burn-in).
     """
@@ -68,12 +68,12 @@ class SequenceReplayBuffer(TrialReplayBuffer):
 
     @property
     def stores_states(self) -> bool:
-        """Whether the states of the steps are needed."""
+        """Whether the states of the steps are stored."""
         return self.start == "stored" and self.window is not None
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the arrays."""
+        """Size of the arrays in bytes."""
         return super().nbytes + self._ends.nbytes + self._codes.nbytes + self._initial.nbytes
 
     def push_segment(
@@ -86,16 +86,16 @@ class SequenceReplayBuffer(TrialReplayBuffer):
         codes: np.ndarray | None = None,
         initial_state: np.ndarray | None = None,
     ) -> None:
-        """Store consecutive trials of T steps in all.
+        """Store consecutive trials, of T steps altogether.
 
         Args:
             obs: [T, d]. action, reward, done: [T].
-            ends: the step after the last of each trial.
+            ends: for each trial, the step after its last.
             codes: [T, width], from `StateCodec.encode`, where the buffer stores states.
-            initial_state: the flattened state that the segment began with; None: zero.
+            initial_state: the state before the segment, flattened; None: zero.
 
         Raises:
-            ValueError: as `push_trial`, or an initial state of another size than the network's.
+            ValueError: as in `push_trial`, or an initial state of another size than the network's.
         """
         self._check(obs, action, reward)
         if initial_state is not None and initial_state.shape != self._initial.shape[1:]:
@@ -112,7 +112,7 @@ class SequenceReplayBuffer(TrialReplayBuffer):
             self._initial[i] = 0 if initial_state is None else initial_state
 
     def sample(self, batch_size: int, device: torch.device | str = "cpu") -> TrialBatch:
-        """Draw `batch_size` windows; those that hold several resets come as several rows.
+        """Sample `batch_size` windows; one with resets inside becomes several rows.
 
         Raises:
             ValueError: an empty buffer, a batch below 1, or a window longer than any trial.
@@ -122,16 +122,16 @@ class SequenceReplayBuffer(TrialReplayBuffer):
                 f"batch_size is {batch_size} and the buffer holds {len(self)} segments; push "
                 "some first and ask for at least 1."
             )
-        i, s, e = self._draw(batch_size)
-        i, s, e, high, origin = self._parts(i, s, e)
-        more = np.minimum(e + 1, high)  # with the step whose value the last one needs
+        i, s, e = self._sample_windows(batch_size)
+        i, s, e, high, origin = self._cut_at_resets(i, s, e)
+        stop = np.minimum(e + 1, high)  # with the step whose value the last TD error needs
         begin = s
         if self.start == "replayed":
             begin = origin
         elif self.burn_in:
             begin = np.maximum(s - self.burn_in, origin)
-        t = s[:, None] + np.arange((more - s).max())  # (R, T), steps of the segment
-        mask = t < more[:, None]
+        t = s[:, None] + np.arange((stop - s).max())  # (R, T), steps of the segment
+        mask = t < stop[:, None]
         at = i[:, None], np.minimum(t, self.max_steps - 1)
         assert self._obs is not None
         batch = TrialBatch(
@@ -145,8 +145,8 @@ class SequenceReplayBuffer(TrialReplayBuffer):
         )
         return batch.to(device)
 
-    def _draw(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Segment, first step and step after the last of `n` windows."""
+    def _sample_windows(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sample `n` windows. Returns their segments, first steps, and steps after the last."""
         if self.window is None:
             i = self.rng.integers(len(self), size=n)
             return i, np.zeros(n, np.int64), self.length[i]
@@ -158,26 +158,26 @@ class SequenceReplayBuffer(TrialReplayBuffer):
                 f"window is {self.window} steps, but the longest trial has {steps.max()}; choose a "
                 "shorter window, or replay whole trials."
             )
-        # Windows that reach beyond an end count too, or the steps near it would be trained less.
+        # Windows that extend beyond an end count too, or the steps near it would be trained less.
         count = np.where(steps > 0, steps + self.window - 1, 0).cumsum()
-        drawn = self.rng.integers(count[-1], size=n)
-        which = np.searchsorted(count, drawn, side="right")
-        last = drawn - np.concatenate([[0], count[:-1]])[which]  # of the window, 0 .. T + W - 2
+        sampled = self.rng.integers(count[-1], size=n)
+        which = np.searchsorted(count, sampled, side="right")
+        last = sampled - np.concatenate([[0], count[:-1]])[which]  # step of the window, 0 .. T+W-2
         low, high = starts.ravel()[which], ends.ravel()[which]
         s = np.maximum(low + last - self.window + 1, low)
         return which // ends.shape[1], s, np.minimum(low + last + 1, high)
 
-    def _parts(self, i: np.ndarray, s: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Cut windows at resets.
+    def _cut_at_resets(self, i: np.ndarray, s: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Cut windows into parts without a reset inside, one row of the batch each.
 
-        Returns for each part its segment, first step and step after the last, the step that it
-        stays before, and the reset that it comes after.
+        Returns for each part its segment `i`, first step `s`, step after the last `e`, the step
+        `high` after the last of its trial (or segment), and the step `origin` of the last reset.
         """
         if self.window is None or (self.across_trials and not self.reset_trials):
             return i, s, e, self.length[i], np.zeros_like(s)
         starts = np.concatenate([np.zeros((len(i), 1), np.int64), self._ends[i][:, :-1]], 1)
         first = (self._ends[i] <= s[:, None]).sum(1)  # trial of the window's first step
-        final = (self._ends[i] <= e[:, None] - 1).sum(1)  # and of its last
+        final = (self._ends[i] <= e[:, None] - 1).sum(1)  # trial of its last step
         parts = final - first + 1
         rows = np.repeat(np.arange(len(i)), parts)
         trial = first[rows] + np.arange(len(rows)) - np.repeat(parts.cumsum() - parts, parts)
@@ -186,6 +186,7 @@ class SequenceReplayBuffer(TrialReplayBuffer):
         return i[rows], np.maximum(s[rows], low), np.minimum(e[rows], high), high, origin
 
     def _burn_in(self, i: np.ndarray, begin: np.ndarray, s: np.ndarray) -> dict[str, Tensor]:
+        """Return the observations from step `begin` to `s` as fields of a batch; none: {}."""
         length = s - begin
         if not length.any():
             return {}
@@ -195,30 +196,30 @@ class SequenceReplayBuffer(TrialReplayBuffer):
         return {"burn_in": torch.from_numpy(obs), "burn_in_length": torch.from_numpy(length)}
 
     def _states(self, i: np.ndarray, begin: np.ndarray, origin: np.ndarray) -> Any:
-        """The states before step `begin`; None where all of them are M_0."""
-        first = torch.from_numpy(self._initial[i]) if self._initial.shape[1] else None
+        """Return the states before step `begin`; None where all of them are M_0."""
+        initial = torch.from_numpy(self._initial[i]) if self._initial.shape[1] else None
         if not self.stores_states:
-            # A segment that was carried over has nothing but its stored first state to start from.
-            if first is None or self.start == "zero":
+            # A carried state cannot be recomputed: the segment starts from the stored one.
+            if initial is None or self.start == "zero":
                 return None
-            return self.codec.unflatten(first)
+            return self.codec.unflatten(initial)
         length = begin - origin
         if self.codec.needs_history:
             t = np.minimum(origin[:, None] + np.arange(length.max()), self.max_steps - 1)
         else:
             t = np.maximum(begin - 1, 0)[:, None]
         codes = torch.from_numpy(self._codes[i[:, None], t])
-        return self.codec.decode(codes, torch.from_numpy(length), first)
+        return self.codec.decode(codes, torch.from_numpy(length), initial)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """As `TrialReplayBuffer.state`."""
+        """As in `TrialReplayBuffer`."""
         arrays, meta = super().state()
         k = len(self)
         own = {"ends": self._ends[:k], "codes": self._codes[:k], "initial": self._initial[:k]}
         return arrays | own, meta
 
     def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        """As `TrialReplayBuffer.load_state`."""
+        """As in `TrialReplayBuffer`."""
         super().load_state(arrays, meta)
         k = len(self)
         self._ends[:k], self._initial[:k] = arrays["ends"], arrays["initial"]

@@ -1,9 +1,9 @@
-"""A replay buffer of whole trials; their states are not stored but regenerated in replay."""
+"""A replay buffer of whole trials, whose states are not stored but recomputed in replay."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import optree
@@ -15,8 +15,8 @@ from torch import Tensor
 class TrialBatch(NamedTuple):
     """B rows, padded with zeros to the longest one's T steps: whole trials, or parts of them.
 
-    A row starts from `state` (None: from M_0), is brought up to date over its `burn_in` (steps
-    that are not trained) and is then trained on.
+    A network goes through a row from `state` (None: from M_0): first through the steps of its
+    `burn_in`, which only update the state, then through those of `obs`, which are trained.
     """
 
     obs: Float[Tensor, "B T d"]
@@ -29,19 +29,20 @@ class TrialBatch(NamedTuple):
     burn_in_length: Int[Tensor, " B"] | None = None
 
     def to(self, device: torch.device | str) -> TrialBatch:
-        """The batch on a device."""
-        return optree.tree_map(lambda tensor: tensor.to(device), self)
+        """Return the batch on a device."""
+        moved: Any = optree.tree_map(lambda tensor: tensor.to(device), self)  # type: ignore[arg-type]
+        return cast(TrialBatch, moved)
 
 
 class TrialReplayBuffer:
-    """The last `buffer_size` trials, in arrays that are allocated once.
+    """Stores the last `buffer_size` trials and samples batches of them.
 
-    Trials may differ in length; the arrays hold `max_steps` steps a trial and grow to the longest
-    trial that is pushed. Sampling is uniform over trials, with replacement, and needs no loop
-    over time.
+    Trials may differ in length: the arrays hold `max_steps` steps for every trial and grow when a
+    longer one is pushed. Sampling is uniform over trials, with replacement, and without a loop over
+    time.
 
     Args:
-        buffer_size: trials to hold; the oldest is overwritten by the next.
+        buffer_size: trials to store; then the next one overwrites the oldest.
         n_actions: if given, actions outside 0 .. n_actions - 1 are refused.
         max_steps: the longest trial expected; a longer one makes the arrays grow.
         seed: of the generator that samples.
@@ -70,12 +71,12 @@ class TrialReplayBuffer:
         self._terminated = np.zeros((buffer_size, max_steps), bool)
 
     def __len__(self) -> int:
-        """Trials held now."""
+        """Number of trials stored now."""
         return min(self.pushed, self.buffer_size)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the arrays."""
+        """Size of the arrays in bytes."""
         arrays = (self._obs, self._action, self._reward, self._terminated, self.length)
         return sum(a.nbytes for a in arrays if a is not None)
 
@@ -89,11 +90,11 @@ class TrialReplayBuffer:
         """Store one whole trial of T steps.
 
         Args:
-            obs_list: T observations of d channels, each seen before its action.
+            obs_list: T observations of d channels, each made before the action of its step.
             action_list: T actions.
-            reward_list: T rewards, each received for its action.
+            reward_list: T rewards, each received for the action of its step.
             done_list: T flags, true at the last step only; all false: the trial was cut short, and
-                its last step, whose future is unknown, will not be trained on.
+                its last step, whose future is unknown, is not trained.
 
         Raises:
             ValueError: an empty trial, lists of different lengths, observations or rewards that
@@ -123,7 +124,7 @@ class TrialReplayBuffer:
     def _put(
         self, obs: np.ndarray, action: np.ndarray, reward: np.ndarray, done: np.ndarray
     ) -> int:
-        """Overwrite the oldest. Returns its place."""
+        """Overwrite the oldest trial. Returns its index."""
         T = len(obs)
         self._make_room(T, obs.shape[1])
         assert self._obs is not None
@@ -137,10 +138,10 @@ class TrialReplayBuffer:
         return i
 
     def sample(self, batch_size: int, device: torch.device | str = "cpu") -> TrialBatch:
-        """Draw trials uniformly, with replacement.
+        """Sample trials uniformly, with replacement.
 
         Raises:
-            ValueError: a batch below 1 or larger than the number of trials held.
+            ValueError: a batch below 1 or larger than the number of stored trials.
         """
         if not 1 <= batch_size <= len(self):
             raise ValueError(
@@ -162,7 +163,7 @@ class TrialReplayBuffer:
         return TrialBatch(*(torch.from_numpy(a) for a in arrays)).to(device)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Arrays, and what fits into JSON: all that `load_state` needs to go on from here."""
+        """Return all that `load_state` needs to continue: arrays, and what fits into JSON."""
         arrays: dict[str, np.ndarray] = {"length": self.length}
         if self._obs is not None:
             k = len(self)
@@ -171,7 +172,7 @@ class TrialReplayBuffer:
         return arrays, {"pushed": self.pushed, "rng": self.rng.bit_generator.state}
 
     def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        """Go back to what `state` returned. Raises KeyError or ValueError where it does not fit."""
+        """Restore what `state` returned. Raises KeyError or ValueError where it does not fit."""
         self.length[:] = arrays["length"]
         if meta["pushed"]:
             k, steps, d = arrays["obs"].shape

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import inspect
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mpn_lab.networks.qnetwork import Embedding
 from mpn_lab.replay.sequences import Start
@@ -14,19 +15,34 @@ from mpn_lab.training.loss import Backprop
 Count = Annotated[int, Field(ge=1)]
 Unit = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+Model = TypeVar("Model", bound=type[BaseModel])
+
+_STRICT = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+def _list_fields(model: Model) -> Model:
+    """Add the fields, with what each is for, to a model's docstring, so that help() shows them."""
+    lines = [inspect.cleandoc(model.__doc__ or ""), "", "Args:"]
+    cls: type[BaseModel] = model
+    for name, field in cls.model_fields.items():
+        field.description = " ".join((field.description or "").split())
+        lines.append(f"    {name}: {field.description}")
+    model.__doc__ = "\n".join(lines)
+    return model
+
+
+@_list_fields
 class SequenceConfig(BaseModel):
     """Options of `replay="sequence"`; see `mpn_lab.replay.sequences`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = _STRICT
 
     window: Count = 8
-    """Steps that are trained."""
+    """Consecutive steps that are trained together."""
     start: Start = "stored"
-    """State before them: zero, stored at collection, or replayed from the trial's start."""
+    """State at its first step: zero, stored at collection, or replayed from the trial's start."""
     burn_in: Annotated[int, Field(ge=0)] = 0
-    """Steps before them that only bring the state up to date; fewer than the window."""
+    """Steps before the window that only bring the state up to date; fewer than the window."""
     across_trials: bool = False
     """Whether a window may hold parts of several trials (of one episode)."""
 
@@ -48,48 +64,84 @@ class SequenceConfig(BaseModel):
 class NetworkConfig(BaseModel):
     """A task, a network for it and a seed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = _STRICT
 
     task: str = "DelayMatchSample-v0"
     """The id of a task: neurogym's, mpn_lab's, or any that `gymnasium.register` knows."""
     task_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the task, for example {"dt": 20} or {"use_expl_context": True}."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Fixes everything: start values, trials, exploration, replay."""
+    """Fixes everything random: initial weights, trials, exploration, replay."""
 
     core: str = "mpn"
     """The recurrent core: mpn, gru, lstm, rnn, or a name given to `register_core`."""
     core_options: dict[str, Any] = Field(default_factory=dict)
-    """Options of the core, which checks them, for example {"update": "presynaptic"}."""
+    """Options of the core, which checks them, for example {"update": "presynaptic"}: numbers,
+    strings, True, False or None."""
     hidden_size: Count = 64
     """Hidden units n."""
     num_layers: Count = 1
-    """Cores one above the other."""
+    """Layers of the core, each the input of the next."""
     embedding: Embedding = "random"
-    """Fixed random projection with a bias, the same but trained (linear), or none."""
+    """Of the observations: a fixed random projection with a bias, the same but trained (linear),
+    or none."""
     embedding_size: Count = 10
     """Size d of an embedded observation."""
     readout_bias: bool = True
     """Whether the readout has a bias b_RO, which is trained."""
 
+    @field_validator("core_options")
+    @classmethod
+    def _survives_json(cls, options: dict[str, Any]) -> dict[str, Any]:
+        for name, value in options.items():
+            if value is not None and type(value) not in (bool, int, float, str):
+                raise ValueError(
+                    f"{name} is {value!r} ({type(value).__name__}), which a run's config.json does "
+                    "not hold as it is; expected a number, a string, True, False or None"
+                )
+        return options
 
+    @field_validator("task_kwargs")
+    @classmethod
+    def _fits_json(cls, kwargs: dict[str, Any]) -> dict[str, Any]:
+        return {name: _as_json(name, value) for name, value in kwargs.items()}
+
+
+def _as_json(name: str, value: Any) -> Any:
+    """The value as config.json gives it back: tuples are lists. Raises ValueError for the rest."""
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_as_json(name, part) for part in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _as_json(name, part) for key, part in value.items()}
+    raise ValueError(
+        f"{name} holds {value!r} ({type(value).__name__}), which a run's config.json cannot hold; "
+        "expected numbers, strings, True, False, None, and lists or dicts of them with strings as "
+        "keys"
+    )
+
+
+@_list_fields
 class TrainConfig(NetworkConfig):
-    """Everything that decides what a training run computes."""
+    """Everything that decides what a training by deep Q-learning computes."""
 
     trials: Count = 2500
     """Trials to collect."""
     replay: Literal["trial", "transition", "sequence"] = "trial"
-    """Whole trials from their start; single steps, or windows, from stored states."""
+    """What is replayed: whole trials from their start, or single steps or windows from stored
+    states."""
     sequence: SequenceConfig = Field(default_factory=SequenceConfig)
     """Options of replay="sequence"."""
     reset_state: ResetState = "trial"
-    """When the state is reset: before every trial, every episode, or never."""
+    """When the network's state is reset: before every trial, before every episode, or never."""
     trials_per_episode: Count = 1
     """Consecutive trials of one environment that are stored, and replayed, as one."""
     backprop: Backprop = "full"
     """How the gradient goes back in time: full, truncated, or checkpointed (less memory)."""
     chunk: Count = 32
-    """Steps between the cuts of backprop="truncated", or the states that "checkpointed" keeps."""
+    """Steps between the cuts of backprop="truncated", or between the states that "checkpointed"
+    stores."""
 
     gamma: Unit | None = None
     """Discount per time step; None: follows from the trials' length (0.99 if short)."""
@@ -97,22 +149,22 @@ class TrainConfig(NetworkConfig):
     """0: one-step TD targets; towards 1: the rewards that followed in the trial; None: follows
     from the trials' length (0.95 if short)."""
     batch_size: Count = 64
-    """Trials (or transitions, windows, episodes: what `replay` draws) in an update."""
+    """Trials (or transitions, windows, episodes: whatever `replay` samples) in an update."""
     train_freq: Count = 25
-    """Trials collected, in lockstep, between updates."""
+    """Trials collected, in lockstep, between one round of updates and the next."""
     gradient_steps: Count = 24
-    """Updates after each such rollout."""
+    """Updates in a round."""
     learning_starts: Count = 100
     """Trials collected before the first update."""
     buffer_size: Count = 5000
     """Trials that the replay buffer holds."""
     learning_rate: Positive | None = None
-    """Adam's at the start, annealed to a tenth along half a cosine; None: follows from the trials'
+    """Of Adam at the start, annealed to a tenth along half a cosine; None: follows from the trials'
     length (0.004 if short)."""
     max_grad_norm: Positive = 10.0
-    """The gradient's norm is clipped to this."""
+    """Norm to which the gradient is clipped."""
     tau: Annotated[float, Field(gt=0, le=1)] = 0.01
-    """Soft update of the target network: the share of the trained network in each update."""
+    """Share of the trained network in each soft update of the target network."""
     exploration_initial_eps: Unit = 1.0
     """Probability of a random action at the start."""
     exploration_final_eps: Unit = 0.05
@@ -123,7 +175,7 @@ class TrainConfig(NetworkConfig):
     eval_freq: Count = 250
     """Trials between two rows of metrics; a checkpoint is written with each."""
     eval_trials: Count = 200
-    """Greedy trials, always the same ones, behind the accuracy in the metrics."""
+    """Greedy trials, the same for every row, from which the accuracy in the metrics comes."""
     store_trials: Annotated[int, Field(ge=0)] = 0
     """Trials stored with their states after every checkpoint, for `mpn_lab.staleness`."""
 
@@ -149,10 +201,11 @@ class TrainConfig(NetworkConfig):
         return self
 
 
+@_list_fields
 class StopConfig(BaseModel):
     """When a supervised training stops early, by its accuracy or loss in validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = _STRICT
 
     accuracy: Unit = 0.98
     """Stop once the mean accuracy of the last rows of metrics is at least this."""
@@ -163,12 +216,13 @@ class StopConfig(BaseModel):
     patience: Count | None = None
     """Stop also once that mean has not risen for so many rows; None: never."""
     stop_on_rising_loss: bool = False
-    """Stop also once the validation loss rises: its mean over the last rows is above that over as
-    many rows before (the paper's rule for its figure 6)."""
+    """Stop also once the validation loss rises: once its mean over the last `window` rows is above
+    that over the `window` rows before (the paper's rule for its figure 6)."""
 
 
+@_list_fields
 class SupervisedConfig(NetworkConfig):
-    """Everything that decides what `mpn_lab.train_supervised` computes.
+    """Everything that decides what a supervised training computes.
 
     The learning rate and the clipped norm are those of Aitken & Mihalas (eLife 2023;12:e83035);
     `paper_config` has all of their settings.
@@ -194,9 +248,9 @@ class SupervisedConfig(NetworkConfig):
     """As of `TrainConfig`."""
 
     learning_rate: Positive = 1e-3
-    """Adam's."""
+    """Of Adam, constant."""
     max_grad_norm: Positive = 10.0
-    """The gradient's norm is clipped to this."""
+    """Norm to which the gradient is clipped."""
     l1: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the sum of |w| over all trained weights and biases; eta, lam and M_0 are exempt."""
     stop: StopConfig | None = None
@@ -205,7 +259,8 @@ class SupervisedConfig(NetworkConfig):
     eval_freq: Count = 3_200
     """Trials between two rows of metrics; a checkpoint is written with each."""
     eval_trials: Count = 200
-    """Trials (sequences of a stream), always the same ones, behind the accuracy in the metrics."""
+    """Trials (sequences, of a stream), the same for every row, from which the accuracy in the
+    metrics comes."""
 
     @model_validator(mode="after")
     def _fits(self) -> SupervisedConfig:
@@ -231,18 +286,19 @@ class SupervisedConfig(NetworkConfig):
 def paper_config(task: str, **changes: Any) -> SupervisedConfig:
     """The supervised settings of Aitken & Mihalas (eLife 2023;12:e83035, Methods).
 
-    100 hidden units on the inputs themselves, no biases, eta drawn from U[-sqrt 3, sqrt 3], lam up
-    to 0.95, Adam at 1e-3, L1 of 1e-4, batches of 64, validation every 25 of them; until the
-    rolling accuracy is 98 % after at least 2,000 batches, or no longer rises, or 20,000 are over.
-    The noise of the inputs is the task's (`noise=0.1` of the integration tasks).
+    The network has 100 hidden units, takes the inputs without an embedding and has no biases; eta
+    is drawn from U[-sqrt 3, sqrt 3] and lam is at most 0.95. Adam learns at 1e-3 with an L1 penalty
+    of 1e-4 on batches of 64, with a validation every 25 batches. The training ends once the rolling
+    accuracy is 98 % after at least 2,000 batches or no longer rises, or after 20,000 batches. The
+    noise of the inputs is the task's own (`noise=0.1` of the integration tasks).
 
     Args:
         task: one of the integration tasks, or any other.
-        changes: fields of `SupervisedConfig` that are to differ; `core_options` are merged.
+        changes: fields of `SupervisedConfig` to replace; `core_options` are merged into these.
     """
     core = changes.get("core", "mpn")
-    of_mpn = {"bias": False, "eta_init": "uniform", "lam_max": 0.95} if core == "mpn" else {}
-    core_options = of_mpn | changes.pop("core_options", {})
+    papers = {"bias": False, "eta_init": "uniform", "lam_max": 0.95} if core == "mpn" else {}
+    core_options = papers | changes.pop("core_options", {})
     settings: dict[str, Any] = {
         "task": task,
         "trials": 64 * 20_000,

@@ -1,4 +1,4 @@
-"""Where the batches of supervised training come from, and how a network does on others."""
+"""Batches for supervised training, and a network's loss and accuracy on them."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ from mpn_lab.training.evaluate import summarise
 from mpn_lab.training.loss import compute_cross_entropy
 
 _TRAIN, _VALIDATE, _PROBE = range(3)  # independent streams of one seed
-_PROBED = 20  # trials that are looked at for their periods before the first is trained
+_PROBED = 20  # trials sampled before the training to learn which periods there are
 
 
 class SupervisedData(ABC):
-    """Endless batches, fixed by a seed; those for validation are always the same ones."""
+    """Endless training batches, fixed by a seed, and one fixed validation set."""
 
     obs_size: int
     n_actions: int
 
     @abstractmethod
     def seed(self, trials: int) -> None:
-        """Fix all batches after so many trials: a checkpoint needs nothing of the tasks."""
+        """Fix all batches after `trials` trials: a checkpoint then needs nothing of the tasks."""
 
     @abstractmethod
     def next(self) -> TaskBatch:
-        """The next update's batch, of `batch_size` sequences."""
+        """Return the batch of the next update, `batch_size` sequences."""
 
     @abstractmethod
     def validate(self, network: QNetwork) -> dict[str, float]:
-        """`accuracy`, `validation_loss`, `ideal_accuracy`, `mean_return`; nan where unknown."""
+        """Return `accuracy`, `validation_loss`, `ideal_accuracy`, `mean_return`; unknown is nan."""
 
 
 def make_data(config: SupervisedConfig) -> SupervisedData:
-    """The data that suits the task: streams, batches drawn at once, or rollouts of an expert.
+    """Choose the data for a task: streams, batches that it samples itself, or expert rollouts.
 
     Raises:
-        ValueError: a task that cannot be trained, that tells no correct actions, or that does not
-            have the periods to be trained.
+        ValueError: a task that cannot be trained, that has no ground truth, or that does not have
+            the periods to be trained.
     """
     if config.stream_steps:
         return TrialStreams(config)
@@ -64,7 +64,7 @@ def make_data(config: SupervisedConfig) -> SupervisedData:
 
 
 class ExpertRollouts(SupervisedData):
-    """Fresh trials of a policy that takes the correct action at every step."""
+    """Fresh trials that an expert collects, taking the correct action at every step."""
 
     def __init__(self, config: SupervisedConfig) -> None:
         self.config = config
@@ -93,19 +93,19 @@ class ExpertRollouts(SupervisedData):
         result = summarise(self.validation[0], trials)
         return {
             "accuracy": result.accuracy,
-            "validation_loss": math.nan,  # the network's own trials may ask for other actions
+            "validation_loss": math.nan,  # own actions may lead to other correct ones
             "ideal_accuracy": math.nan if result.ideal_accuracy is None else result.ideal_accuracy,
             "mean_return": result.mean_return,
         }
 
 
 class TaskBatches(SupervisedData):
-    """Batches that the task draws at once, since nothing in them depends on the actions."""
+    """Batches that the task samples whole, since nothing in them depends on the actions."""
 
     def __init__(self, config: SupervisedConfig, env: TrialEnv) -> None:
         if config.loss_periods is not None or config.reset_state != "trial":
             raise ValueError(
-                f"{config.task} draws whole trials and names the steps to be trained itself; "
+                f"{config.task} samples whole trials and names the steps to be trained itself; "
                 "leave loss_periods and reset_state as they are."
             )
         self.config, self.task = config, env.task
@@ -130,7 +130,7 @@ class TaskBatches(SupervisedData):
 
 
 class TrialStreams(SupervisedData):
-    """Sequences that run on over several trials; see `TrialStream`."""
+    """Sequences that continue over several trials; see `TrialStream`."""
 
     def __init__(self, config: SupervisedConfig) -> None:
         self.config = config
@@ -147,7 +147,7 @@ class TrialStreams(SupervisedData):
         return self.stream.sample_batch()
 
     def validate(self, network: QNetwork) -> dict[str, float]:
-        """Also `response_accuracy`: of the steps whose correct action is a response."""
+        """As in `SupervisedData`, with the `response_accuracy` at steps that ask for a response."""
         self.validation.reseed((self.config.seed, _VALIDATE))
         batch = self.validation.sample_batch()
         loss, (accuracy, responses) = loss_and_accuracies(network, batch, "responds")
@@ -161,12 +161,13 @@ class TrialStreams(SupervisedData):
 
 
 def step_accuracies(network: nn.Module, batch: TaskBatch, *where: str) -> list[float]:
-    """Share of the scored steps at which the network's argmax is the correct action.
+    """Compute the share of the scored steps at which the network's argmax is the correct action.
 
     Args:
         network: maps obs [B, T, d] to (logits [B, T, A], state).
         batch: sequences.
-        where: names of boolean variables in `batch.latent`: a share of their steps follows each.
+        where: names of boolean variables in `batch.latent`; for each, the share among the scored
+            steps at which it is true is added to the list.
     """
     return loss_and_accuracies(network, batch, *where)[1]
 
@@ -175,7 +176,7 @@ def step_accuracies(network: nn.Module, batch: TaskBatch, *where: str) -> list[f
 def loss_and_accuracies(
     network: nn.Module, batch: TaskBatch, *where: str
 ) -> tuple[float, list[float]]:
-    """The cross-entropy over the scored steps, in nats a step, and the `step_accuracies`."""
+    """Compute the cross-entropy over the scored steps, in nats a step, and `step_accuracies`."""
     device = next(network.parameters()).device
     logits = network(torch.from_numpy(batch.obs).to(device))[0].cpu()  # (B, T, A)
     scored = torch.from_numpy(batch.ground_truth), torch.from_numpy(batch.mask)
@@ -186,13 +187,13 @@ def loss_and_accuracies(
 
 
 def batch_of(sequences: Sequence[Sequence[Trial]], periods: Sequence[str] | None) -> TaskBatch:
-    """Trials of an `ExpertPolicy` as a batch, padded with zeros to the longest sequence.
+    """Make a batch of an expert's trials, padded with zeros to the longest sequence.
 
     `conditions` holds each sequence's `length` in steps and mean `trial_return`.
 
     Args:
         sequences: B of them, each of consecutive trials.
-        periods: whose steps are trained; None: all steps.
+        periods: those whose steps are trained; None: all steps.
     """
     parts = [[_steps(trial, periods) for trial in sequence] for sequence in sequences]
     rows = [[np.concatenate(arrays) for arrays in zip(*part, strict=True)] for part in parts]
@@ -226,7 +227,7 @@ def _steps(trial: Trial, periods: Sequence[str] | None) -> tuple[np.ndarray, ...
 
 
 def _check_periods(envs: list[TrialEnv], periods: Sequence[str] | None) -> None:
-    """Raises ValueError: no correct actions, or a period that no trial of a sample has."""
+    """Raise ValueError where there is no ground truth, or no trial has one of the periods."""
     rng = np.random.default_rng(0)
     trials = [collect_trials(envs, ExpertPolicy(envs), 0.0, rng)[0] for _ in range(_PROBED)]
     known = list(dict.fromkeys(name for trial in trials for name in trial.periods))
@@ -237,6 +238,6 @@ def _check_periods(envs: list[TrialEnv], periods: Sequence[str] | None) -> None:
         )
     if periods is not None and not any(_steps(trial, periods)[2].any() for trial in trials):
         raise ValueError(
-            f"loss_periods {list(periods)} hold no step of {envs[0].task_id}'s trials; expected "
+            f"loss_periods {list(periods)} hold no step of a trial of {envs[0].task_id}; expected "
             f"some of {', '.join(known) or 'none'}, or None for all steps."
         )

@@ -1,4 +1,4 @@
-"""Where and with how many threads the networks compute."""
+"""The device on which the networks compute, and the number of torch's threads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """The device of a name; "auto" is the GPU where there is one, or else the CPU.
+    """Find a device by its name; "auto" is the GPU where there is one, and otherwise the CPU.
 
     Raises:
         ValueError: an unknown name, or a device that is not there.
@@ -27,18 +27,24 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return found
 
 
+def check_threads(threads: int) -> int:
+    """Return the number of threads. Raises ValueError where it is below 1."""
+    if threads < 1:
+        raise ValueError(f"threads is {threads}; expected 1 or more.")
+    return threads
+
+
 @contextmanager
 def torch_threads(threads: int) -> Iterator[None]:
-    """Let torch use so many threads within, and as many as before afterwards.
+    """Set torch's number of threads inside the block, and restore it afterwards.
 
-    Small networks make thousands of small operations, whose threads wait for each other wherever
-    another process runs: one thread is the fastest for most of them.
+    Small networks make thousands of small operations, and the threads of each wait for one another
+    whenever another process runs: one thread is the fastest for most of these networks.
 
     Raises:
         ValueError: fewer than one thread.
     """
-    if threads < 1:
-        raise ValueError(f"threads is {threads}; expected 1 or more.")
+    check_threads(threads)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -1,4 +1,7 @@
-"""Deep Q-learning by replaying whole trials: collect trials, store them whole, replay them."""
+"""Deep Q-learning on replayed trials: collect trials, store them whole, learn from replayed ones.
+
+The loop itself is `DQNTrainer.advance`; `Trainer.fit` calls it, once for every row of metrics.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def train(
     progress: bool = True,
     on_row: OnRow | None = None,
 ) -> Run:
-    """Train a network by deep Q-learning, into a new run folder.
+    """Train a network by deep Q-learning, into a new run folder or in memory.
 
     The metrics have one row per `eval_freq` trials:
 
@@ -48,9 +51,10 @@ def train(
     Args:
         config: what to train.
         out: the folder of the run, new or empty; None: runs/TASK-seedN; False: no folder, the run
-            is in memory alone.
-        device: "cpu", "auto" for a GPU where there is one, or a name that torch knows.
-        threads: of torch; more than one rarely helps networks of this size.
+            is only in memory.
+        device: where the network computes: "cpu", "auto" for a GPU where there is one, or another
+            name that torch knows.
+        threads: number of torch's threads; more than one rarely helps networks of this size.
         progress: show a progress bar on standard error.
         on_row: called with every new row of the metrics.
 
@@ -59,6 +63,10 @@ def train(
             is not there.
         RunError: a folder that is in use or cannot be written, or a loss that is not finite (the
             last good checkpoint remains).
+
+    Example:
+        >>> run = train(TrainConfig(task="DelayMatchSample-v0"), "runs/match")  # doctest: +SKIP
+        >>> run.evaluate().ratio  # doctest: +SKIP
     """
     trainer = DQNTrainer(config, resolve_device(device), threads)
     if out is False and config.store_trials:
@@ -71,7 +79,13 @@ def train(
 
 
 class DQNTrainer(Trainer):
-    """Deep Q-learning of one configuration."""
+    """Deep Q-learning of one configuration.
+
+    Args:
+        config: what to train.
+        device: where the network computes.
+        threads: number of torch's threads.
+    """
 
     config: TrainConfig
     learner: DQNLearner
@@ -96,7 +110,7 @@ class DQNTrainer(Trainer):
         self.rng = np.random.default_rng((seed, _EXPLORE))
 
     def advance(self, bar: tqdm, run: Run) -> Row:
-        """Collect and learn up to the next multiple of `eval_freq` trials, and evaluate."""
+        """Collect and learn up to the next multiple of `eval_freq` trials, then evaluate."""
         config, learner = self.config, self.learner
         end = min(config.trials, (self.trials // config.eval_freq + 1) * config.eval_freq)
         # Seeded afresh after every checkpoint, so that a checkpoint needs nothing of the tasks.
@@ -107,9 +121,8 @@ class DQNTrainer(Trainer):
             envs = self.envs[: (end - self.trials) // config.trials_per_episode]
             trials = self.experience.collect(envs, learner.network, self.epsilon(), self.rng)
             if config.store_trials and self.rows and self.trials == self.rows[-1]["trials"]:
-                assert run.path is not None  # `train` refuses to store trials without a folder
                 stored = trials[: config.store_trials]
-                save_stored_trials(run.path, self.trials, stored, learner.network)
+                save_stored_trials(run.folder, self.trials, stored, learner.network)
             self.trials += len(trials)
             self.env_steps += sum(len(trial) for trial in trials)
             returns += [float(trial.reward.sum()) for trial in trials]
@@ -121,7 +134,7 @@ class DQNTrainer(Trainer):
         return self.evaluate(losses, returns)
 
     def evaluate(self, losses: list[float], returns: list[float]) -> Row:
-        """A row of metrics, with the accuracy on the validation trials."""
+        """Return a row of metrics, with the accuracy on the validation trials."""
         config, network = self.config, self.learner.network
         seed_envs(self.validation, (config.seed, _VALIDATE))
         greedy = rollout(self.validation, network, config.eval_trials, *self.carry)
@@ -141,19 +154,19 @@ class DQNTrainer(Trainer):
         }
 
     def epsilon(self) -> float:
-        """The probability of a random action, decayed linearly."""
+        """The probability of a random action now; it decays linearly."""
         c = self.config
         done = min(1.0, self.trials / max(1.0, c.exploration_fraction * c.trials))
         change = c.exploration_final_eps - c.exploration_initial_eps
         return c.exploration_initial_eps + done * change
 
     def learning_rate(self) -> float:
-        """Adam's, annealed to a tenth along half a cosine."""
+        """The learning rate of Adam now; it is annealed to a tenth along half a cosine."""
         done = self.trials / self.config.trials
         return self.learner.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """As of `Trainer`."""
+        """As in `Trainer`."""
         arrays, buffer = self.experience.state()
         arrays = {f"buffer.{name}": array for name, array in arrays.items()}
         meta = {"trials": self.trials, "env_steps": self.env_steps, "buffer": buffer}
@@ -161,7 +174,7 @@ class DQNTrainer(Trainer):
         return arrays | self.learner.state(), meta
 
     def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        """As of `Trainer`."""
+        """As in `Trainer`."""
         self.learner.load_state(arrays, meta["updates"])
         buffer = {k.removeprefix("buffer."): v for k, v in arrays.items() if "buffer." in k}
         self.experience.load_state(buffer, meta["buffer"])
@@ -169,14 +182,14 @@ class DQNTrainer(Trainer):
         self.trials, self.env_steps = meta["trials"], meta["env_steps"]
 
     def _check_initial_state(self) -> None:
-        """Raise ValueError where windows would begin at zero and the core does not."""
+        """Raise ValueError where replay would start from zero, and the core does not."""
         config = self.config
         if config.replay == "trial" and config.reset_state != "never":
             return
         leaves = optree.tree_leaves(self.learner.network.initial_state(1))
         if any(leaf.requires_grad or bool(leaf.any()) for leaf in leaves):
             raise ValueError(
-                f"the core {config.core} starts from a trained or non-zero state, but replay="
-                f"{config.replay!r} with reset_state={config.reset_state!r} starts from zero; "
+                f"the core {config.core!r} starts from a trained or non-zero state, which replay="
+                f"{config.replay!r} with reset_state={config.reset_state!r} does not train; "
                 "choose replay='trial' and a reset_state other than 'never'."
             )

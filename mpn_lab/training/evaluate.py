@@ -1,4 +1,4 @@
-"""Accuracy of a network beside the ideal observer's, on the same fresh trials."""
+"""Evaluates a network on fresh trials, beside the ideal observer on the same ones."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch import nn
 from mpn_lab.tasks.ideal import ideal_accuracy
 from mpn_lab.tasks.rollout import Policy, ResetState, Trial, make_envs, n_envs_for, rollout
 from mpn_lab.tasks.trial_env import Task, TrialEnv
-from mpn_lab.training.device import resolve_device, torch_threads
+from mpn_lab.training.device import check_threads, resolve_device, torch_threads
 
 
 class Evaluation(BaseModel):
-    """How well greedy actions do on fresh trials."""
+    """The accuracy and return of greedy actions on fresh trials."""
 
     trials: int
     accuracy: float
@@ -50,12 +50,12 @@ def evaluate(
         policy: a network, or anything with its `step`, `select_state` and `join_states`.
         task: an id, or a class or function that makes an environment.
         task_kwargs: passed on to the task.
-        trials: how many.
+        trials: number of trials.
         seed: fixes the trials.
         reset_state, trials_per_episode: when the state is reset, as in `TrainConfig`.
         device: where a network computes, "auto" for a GPU where there is one; the network is
             moved there. None: where it is.
-        threads: of torch.
+        threads: number of torch's threads.
 
     Raises:
         ValueError: fewer than one trial, a negative seed, a task that cannot be made, or a device
@@ -67,6 +67,7 @@ def evaluate(
         raise ValueError(f"seed is {seed}; expected 0 or more.")
     if device is not None and isinstance(policy, nn.Module):
         policy.to(resolve_device(device))
+    check_threads(threads)
     carry = reset_state, trials_per_episode
     envs = make_envs(task, task_kwargs, n_envs_for(trials, 250, *carry), (seed, _EVALUATION))
     with torch_threads(threads):
@@ -74,7 +75,7 @@ def evaluate(
 
 
 def summarise(env: TrialEnv, trials: Sequence[Trial]) -> Evaluation:
-    """Accuracy with its interval, the ideal observer's, and the mean return of trials."""
+    """Summarise trials: accuracy with its interval, the ideal observer's, and mean return."""
     correct = np.array([trial.performance for trial in trials])
     accuracy = float(correct.mean())
     if np.isin(correct, (0, 1)).all():
@@ -99,4 +100,4 @@ def summarise(env: TrialEnv, trials: Sequence[Trial]) -> Evaluation:
     )
 
 
-_EVALUATION = 0x6576616C  # keeps the seeds of evaluations apart from those of training
+_EVALUATION = 0x6576616C  # sets the random streams of evaluations apart from those of training

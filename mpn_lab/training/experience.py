@@ -1,4 +1,4 @@
-"""Collects trials and samples replay batches, as a configuration asks for."""
+"""Collects trials and samples replay batches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Experience:
         self, config: TrainConfig, network: QNetwork, n_actions: int, seed: Sequence[int]
     ) -> None:
         self.config = config
-        self.carried: list[Any] | None = None  # each environment's state, if it is never reset
+        self.carried: list[Any] | None = None  # the state of each environment, if never reset
         self.codec = StateCodec(network)
         self.buffer: TrialReplayBuffer
         if config.replay == "trial" and config.reset_state == "trial":
@@ -61,7 +61,7 @@ class Experience:
 
     @property
     def bytes_per_trial(self) -> float:
-        """Bytes that a stored trial takes, its states included."""
+        """Bytes of a stored trial, its states included."""
         trials = len(self.buffer) * self.config.trials_per_episode
         return self.buffer.nbytes / self.buffer.buffer_size * len(self.buffer) / max(1, trials)
 
@@ -88,7 +88,7 @@ class Experience:
         return [trial for episode in episodes for trial in episode]
 
     def sample(self, device: torch.device | str = "cpu") -> TrialBatch:
-        """The batch of an update. Raises ValueError: a window longer than any trial."""
+        """Sample the batch of an update. Raises ValueError for a window longer than any trial."""
         return self.buffer.sample(self.config.batch_size, device)
 
     def _store(self, episodes: list[list[Trial]], network: QNetwork) -> None:
@@ -115,7 +115,7 @@ class Experience:
             )
 
     def _encode(self, episodes: list[list[Trial]], network: QNetwork) -> list[np.ndarray]:
-        """The codes of the states at each episode's steps.
+        """Encode the states at the steps of each episode.
 
         The states are computed again on the collected observations, with the same parameters.
         """
@@ -126,7 +126,7 @@ class Experience:
         return [np.concatenate(steps) for steps in zip(*parts, strict=True)]
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """All that `load_state` needs to go on exactly from here."""
+        """Return all that `load_state` needs to continue exactly from here."""
         arrays, meta = self.buffer.state()
         if self.carried is not None:
             flat = [self.codec.flatten(state).cpu() for state in self.carried]
@@ -134,7 +134,7 @@ class Experience:
         return arrays, meta
 
     def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        """Go back to what `state` returned. Raises KeyError or ValueError where it does not fit."""
+        """Restore what `state` returned. Raises KeyError or ValueError where it does not fit."""
         self.buffer.load_state(arrays, meta)
         if "carried" in arrays:
             shape = arrays["carried"].shape
@@ -150,14 +150,14 @@ class Experience:
 def encode_trials(
     codec: StateCodec, network: QNetwork, trials: Sequence[Trial]
 ) -> list[np.ndarray]:
-    """The codes of every trial's steps, each [T, width]."""
+    """Encode the states at the steps of each trial. Returns one array [T, width] per trial."""
     length = [len(trial) for trial in trials]
     obs: np.ndarray = np.zeros((len(trials), max(length), network.obs_size), np.float32)
     for row, trial in zip(obs, trials, strict=True):
         row[: len(trial)] = trial.obs
     state, states = None, [trial.initial_state for trial in trials]
     if any(s is not None for s in states):  # None among others: the first trial of an episode
-        first = codec.unflatten(codec.initial(network))
-        state = network.join_states([first if s is None else s for s in states])
+        start = codec.unflatten(codec.initial(network))
+        state = network.join_states([start if s is None else s for s in states])
     codes = codec.encode(network, torch.from_numpy(obs), state).numpy()
     return [row[:T].copy() for row, T in zip(codes, length, strict=True)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as safetensors_bytes
+
+PARTIAL = ".partial"  # ends the names of files that are being written
 
 
 class RunError(Exception):
@@ -25,22 +26,21 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         RunError: the disk is full or the file cannot be written; what was there before stays.
     """
-    temporary = None
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "wb") as file:  # unlike a tempfile, with the mode of the umask
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
         raise RunError(
             f"{path} could not be written ({error.strerror}); the files written before are whole: "
             "free some space or mend the folder, then resume the run."
         ) from error
+    finally:
+        with contextlib.suppress(OSError):  # it is gone already where all went well
+            os.unlink(temporary)
 
 
 def write_tensors(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Defaults that follow from the length of the task's trials: how far back credit and memory go."""
+"""Defaults that follow from trial length: the horizon over which credit and memory act."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ Config = TypeVar("Config", bound=NetworkConfig)
 
 
 def resolve_defaults(config: Config) -> Config:
-    """Fill in gamma, td_lambda, learning_rate and the core's own options where they are not given.
+    """Fill in gamma, td_lambda, learning_rate and options of the core that are not given.
 
-    A discount, a lambda-return and a modulation act over about 1 / (1 - x) steps. Up to
-    `SHORT_TRIAL` steps that is 100 steps for gamma (and lam_max of an MPN) and 20 for td_lambda; in
-    longer trials of T steps it grows as T does, so that every trial spans the same share of it. The
-    learning rate falls. What each contributes is measured in ai_docs/long_trials.md:
+    A discount, a lambda-return and a modulation of x act over a horizon of about 1 / (1 - x) steps.
+    In trials of up to `SHORT_TRIAL` steps it is 100 steps for gamma (and for lam_max of an MPN) and
+    20 for td_lambda; in longer trials of T steps it grows in proportion to T. The learning rate
+    shrinks with its root. ai_docs/long_trials.md measures what each contributes.
 
         share = min(1, SHORT_TRIAL / T)
         1 - gamma = 1 - lam_max = 0.01 share
         1 - td_lambda = 0.05 share
         learning_rate = 0.004 sqrt(share)
 
-    A core says by `horizon_options` which of its options follow, and how.
+    The core's `horizon_options` tells which of its options depend on trial length, and how.
 
     Raises:
         ValueError: a task that cannot be made, or a core that is not registered.
     """
     core = core_class(config.core)
     missing = [n for n in ("gamma", "td_lambda", "learning_rate") if getattr(config, n, 0) is None]
-    of_core = set(core.horizon_options(1)) if hasattr(core, "horizon_options") else set()
+    of_core = set(core.horizon_options(1.0)) if hasattr(core, "horizon_options") else set()
     if not missing and of_core <= set(config.core_options):
         return config
     steps = mean_trial_length(config)
@@ -52,7 +52,7 @@ def resolve_defaults(config: Config) -> Config:
 
 
 def mean_trial_length(config: NetworkConfig, trials: int = 20) -> float:
-    """Mean length in steps of a task's first trials under seed 0, taking action 0 to their end."""
+    """Measure the mean length in steps of the first trials under seed 0, always taking action 0."""
     env = TrialEnv(config.task, seed=0, **config.task_kwargs)
     lengths = []
     for _ in range(trials):

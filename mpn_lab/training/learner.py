@@ -19,7 +19,7 @@ class NonFiniteLoss(RuntimeError):
 
 
 def make_network(config: NetworkConfig, obs_size: int, n_actions: int) -> QNetwork:
-    """Make the network of a configuration, with the start values that its seed fixes."""
+    """Make the network of a configuration, with the initial weights that its seed fixes."""
     return QNetwork(
         obs_size,
         n_actions,
@@ -35,10 +35,10 @@ def make_network(config: NetworkConfig, obs_size: int, n_actions: int) -> QNetwo
 
 
 class Learner:
-    """A network and Adam.
+    """A network and its optimizer, Adam.
 
     Args:
-        config: with a number for everything that `resolve_defaults` fills in.
+        config: as `resolve_defaults` returns it.
         obs_size: channels of an observation.
         n_actions: of the task.
         device: where the network is.
@@ -75,14 +75,14 @@ class Learner:
         return value
 
     def state(self) -> dict[str, np.ndarray]:
-        """All tensors that `load_state` needs to go on exactly from here."""
+        """Return all arrays that `load_state` needs to continue exactly from here."""
         arrays = network_arrays(self.network)
         for i, moments in self.optimizer.state_dict()["state"].items():
             arrays |= {f"adam.{i}.{name}": _array(value) for name, value in moments.items()}
         return arrays
 
     def load_state(self, arrays: dict[str, np.ndarray], updates: int) -> None:
-        """Go back to what `state` returned. Raises KeyError or RuntimeError: it does not fit."""
+        """Restore what `state` returned. Raises KeyError or RuntimeError where it does not fit."""
         load_arrays(self.network, arrays)
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in arrays.items():
@@ -95,7 +95,7 @@ class Learner:
 
 
 class DQNLearner(Learner):
-    """A Q-network, its target network and Adam."""
+    """A Q-network, its target network and Adam. The arguments are those of `Learner`."""
 
     config: TrainConfig
 
@@ -133,22 +133,22 @@ class DQNLearner(Learner):
         return value
 
     def state(self) -> dict[str, np.ndarray]:
-        """As `Learner.state`."""
+        """As in `Learner`, with the target network."""
         return super().state() | network_arrays(self.target, "target")
 
     def load_state(self, arrays: dict[str, np.ndarray], updates: int) -> None:
-        """As `Learner.load_state`."""
+        """As in `Learner`, with the target network."""
         super().load_state(arrays, updates)
         load_arrays(self.target, arrays, "target")
 
 
 def network_arrays(network: nn.Module, prefix: str = "network") -> dict[str, np.ndarray]:
-    """The weights of a network, as a checkpoint stores them."""
+    """Return the weights of a network under the names that a checkpoint gives them."""
     return {f"{prefix}.{name}": _array(value) for name, value in network.state_dict().items()}
 
 
 def load_arrays(network: nn.Module, arrays: dict[str, np.ndarray], prefix: str = "network") -> None:
-    """Load weights from a checkpoint. Raises RuntimeError where they are another network's."""
+    """Load weights from a checkpoint. Raises RuntimeError where they do not fit the network."""
     start = f"{prefix}."
     network.load_state_dict(
         {

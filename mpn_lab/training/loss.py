@@ -1,4 +1,4 @@
-"""The TD loss of whole trials, replayed from their start, and the supervised cross-entropy."""
+"""The TD loss of whole trials, replayed from their start, and the cross-entropy."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def compute_td_loss_trial(
     backprop: Backprop = "full",
     chunk: int = 32,
 ) -> Float[Tensor, ""]:
-    """The Huber loss of the TD errors of a batch of whole trials.
+    """Compute the Huber loss of the TD errors of a batch of whole trials.
 
-    Both networks replay every trial at once from its start, so that their states (M_t) are those
-    of the current parameters at every step; no stored state is used. A batch of parts of trials
-    says itself where they start from (`TrialBatch.state`, `TrialBatch.burn_in`).
+    Both networks replay every trial from its start, so that their states (M_t) at every step follow
+    from the current parameters; no stored state is used. A batch of parts of trials carries the
+    states that they start from (`TrialBatch.state`, `TrialBatch.burn_in`).
 
     Args:
         mpn: the network that is trained; maps obs [B, T, d] to (Q [B, T, A], state).
@@ -39,7 +39,7 @@ def compute_td_loss_trial(
         gamma: discount per time step, 0 to 1.
         td_lambda: 0: one-step targets; towards 1: the rewards that followed (see
             `td_targets`).
-        backprop, chunk: how the gradient goes back in time, see `unroll`.
+        backprop, chunk: how the gradient is propagated back in time, see `unroll`.
 
     Returns:
         The mean over the steps of the mask; differentiable in the parameters of `mpn` alone.
@@ -61,7 +61,7 @@ def compute_td_loss_trial(
         greedy = q.argmax(2, keepdim=True)  # (B, T, 1)
         value = q_target.gather(2, greedy).squeeze(2)  # (B, T)
         target = td_targets(value, reward, terminated, mask, gamma, td_lambda)  # (B, T)
-        # A trial that was cut says nothing about what followed its last step: leave that one out.
+        # What followed the last step of a trial that was cut is unknown: that step is not trained.
         trained = mask & (terminated | _next(mask, False))
     chosen = q.gather(2, action.unsqueeze(2)).squeeze(2)  # (B, T)
     loss = nn.functional.huber_loss(chosen, target, reduction="none")  # (B, T)
@@ -75,19 +75,19 @@ def unroll(
     backprop: Backprop = "full",
     chunk: int = 32,
 ) -> Float[Tensor, "B T A"]:
-    """Q at every step, with a choice of how the gradient goes back in time.
+    """Compute Q at every step, with a choice of how the gradient is propagated back in time.
 
     - "full": through all steps.
-    - "checkpointed": the same gradient; only every `chunk`-th state is kept, and what lies between
-      is computed a second time on the way back (`torch.utils.checkpoint`).
-    - "truncated": the state is cut off from its past every `chunk` steps, so that the gradient
-      lacks whatever passes from one chunk to the next: what is stored in one and used in another
-      is not credited.
+    - "checkpointed": the same gradient; only every `chunk`-th state is stored, and the steps in
+      between are computed a second time in the backward pass (`torch.utils.checkpoint`).
+    - "truncated": the state is detached every `chunk` steps, so that no gradient passes from one
+      chunk to the next: what is memorised in one and used in another earns no credit.
 
     Args:
         network: maps obs [B, T, d] and a state to (Q [B, T, A], state).
-        state: where the rows start; None: M_0.
-        chunk: steps.
+        state: the state at the start of each row; None: M_0.
+        backprop: one of the three.
+        chunk: length of a chunk in steps.
     """
     if backprop == "full":
         return network(obs, state)[0]
@@ -104,10 +104,10 @@ def unroll(
 
 @torch.no_grad()
 def start_state(network: nn.Module, batch: TrialBatch) -> Any:
-    """The state that each row's training starts from, after its burn-in under `network`.
+    """Compute the state at the first trained step of each row, after its burn-in under `network`.
 
-    No gradient passes: as in R2D2 (Kapturowski et al., ICLR 2019), the burn-in only produces a
-    state.
+    No gradient passes through it: as in R2D2 (Kapturowski et al., ICLR 2019), the burn-in only
+    produces a state.
     """
     if batch.burn_in is None or batch.burn_in_length is None or batch.burn_in.shape[1] == 0:
         return batch.state
@@ -131,37 +131,37 @@ def td_targets(
     gamma: float,
     td_lambda: float,
 ) -> Float[Tensor, "B T"]:
-    """The lambda-returns of Peng & Williams (1996), which whole trials give for free.
+    """Compute the lambda-returns of Peng & Williams (1996) of whole trials, from their end back.
 
         G_t = r_t + gamma [(1 - lambda) V_{t+1} + lambda G_{t+1}]
 
-    with G = r at a trial's end. lambda = 0 is the one-step target, lambda = 1 the discounted sum
-    of the rewards that followed. In a trial that was cut, G at its last step is its V.
+    with G = r at a trial's end. lambda = 0 gives the one-step target, lambda = 1 the discounted sum
+    of the rewards that followed. At the last step of a trial that was cut, G = V.
 
     Args:
         value: V_t, the target network's value of the greedy action.
         reward, terminated, mask: of the batch.
         gamma, td_lambda: 0 to 1.
     """
-    last = terminated | ~_next(mask, False)  # (B, T), nothing that counts follows this step
+    last = terminated | ~_next(mask, False)  # (B, T), no step of the trial follows
     known = torch.where(terminated, reward, value)
     follow = reward + gamma * (1 - td_lambda) * _next(value, 0.0)
     a = torch.where(last, known, follow).T.contiguous()  # (T, B)
     b = torch.where(last, 0.0, gamma * td_lambda).T.contiguous()
-    a_t, b_t = a.unbind(), b.unbind()  # once for all: indexing costs more than the arithmetic
+    a_t, b_t = a.unbind(), b.unbind()  # all at once: indexing in the loop costs more than the sums
     for t in range(len(a_t) - 2, -1, -1):
         a_t[t].addcmul_(b_t[t], a_t[t + 1])  # G_t = a_t + b_t G_{t+1}, in place of a_t
     return a.T
 
 
 def _next(x: Tensor, last: bool | float) -> Tensor:
-    """x shifted by one step: x_{t+1} at t, `last` at the end."""
+    """Shift x by one step: x_{t+1} at t, and `last` at the end."""
     return torch.cat([x[:, 1:], torch.full_like(x[:, :1], last)], 1)
 
 
 def compute_cross_entropy(
     logits: Float[Tensor, "B T A"], truth: Int[Tensor, "B T"], mask: Bool[Tensor, "B T"]
 ) -> Float[Tensor, ""]:
-    """-log softmax(y_t)[truth_t], the mean over the steps of the mask; 0 if there is none."""
+    """Compute the mean of -log softmax(y_t)[truth_t] over the steps of the mask; 0 for no step."""
     loss = nn.functional.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none")
     return (loss * mask.flatten()).sum() / mask.sum().clamp(min=1)

@@ -1,4 +1,4 @@
-"""Going on with an interrupted run of either training loop."""
+"""Resumes interrupted runs of both training loops."""
 
 from __future__ import annotations
 
@@ -15,37 +15,38 @@ from mpn_lab.training.trainer import OnRow, Trainer
 
 
 def resume(
-    path: str | Path,
+    run: str | Path | Run,
     *,
     device: str | torch.device | None = None,
     threads: int | None = None,
     progress: bool = True,
     on_row: OnRow | None = None,
 ) -> Run:
-    """Go on with a run from its last checkpoint, to exactly where it would have ended unbroken.
+    """Resume a run of `train` or `train_supervised` from its last checkpoint.
 
-    Takes runs of `train` and of `train_supervised`.
+    It ends exactly as it would have ended without the interruption.
 
     Args:
-        path: the run folder.
-        device, threads: as of `train`; None: those that the run began with.
+        run: a run, or its folder.
+        device, threads: as in `train`; None: those that the run began with.
         progress: show a progress bar on standard error.
         on_row: called with every new row of the metrics.
 
     Raises:
-        RunError: there is no run, or its files are damaged or belong to another one.
+        RunError: there is no run, it is in memory alone, or its files are damaged or belong to
+            another one.
         ValueError: its task or core is not registered (the sentence names the module that
             registered it), or the device is not there.
     """
-    run = load_run(path)
+    run = load_run(run.folder if isinstance(run, Run) else run)
     run.check_task()
     run.prepare_to_resume()
-    where = resolve_device(run.content["device"] if device is None else device)
-    threads = run.content["threads"] if threads is None else threads
+    where = resolve_device(run.content.get("device", "cpu") if device is None else device)
+    threads = run.content.get("threads", 1) if threads is None else threads
     trainer: Trainer
     if isinstance(run.config, SupervisedConfig):
         trainer = SupervisedTrainer(run.config, where, threads)
     else:
         trainer = DQNTrainer(run.config, where, threads)
-    trainer.restore(run.folder)
+    trainer.restore(run)
     return trainer.fit(run, progress, on_row)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from pydantic import ValidationError
 
 from mpn_lab.networks.qnetwork import QNetwork
@@ -20,7 +21,7 @@ from mpn_lab.networks.registry import core_class, core_module
 from mpn_lab.tasks.trial_env import check_task, task_module
 from mpn_lab.training.config import CONFIGS, SupervisedConfig, TrainConfig
 from mpn_lab.training.evaluate import Evaluation, evaluate
-from mpn_lab.training.files import RunError, read_tensors, write_tensors, write_whole
+from mpn_lab.training.files import PARTIAL, RunError, read_tensors, write_tensors, write_whole
 from mpn_lab.training.learner import load_arrays, make_network, network_arrays
 
 if TYPE_CHECKING:
@@ -32,14 +33,23 @@ PACKAGES = ("mpn_lab", "torch", "neurogym", "gymnasium", "numpy")
 
 
 class Run:
-    """What a training left: a folder, or the same in memory.
+    """The result of a training: a folder, or the same in memory.
 
-    The folder holds `config.json` (the kind of training, "dqn" or "supervised", its configuration,
-    the network's sizes, the modules that define task and core, device, threads, versions),
-    `metrics.csv` (one row per `eval_freq` trials), `checkpoints/trial_N.safetensors` (the weights
-    after N trials) and `resume.safetensors` (all that is needed to go on). Nothing in it is code,
-    and opening it imports nothing. A run that was trained with `out=False` has no `path` and its
-    last network alone.
+    The folder holds
+
+    - `config.json`: the kind of training, "dqn" or "supervised", its configuration, the network's
+      sizes, the modules that define task and core, device, threads, versions;
+    - `metrics.csv`: one row per `eval_freq` trials;
+    - `checkpoints/trial_N.safetensors`: the weights after N trials;
+    - `resume.safetensors`: all that `resume` needs.
+
+    Nothing in it is code, and opening it imports nothing. A run that was trained with `out=False`
+    has no folder (`path` is None) and only its last network.
+
+    Args:
+        path: the folder, or None.
+        content: of config.json.
+        config: the configuration in it.
     """
 
     def __init__(self, path: Path | None, content: dict[str, Any], config: AnyConfig) -> None:
@@ -57,7 +67,18 @@ class Run:
         n_actions: int,
         **settings: Any,
     ) -> Run:
-        """Begin a run in a new or empty folder, or in memory. Raises RunError where it cannot."""
+        """Create a run in a new or empty folder, or in memory.
+
+        Args:
+            path: the folder; None: in memory.
+            config: with numbers for everything that `resolve_defaults` fills in.
+            obs_size: channels of an observation.
+            n_actions: of the task.
+            settings: what else config.json is to hold.
+
+        Raises:
+            RunError: the folder is in use or cannot be made.
+        """
         kind = next(kind for kind, of_kind in CONFIGS.items() if isinstance(config, of_kind))
         content: dict[str, Any] = {"kind": kind, "config": config.model_dump()}
         content |= {"obs_size": obs_size, "n_actions": n_actions}
@@ -77,8 +98,8 @@ class Run:
         return cls(path, content, config)
 
     def prepare_to_resume(self) -> None:
-        """Clear away what a killed process left half written; warn where versions changed."""
-        for leftover in self.folder.rglob(".*"):
+        """Delete files that a killed process left half written; warn where versions changed."""
+        for leftover in self.folder.rglob(f".*{PARTIAL}"):
             leftover.unlink()
         began = self.content.get("versions", {})
         changed = [
@@ -93,14 +114,17 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """The path. Raises RunError for a run in memory."""
+        """The path of the folder. Raises RunError for a run in memory."""
         if self.path is None:
-            raise RunError("this run is in memory alone; train it into a folder (out=...).")
+            raise RunError(
+                "this run is only in memory, but a run folder is needed; train again with out=None "
+                "or out=FOLDER."
+            )
         return self.path
 
     @property
     def checkpoints(self) -> list[int]:
-        """Trials after which weights were saved, ascending."""
+        """Numbers of trials after which weights were saved, ascending."""
         if self.path is None:
             return [int(self.rows[-1]["trials"])] if self.rows else []
         names = (self.path / "checkpoints").glob("trial_*.safetensors")
@@ -129,15 +153,18 @@ class Run:
         """The network after the last checkpoint."""
         if self._network is None:
             if not self.checkpoints:
-                raise RunError(f"{self.path} has no checkpoint yet; resume the run to make one.")
+                raise RunError(
+                    f"the run {self._name} has no checkpoint yet; resume it to make one."
+                )
             self._network = self.network_at(self.checkpoints[-1])
         return self._network
 
     def network_at(self, trials: int) -> QNetwork:
-        """The network as it was after so many trials (one of `checkpoints`)."""
+        """The network as it was after `trials` trials (one of `checkpoints`). Raises RunError."""
         if trials not in self.checkpoints:
             raise RunError(
-                f"{self.path} has no checkpoint at {trials} trials, but at {self.checkpoints}."
+                f"the run {self._name} has no checkpoint at {trials} trials; expected one of "
+                f"{', '.join(map(str, self.checkpoints)) or 'none yet'}."
             )
         if self.path is None:
             return self.network
@@ -155,13 +182,21 @@ class Run:
         return network.eval()
 
     def checkpoint_path(self, trials: int) -> Path:
-        """The file of the weights after so many trials."""
+        """The file of the weights after `trials` trials."""
         return self.folder / "checkpoints" / f"trial_{trials:06d}.safetensors"
 
     def evaluate(
-        self, trials: int = 1000, seed: int = 0, *, device: str | None = None, threads: int = 1
+        self,
+        trials: int = 1000,
+        seed: int = 0,
+        *,
+        device: str | torch.device | None = None,
+        threads: int = 1,
     ) -> Evaluation:
-        """Greedy trials of the last network beside the ideal observer's; see `evaluate`."""
+        """Evaluate the last network beside the ideal observer, on the same trials.
+
+        See `mpn_lab.evaluate`; the state is reset as in the training.
+        """
         config = self.config
         self.check_task()
         return evaluate(
@@ -177,7 +212,7 @@ class Run:
         )
 
     def check_task(self) -> None:
-        """Raise ValueError where the task is not registered, with the module that registered it."""
+        """Raise ValueError, naming the module that registered it, where the task is unknown."""
         check_task(self.config.task, self.content.get("modules", {}).get("task"))
 
     def save(
@@ -187,11 +222,20 @@ class Run:
         arrays: dict[str, np.ndarray],
         meta: dict[str, Any],
     ) -> None:
-        """Write a checkpoint. `resume.safetensors` comes last: until it is there, the run stands
-        at the checkpoint before, and what was written for this one is written again."""
+        """Write a checkpoint, or hold it in memory.
+
+        `resume.safetensors` is written last: until it is there, the run stands at the checkpoint
+        before, and the other files of this one are written again after a `resume`.
+
+        Args:
+            network: whose weights are saved.
+            rows: all metrics so far.
+            arrays: with `meta`, the state of the trainer.
+            meta: what fits into JSON; `trials` among it.
+        """
         trials = meta["trials"]
         if self.path is None:
-            self.rows, self._network = list(rows), copy.deepcopy(network).eval()
+            self.rows, self._network = list(rows), copy.deepcopy(network).cpu().eval()
             return
         self._network = None
         self.checkpoint_path(trials).parent.mkdir(exist_ok=True)
@@ -202,8 +246,11 @@ class Run:
 
     def __repr__(self) -> str:
         done = self.checkpoints[-1] if self.checkpoints else 0
-        where = "in memory" if self.path is None else repr(str(self.path))
-        return f"Run({where}, {self.config.task}, {done} of {self.config.trials} trials)"
+        return f"Run({self._name}, {self.config.task}, {done} of {self.config.trials} trials)"
+
+    @property
+    def _name(self) -> str:
+        return "in memory" if self.path is None else str(self.path)
 
 
 def load_run(path: str | Path) -> Run:

@@ -19,26 +19,29 @@ _STEPS = ("obs", "action", "reward", "terminated", "ground_truth")
 
 
 def stored_trials_path(run: Path, trials: int) -> Path:
-    """The file of the trials that were collected with the checkpoint at `trials`."""
+    """The file of the trials that were collected with the weights of the checkpoint `trials`."""
     return run / "stored_trials" / f"trial_{trials:06d}.safetensors"
 
 
 def stored_trials_checkpoints(run: Path) -> list[int]:
-    """The checkpoints, in trials, that stored trials were collected with, ascending."""
+    """List the checkpoints, in trials, with whose weights trials were stored, ascending."""
     names = (run / "stored_trials").glob("trial_*.safetensors")
     return sorted(int(name.stem.removeprefix("trial_")) for name in names)
 
 
 def save_stored_trials(run: Path, at: int, trials: list[Trial], network: QNetwork) -> None:
-    """Store trials with the codes of their states (see `StateCodec`). Raises RunError.
+    """Store trials, without `planned_obs` and `latent`, with the codes of their states.
 
-    Their `planned_obs` and `latent` are left out.
+    See `StateCodec` for the codes.
 
     Args:
         run: the folder of the run.
         at: the checkpoint, in trials, that they were collected with.
         trials: the trials.
         network: the network that collected them.
+
+    Raises:
+        RunError: the file cannot be written.
     """
     codec = StateCodec(network)
     arrays: dict[str, np.ndarray] = {}
@@ -67,7 +70,7 @@ def save_stored_trials(run: Path, at: int, trials: list[Trial], network: QNetwor
 def load_stored_trials(
     run: Path, at: int, network: QNetwork
 ) -> tuple[list[Trial], list[np.ndarray]]:
-    """The trials of `save_stored_trials`, and the codes of their states, each [T, width].
+    """Load the trials of `save_stored_trials` and the codes of their states, each [T, width].
 
     Raises:
         RunError: the file is missing or damaged, or was made with another network.
@@ -82,8 +85,8 @@ def load_stored_trials(
     try:
         for i, about in enumerate(meta["trials"]):
             steps = {name: arrays.get(f"{i}.{name}") for name in _STEPS}
-            first = arrays.get(f"{i}.initial_state")
-            state = None if first is None else codec.unflatten(torch.from_numpy(first.copy()))
+            flat = arrays.get(f"{i}.initial_state")
+            state = None if flat is None else codec.unflatten(torch.from_numpy(flat.copy()))
             periods = {name: (a, b) for name, (a, b) in about.pop("periods").items()}
             trials.append(Trial(**steps, **about, periods=periods, initial_state=state))  # type: ignore[arg-type]
             codes.append(arrays[f"{i}.codes"])
@@ -99,5 +102,5 @@ def load_stored_trials(
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold of a condition."""
+    """Return a condition's value as JSON can hold it."""
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)

@@ -1,6 +1,7 @@
-"""Supervised training: the readout as logits of the correct action, at the steps that count.
+"""Supervised training: cross-entropy between the readout and the correct actions.
 
-As in Aitken & Mihalas, eLife 2023;12:e83035, on the networks and tasks of the DQN loop.
+As in Aitken & Mihalas (eLife 2023;12:e83035), for the networks and tasks of the DQN loop: the
+readout gives the logits of the actions, and the loss counts the steps of a mask.
 """
 
 from __future__ import annotations
@@ -36,37 +37,40 @@ def train_supervised(
 ) -> Run:
     """Train a network on the correct actions of fresh trials, into a new run folder.
 
-    Every update sees new trials: drawn by the task itself (the integration tasks), cut from
-    streams (`stream_steps`), or else collected by an expert that takes the correct action at every
-    step. The run is like that of `train`: `Run.evaluate`, `record`, `resume` take it; the network's
-    action is the argmax of its readout. Only the correct actions are ever seen: where observations
-    depend on earlier actions, as in ReversalBandit, they give the answer away, and what was learned
-    from them need not hold for the network's own. The metrics have one row per `eval_freq` trials:
+    Every update sees new trials: the task samples them itself (the integration tasks), they are cut
+    from streams (`stream_steps`), or an expert that takes the correct action at every step collects
+    them. The run is used like one of `train`, with `Run.evaluate`, `record` and `resume`; the
+    network's action is the argmax of its readout. The network only ever sees the consequences of
+    correct actions: where observations depend on earlier actions, as in ReversalBandit, these give
+    the correct response away, and what was learned from them need not hold for the network's own
+    actions. The metrics have one row per `eval_freq` trials:
 
-    - `trials`, `env_steps`, `updates`: so far; `learning_rate`;
+    - `trials`, `env_steps`, `updates`: so far;
+    - `learning_rate`: of Adam;
     - `loss`: mean of the updates since the last row, in nats a step, without L1;
     - `step_accuracy`: share of the trained steps since then at which the argmax was correct;
-    - `train_return`: the expert's mean trial return since then; nan where the task draws its
-      batches itself;
-    - `accuracy`, `mean_return`, `ideal_accuracy`: as of `train`. Where no trials are collected,
-      accuracy is the share of scored steps with the correct argmax and `ideal_accuracy` nan, and
-      `validation_loss` is the cross-entropy; with `stream_steps` `mean_return` is nan too, and
-      `response_accuracy` is the accuracy at the steps that ask for a response;
+    - `train_return`: the expert's mean trial return since then; nan where no expert collects;
+    - `accuracy`, `mean_return`, `ideal_accuracy`: as in `train`. Where no trials are collected,
+      `accuracy` is the share of scored steps with the correct argmax and `ideal_accuracy` is nan;
+    - `validation_loss`: the cross-entropy on the validation batch; nan where trials are collected;
+    - `response_accuracy`: with `stream_steps`, the accuracy at the steps that ask for a response;
+      `mean_return` is then nan;
     - what the core reports: `eta` and `lam` of an MPN, means over its synapses.
 
     Args:
         config: what to train.
         out: the folder of the run, new or empty; None: runs/TASK-supervised-seedN; False: no
             folder, the run is in memory alone.
-        network: whose weights the training begins with; None: start values drawn from the seed.
-        device, threads: as of `train`.
+        network: its weights, the trained ones and the fixed ones, are the initial weights; it is
+            not changed itself. None: they are drawn from the seed.
+        device, threads: as in `train`.
         progress: show a progress bar on standard error.
         on_row: called with every new row of the metrics.
 
     Raises:
-        ValueError: a task that cannot be trained, that tells no correct actions, or that does not
-            have the periods to be trained; a network of other sizes than the configuration's.
-        RunError: as of `train`.
+        ValueError: a task that cannot be trained, that has no ground truth, or that does not have
+            the periods to be trained; a network of other sizes than the configuration's.
+        RunError: as in `train`.
 
     Example:
         >>> config = SupervisedConfig(loss_periods=("decision",))  # doctest: +SKIP
@@ -75,14 +79,19 @@ def train_supervised(
     trainer = SupervisedTrainer(config, resolve_device(device), threads)
     if network is not None:
         trainer.begin_with(network)
-    run = trainer.create_run(out, f"runs/{config.task}-supervised-seed{config.seed}")
-    if network is not None:
-        run.save(trainer.learner.network, [], *trainer.state())
+    begin = "seed" if network is None else "network"
+    run = trainer.create_run(out, f"runs/{config.task}-supervised-seed{config.seed}", begin)
     return trainer.fit(run, progress, on_row)
 
 
 class SupervisedTrainer(Trainer):
-    """Supervised training of one configuration."""
+    """Supervised training of one configuration.
+
+    Args:
+        config: what to train.
+        device: where the network computes.
+        threads: number of torch's threads.
+    """
 
     config: SupervisedConfig
 
@@ -101,14 +110,14 @@ class SupervisedTrainer(Trainer):
         self.obs_size, self.n_actions = self.data.obs_size, self.data.n_actions
         self.learner = Learner(config, self.obs_size, self.n_actions, device)
         plastic = ("eta", "lam", "M0")
-        self.shrunk = [  # by L1
+        self.penalised = [  # by L1
             p
             for name, p in self.learner.network.named_parameters()
             if p.requires_grad and name.split(".")[-1] not in plastic
         ]
 
     def begin_with(self, network: QNetwork) -> None:
-        """Take over the weights of a network. Raises ValueError: it is another one."""
+        """Copy the weights of a network. Raises ValueError where they do not fit."""
         try:
             load_arrays(self.learner.network, network_arrays(network))
         except RuntimeError as error:
@@ -119,14 +128,14 @@ class SupervisedTrainer(Trainer):
 
     @property
     def finished(self) -> bool:
-        """All trials are over, or one of the rules of `StopConfig` applies."""
+        """Whether all trials are used up, or one of the rules of `StopConfig` applies."""
         if self.trials >= self.config.trials:
             return True
         stop, n = self.config.stop, len(self.rows)
         if stop is None or n < stop.window or self.rows[-1]["updates"] < stop.min_updates:
             return False
         rolling = _rolling([row["accuracy"] for row in self.rows], stop.window)
-        best = int(rolling.argmax())  # the first of them: an equal one later is no rise
+        best = int(rolling.argmax())  # the earliest of equal ones: a tie is no rise
         plateaued = stop.patience is not None and len(rolling) - 1 - best >= stop.patience
         if stop.stop_on_rising_loss and n >= 2 * stop.window:
             loss = _rolling([row["validation_loss"] for row in self.rows], stop.window)
@@ -134,7 +143,7 @@ class SupervisedTrainer(Trainer):
         return bool(rolling[-1] >= stop.accuracy) or plateaued
 
     def advance(self, bar: tqdm, run: Run) -> Row:
-        """Learn up to the next multiple of `eval_freq` trials, and evaluate."""
+        """Learn up to the next multiple of `eval_freq` trials, then validate."""
         config = self.config
         end = min(config.trials, (self.trials // config.eval_freq + 1) * config.eval_freq)
         self.data.seed(self.trials)
@@ -175,18 +184,18 @@ class SupervisedTrainer(Trainer):
         entropy = compute_cross_entropy(logits, truth, mask)
         loss = entropy
         if config.l1:
-            loss = loss + config.l1 * torch.stack([p.abs().sum() for p in self.shrunk]).sum()
+            loss = loss + config.l1 * torch.stack([p.abs().sum() for p in self.penalised]).sum()
         self.learner.step(loss, config.learning_rate)
         correct = (logits.detach().argmax(2) == truth) & mask
         return float(entropy.detach()), int(correct.sum())
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """As of `Trainer`."""
+        """As in `Trainer`."""
         meta = {"trials": self.trials, "env_steps": self.env_steps}
         return self.learner.state(), meta | {"updates": self.learner.updates}
 
     def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        """As of `Trainer`."""
+        """As in `Trainer`."""
         self.learner.load_state(arrays, meta["updates"])
         self.trials, self.env_steps = meta["trials"], meta["env_steps"]
 

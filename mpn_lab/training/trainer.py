@@ -1,4 +1,4 @@
-"""What every training loop does: advance, write a checkpoint, report, and resume."""
+"""The part that all training loops share: advance, write a checkpoint, report, resume."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mpn_lab.training.device import torch_threads
+from mpn_lab.training.device import check_threads, torch_threads
 from mpn_lab.training.files import RunError, read_tensors
 from mpn_lab.training.learner import Learner, NonFiniteLoss
 from mpn_lab.training.run import AnyConfig, Row, Run
@@ -22,27 +22,29 @@ Out = str | Path | Literal[False] | None
 
 
 class Trainer(ABC):
-    """A training that advances from one row of metrics, with its checkpoint, to the next.
+    """Trains from one row of metrics, with its checkpoint, to the next.
+
+    A training loop is a subclass: `DQNTrainer` or `SupervisedTrainer`. It defines `advance`, and
+    `state` and `load_state`, between which nothing may get lost.
 
     Args:
-        config: with a number for everything that `resolve_defaults` fills in.
         device: where the network computes.
-        threads: of torch.
+        threads: number of torch's threads.
     """
 
-    config: AnyConfig
+    config: AnyConfig  # as `resolve_defaults` returns it
     learner: Learner
     obs_size: int
     n_actions: int
 
     def __init__(self, device: torch.device, threads: int) -> None:
-        self.device, self.threads = device, threads
+        self.device, self.threads = device, check_threads(threads)
         self.trials = self.env_steps = 0
         self.rows: list[Row] = []
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to do."""
+        """Whether the training is over."""
         return self.trials >= self.config.trials
 
     @abstractmethod
@@ -51,20 +53,33 @@ class Trainer(ABC):
 
     @abstractmethod
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Arrays, and what fits into JSON: all that `load_state` needs, but for the rows."""
+        """Return all that `load_state` needs, except the rows: arrays, and what fits into JSON."""
 
     @abstractmethod
     def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        """Go back to what `state` returned. Raises KeyError, ValueError ... if it does not fit."""
+        """Restore what `state` returned. Raises KeyError, ValueError ... where it does not fit."""
 
-    def create_run(self, out: Out, default: str) -> Run:
-        """Begin a run in the folder `out` (None: `default`), or in memory (False)."""
-        path = None if out is False else Path(default if out is None else out)
-        sizes = self.obs_size, self.n_actions
-        return Run.create(path, self.config, *sizes, device=str(self.device), threads=self.threads)
+    def create_run(self, out: Out, default: str, initial_weights: str = "seed") -> Run:
+        """Create a run in the folder `out` (None: `default`), or in memory (False).
+
+        `initial_weights` tells where they come from: the "seed", or a given "network", whose
+        weights have to be saved at once.
+        """
+        run = Run.create(
+            None if out is False else Path(default if out is None else out),
+            self.config,
+            self.obs_size,
+            self.n_actions,
+            device=str(self.device),
+            threads=self.threads,
+            initial_weights=initial_weights,
+        )
+        if initial_weights == "network":
+            run.save(self.learner.network, [], *self.state())
+        return run
 
     def fit(self, run: Run, progress: bool, on_row: OnRow | None) -> Run:
-        """Train to the end, from wherever this stands."""
+        """Train to the end, and save a checkpoint and a row of metrics after every `advance`."""
         total = self.config.trials
         bar = tqdm(total=total, initial=self.trials, unit="trial", disable=not progress)
         with bar, torch_threads(self.threads):
@@ -74,9 +89,10 @@ class Trainer(ABC):
                     row = self.advance(bar, run)
                 except NonFiniteLoss as error:
                     last = f"trial {self.rows[-1]['trials']}" if self.rows else "none yet"
+                    remains = f"; the last good checkpoint remains ({last})" if run.path else ""
                     raise RunError(
-                        f"Training stopped: {error}; the last good checkpoint remains ({last}). "
-                        "Try a smaller learning_rate or max_grad_norm."
+                        f"Training stopped: {error}{remains}. Try a smaller learning_rate or "
+                        "max_grad_norm."
                     ) from error
                 self.rows.append(row)
                 run.save(self.learner.network, self.rows, *self.state())
@@ -85,10 +101,16 @@ class Trainer(ABC):
                     on_row(row)
         return run
 
-    def restore(self, path: Path) -> None:
-        """Go back to the last checkpoint of a run folder, if there is one. Raises RunError."""
+    def restore(self, run: Run) -> None:
+        """Load the last checkpoint of a run folder, if there is one. Raises RunError."""
+        path = run.folder
         file = path / "resume.safetensors"
         if not file.exists():
+            if run.content.get("initial_weights") == "network":
+                raise RunError(
+                    f"{path} was to begin with the weights of a network and was interrupted before "
+                    "they were saved; train again, into another folder."
+                )
             return
         arrays, meta = read_tensors(file)
         try:

@@ -54,7 +54,7 @@ def test_a_frame_equals_the_figure_drawn_whole(explorer):
     explorer.time.value = 700
     picture = explorer._picture
     frame = pixels(explorer.image.value)
-    for artist in picture.moving.artists:
+    for artist in picture.panel.artists:
         artist.set_animated(False)
     with style():
         picture.canvas.draw()
@@ -143,7 +143,7 @@ def test_many_frames_leave_no_figure_and_no_memory(trials):
 def test_save_writes_editable_text(explorer, trials, tmp_path):
     path = explorer.save(tmp_path / "moment.svg", trial=3, time=400)
     text = path.read_text()
-    assert "what each action is worth" in text
+    assert "action values" in text
     assert re.search(r"<text[^>]*>[^<]*400 ms", text)
     pdf = explorer.save(tmp_path / "moment.pdf").read_bytes()
     assert pdf.startswith(b"%PDF")
@@ -173,8 +173,8 @@ def test_the_page_holds_every_frame_and_nothing_from_outside(explorer, trials, t
     assert "http://" not in page
     assert "https://" not in page
     explorer.go_to(trial=5, time=500)
-    shown, kept = pixels(explorer.image.value), pixels(base64.b64decode(frames[5]))
-    assert np.abs(shown - kept).mean() < 1
+    shown, exported = pixels(explorer.image.value), pixels(base64.b64decode(frames[5]))
+    assert np.abs(shown - exported).mean() < 1
 
 
 def test_where_widgets_cannot_live_the_picture_stands_in(explorer):
@@ -193,7 +193,7 @@ def test_networks_without_M_can_be_explored(core, tmp_path):
     explorer.time.value = 400
     assert explorer.message.value == ""
     svg = explorer.save(tmp_path / "moment.svg").read_text()
-    assert "This record has no M:" in svg
+    assert "There is no M: the core is" in svg
 
 
 def test_bad_requests_get_one_sentence(explorer, trials):

@@ -1,4 +1,4 @@
-"""Panels of stored and replayed states show the Dataset's own numbers, for each age and moment."""
+"""Panels of stored and replayed states show the Dataset's own numbers, for each age and time."""
 
 import runpy
 from pathlib import Path
@@ -152,7 +152,7 @@ def test_inputs_of_these_trials_can_be_drawn_too(data, ax):
     )
 
 
-def test_all_panels_move_together(data):
+def test_all_panels_are_updated_at_once(data):
     figure, panel = plotting.draw_staleness(data, 0, 300, age=0, strategy="start")
     panel.update(4)
     panel.background.update(2)

@@ -142,10 +142,10 @@ def test_save_writes_editable_text(explorer, tmp_path):
     text = path.read_text()
     assert re.search(r"<text[^>]*>[^<]*400 ms", text)
     assert re.search(r"<text[^>]*>age: 16 updates since collection +replayed from: zero", text)
-    pdf = explorer.save(tmp_path / "moment.pdf").read_bytes()
+    pdf = explorer.save(tmp_path / "frame.pdf").read_bytes()
     assert pdf.startswith(b"%PDF")
     assert b"/Type3" not in pdf
-    assert explorer.save(tmp_path / "moment.png").read_bytes().startswith(b"\x89PNG")
+    assert explorer.save(tmp_path / "frame.png").read_bytes().startswith(b"\x89PNG")
     assert explorer.image.value == shown
 
 
@@ -185,7 +185,7 @@ def test_networks_without_M_can_be_explored(tmp_path):
     explorer.age.value = 0
     assert explorer.image.value != first
     assert explorer.message.value == ""
-    svg = explorer.save(tmp_path / "moment.svg").read_text()
+    svg = explorer.save(tmp_path / "frame.svg").read_text()
     assert "There is no M: the core is GRU." in svg
 
 

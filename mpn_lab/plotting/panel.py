@@ -13,6 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
 from mpn_lab.analysis.schema import check_trials, time_step, trial_length, trial_position
@@ -129,6 +130,7 @@ def matrix_panel(
     )
     ax.set(xlabel="input", ylabel="hidden unit")
     ax.set_xticks(np.arange(0, d, max(1, d // 5)))
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
     colors, periods = period_colors(record), record["period"].values[position]
     strip = Rectangle((0, 1), 1, 0.04, lw=0, clip_on=False, transform=ax.transAxes)
     ax.add_artist(strip)

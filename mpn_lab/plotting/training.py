@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from mpn_lab.plotting.style import ACTIONS, GREY, new_figure
 
-Table = Mapping[Any, Any]
+Table = Mapping[Any, Any] | pd.DataFrame
 Lines = list[tuple[Line2D, str]]
 
 _PROGRESS = ("trials", "env_steps", "updates", "learning_rate")
@@ -56,6 +58,7 @@ def plot_loss(ax: Axes, metrics: Table) -> Lines:
     """
     title = "cross-entropy (nats per step)" if _is_supervised(metrics) else "loss"
     ax.set(title="TD loss" if "epsilon" in metrics else title, yscale="log")
+    ax.yaxis.set_minor_formatter(NullFormatter())  # decades alone are labelled
     lines = _line(ax, metrics, "loss", ACTIONS[2])
     values = np.asarray(metrics["loss"], float)
     values = values[np.isfinite(values) & (values > 0)]
@@ -68,7 +71,7 @@ def plot_plasticity(ax: Axes, metrics: Table) -> Lines:
     """Plot the numbers that the core reports: eta and lam of an MPN, means over its synapses."""
     names = core_columns(metrics)
     of_mpn = set(names) <= set(_OF_CORE)
-    ax.set(title="plasticity" if of_mpn else "core")
+    ax.set(title="plasticity" if of_mpn else "core metrics")
     lines: Lines = []
     for k, name in enumerate(names):
         label, color = _OF_CORE.get(name, (name, ACTIONS[1 + k % (len(ACTIONS) - 1)]))
@@ -136,7 +139,7 @@ def draw_training(
         ax.ticklabel_format(axis="x", style="plain")
         ax.locator_params(axis="x", nbins=4)
         if ax.get_legend_handles_labels()[0]:
-            ax.legend(loc="center right" if panel is plot_plasticity else "lower right")
+            ax.legend(loc="best" if panel is plot_plasticity else "lower right")
     return figure, lines
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.ticker import MaxNLocator
 
 from mpn_lab.analysis.population import effective_weights, modulation_change
 from mpn_lab.analysis.schema import check_record
@@ -54,7 +55,7 @@ def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0)
         for k, (name, color) in enumerate(zip(names, channel_colors(names), strict=True)):
             dashes = "--" if name == "fixation" else "-"
             ax.plot(times, obs[:, k], dashes, color=color, label=name, drawstyle="steps-mid")
-        ax.set_ylabel("input")
+        ax.set_ylabel("value")
         side_legend(ax, len(names))
     ax.set_title(title, pad=15)
     bands: Literal["behind", "strip"] = "strip" if many else "behind"
@@ -156,6 +157,7 @@ def _heat_map(ax: Axes, record: xr.Dataset, values: np.ndarray, times: np.ndarra
     half, scale = float(record.attrs["dt"]) / 2, largest(values)
     extent = (times[0] - half, times[-1] + half, len(values), 0)
     ax.imshow(values, aspect="auto", cmap=DIVERGING, vmin=-scale, vmax=scale, extent=extent)
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
     return scale
 
 

@@ -150,7 +150,7 @@ def draw_staleness(
         hspace=0.42,
     )  # fmt: skip
     upper = figure.add_gridspec(
-        1, 3, left=0.645, right=0.93, top=0.855, bottom=0.515, wspace=0.12
+        1, 3, left=0.645, right=0.92, top=0.855, bottom=0.515, wspace=0.12
     )  # fmt: skip
     lower = figure.add_gridspec(1, 1, left=0.645, right=0.985, top=0.40, bottom=0.075)
     over_trial = [figure.add_subplot(left[k, 0]) for k in range(3)]
@@ -176,7 +176,7 @@ def draw_staleness(
         for ax in axes[1:]:
             ax.set_ylabel("")
             ax.tick_params(labelleft=False)
-        bar = figure.add_axes((0.942, 0.515, 0.009, 0.34))
+        bar = figure.add_axes((0.932, 0.515, 0.009, 0.34))
         figure.colorbar(axes[0].images[0], cax=bar, label="modulation $M_{t-1}$")
     else:
         _write_instead(figure.add_subplot(upper[0, :]), _no_M(data))

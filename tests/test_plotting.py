@@ -25,13 +25,13 @@ def ax():
 
 
 def test_inputs_are_the_observations(trials, ax):
-    moving = plotting.plot_inputs(ax, trials, 3, 400)
+    panel = plotting.plot_inputs(ax, trials, 3, 400)
     n = int(trials["length"][3])
     for k in range(3):
         np.testing.assert_array_equal(ax.lines[k].get_ydata(), trials.obs.values[3, :n, k])
-    (cursor,) = moving.artists
+    (cursor,) = panel.artists
     assert cursor.get_xdata()[0] == 400
-    moving.to(1)
+    panel.update(1)
     assert cursor.get_xdata()[0] == 100
     words = {text.get_text() for text in ax.texts}
     assert {"fixation", "sample", "delay"} <= words
@@ -50,18 +50,18 @@ def test_many_inputs_are_a_heat_map(ax):
 
 
 def test_q_marks_values_at_the_cursor(trials, ax):
-    moving = plotting.plot_q(ax, trials, 2, 300)
-    heads = moving.artists[-1]
+    panel = plotting.plot_q(ax, trials, 2, 300)
+    heads = panel.artists[-1]
     np.testing.assert_allclose(heads.get_offsets()[:, 1], trials.Q.values[2, 3])
-    moving.to(5)
+    panel.update(5)
     np.testing.assert_allclose(heads.get_offsets()[:, 1], trials.Q.values[2, 5])
 
 
 @pytest.mark.parametrize("show", ["M", "effective weights", "change of M"])
 def test_modulations_are_centred_on_zero_with_one_scale(trials, ax, show):
     order = analysis.hidden_order(trials, "cluster")
-    moving = plotting.plot_modulations(ax, trials, 1, 200, show, order)
-    image = moving.artists[0]
+    panel = plotting.plot_modulations(ax, trials, 1, 200, show, order)
+    image = panel.artists[0]
     whole = {
         "M": trials.M,
         "effective weights": analysis.effective_weights(trials),
@@ -71,7 +71,7 @@ def test_modulations_are_centred_on_zero_with_one_scale(trials, ax, show):
     low, high = image.get_clim()
     assert low == -high
     assert high == pytest.approx(float(np.nanmax(np.abs(whole))))
-    moving.to(7)
+    panel.update(7)
     assert image.get_clim() == (low, high)
     np.testing.assert_allclose(image.get_array(), whole.values[7][order], rtol=1e-6)
 
@@ -85,8 +85,8 @@ def test_hidden_activity_keeps_the_order(trials, ax):
 
 def test_the_trajectory_head_is_where_the_trial_is(trials, ax):
     components = analysis.pca(trials, "M", 2)
-    moving = plotting.plot_trajectory(ax, trials, components, 4, 600)
-    (head,) = moving.artists
+    panel = plotting.plot_trajectory(ax, trials, components, 4, 600)
+    (head,) = panel.artists
     assert np.r_[head.get_xdata(), head.get_ydata()] == pytest.approx(
         components.trajectory.values[4, 6]
     )

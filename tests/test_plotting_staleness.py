@@ -1,4 +1,4 @@
-"""Panels of stored and replayed states show the Dataset's own numbers, for each age and moment."""
+"""Panels of stored and replayed states show the Dataset's own numbers, for each age and time."""
 
 import runpy
 from pathlib import Path
@@ -18,7 +18,7 @@ make_staleness = runpy.run_path(str(Path(__file__).with_name("staleness_data.py"
 
 
 @pytest.fixture(scope="module")
-def lens():
+def data():
     return make_staleness()
 
 
@@ -27,148 +27,152 @@ def ax():
     return plotting.new_figure(4, 3).subplots()
 
 
-def lengths(lens, trial):
-    return int(lens["length"].sel(trial=trial))
+def lengths(data, trial):
+    return int(data["length"].sel(trial=trial))
 
 
 @pytest.mark.parametrize("variable", ["dM", "dQ", "dM_raw", "dQ_raw", "dQ_from_start"])
-def test_a_line_for_each_strategy_follows_the_age(lens, ax, variable):
-    moving = plotting.plot_staleness_over_trial(ax, lens, 2, 500, 4, "zero", variable)
-    n = lengths(lens, 2)
-    lines = {line.get_label(): line for line in moving.under.artists}
-    assert list(lines) == lens.strategy.values.tolist()
+def test_a_line_for_each_strategy_follows_the_age(data, ax, variable):
+    panel = plotting.plot_staleness_over_trial(ax, data, 2, 500, 4, "zero", variable)
+    n = lengths(data, 2)
+    lines = {line.get_label(): line for line in panel.background.artists}
+    assert list(lines) == data.strategy.values.tolist()
     for position, age in ((1, 4), (4, 256)):
-        moving.under.to(position)
+        panel.background.update(position)
         for name, line in lines.items():
-            own = lens[variable].sel(strategy=name, age=age, trial=2).values[:n]
+            own = data[variable].sel(strategy=name, age=age, trial=2).values[:n]
             np.testing.assert_array_equal(line.get_ydata(), own)
     widths = {name: line.get_linewidth() for name, line in lines.items()}
     assert max(widths, key=widths.get) == "zero"
-    moving.to(7)
-    head = moving.artists[-1]
-    assert head.get_ydata()[0] == lens[variable].sel(strategy="zero", age=256, trial=2).values[7]
-    values = lens[variable].sel(trial=2).values
+    panel.update(7)
+    head = panel.artists[-1]
+    assert head.get_ydata()[0] == data[variable].sel(strategy="zero", age=256, trial=2).values[7]
+    values = data[variable].sel(trial=2).values
     assert ax.get_ylim()[0] < 0 < np.nanmax(values) < ax.get_ylim()[1]  # all ages fit
 
 
-def test_the_map_is_the_distance_by_age_and_time(lens, ax):
-    moving = plotting.plot_staleness_map(ax, lens, 1, 300, 16, "zero")
-    own = lens["dQ"].sel(strategy="zero", trial=1).values[:, : lengths(lens, 1)]
+def test_the_map_is_the_distance_by_age_and_time(data, ax):
+    panel = plotting.plot_staleness_map(ax, data, 1, 300, 16, "zero")
+    own = data["dQ"].sel(strategy="zero", trial=1).values[:, : lengths(data, 1)]
     np.testing.assert_array_equal(ax.images[0].get_array().filled(np.nan), own)
-    (frame,) = moving.under.artists
+    (frame,) = panel.background.artists
     assert (frame.get_y(), frame.get_height()) == (1.5, 1)
-    moving.under.to(0)
+    panel.background.update(0)
     assert frame.get_y() == -0.5
-    moving.to(6)
-    assert moving.artists[0].get_xdata()[0] == 600
+    panel.update(6)
+    assert panel.artists[0].get_xdata()[0] == 600
     assert [text.get_text() for text in ax.get_yticklabels()] == ["0", "4", "16", "64", "256"]
 
 
-def test_dots_lie_where_the_greedy_action_differs(lens, ax):
-    assert lens["flipped"].values[0, :, 0].any()
-    plotting.plot_staleness_map(ax, lens, 0, strategy="zero")
-    rows, steps = np.nonzero(lens["flipped"].values[0, :, 0, : lengths(lens, 0)])
+def test_dots_lie_where_the_greedy_action_differs(data, ax):
+    assert data["flipped"].values[0, :, 0].any()
+    plotting.plot_staleness_map(ax, data, 0, strategy="zero")
+    rows, steps = np.nonzero(data["flipped"].values[0, :, 0, : lengths(data, 0)])
     dots = ax.collections[0].get_offsets()
     np.testing.assert_array_equal(dots, np.column_stack([steps * 100, rows]))
 
 
-def test_a_distance_that_is_not_defined_is_left_out(lens, ax):
-    values = lens["dM"].values[:, :, :, 10]  # the first step of the second window, from zero
+def test_a_distance_that_is_not_defined_is_left_out(data, ax):
+    values = data["dM"].values[:, :, :, 10]  # the first step of the second window, from zero
     assert np.isnan(values[0]).all()
-    plotting.plot_staleness_map(ax, lens, 0, strategy="zero", variable="dM")
+    plotting.plot_staleness_map(ax, data, 0, strategy="zero", variable="dM")
     assert ax.images[0].get_array().mask[:, 10].all()
 
 
 def test_many_ages_are_not_all_written(ax):
     ages = tuple(range(0, 300, 10))
-    lens = make_staleness(trials=1, ages=ages, hidden=3)
-    plotting.plot_staleness_map(ax, lens, 0)
+    data = make_staleness(trials=1, ages=ages, hidden=3)
+    plotting.plot_staleness_map(ax, data, 0)
     written = [text.get_text() for text in ax.get_yticklabels()]
     assert len(written) <= 8
     assert written[-1] == "290"
 
 
-def test_q_is_that_of_both_states_under_the_age_s_parameters(lens, ax):
-    moving = plotting.plot_staleness_q(ax, lens, 3, 400, 64, "stored")
-    n, lines = lengths(lens, 3), moving.under.artists[:6]
+def test_q_is_that_of_both_states_under_the_age_s_parameters(data, ax):
+    panel = plotting.plot_staleness_q(ax, data, 3, 400, 64, "stored")
+    n, lines = lengths(data, 3), panel.background.artists[:6]
     for position, age in ((3, 64), (0, 0)):
-        moving.under.to(position)
-        replayed = lens.Q_replayed.sel(strategy="stored", age=age, trial=3).values[:n]
-        stored = lens.Q_stored.sel(age=age, trial=3).values[:n]
+        panel.background.update(position)
+        replayed = data.Q_replayed.sel(strategy="stored", age=age, trial=3).values[:n]
+        stored = data.Q_stored.sel(age=age, trial=3).values[:n]
         np.testing.assert_array_equal(np.stack([ln.get_ydata() for ln in lines[::2]], 1), replayed)
         np.testing.assert_array_equal(np.stack([ln.get_ydata() for ln in lines[1::2]], 1), stored)
-        moving.to(5)
-        heads = [head.get_ydata()[0] for head in moving.artists[1:]]
+        panel.update(5)
+        heads = [head.get_ydata()[0] for head in panel.artists[1:]]
         np.testing.assert_array_equal(heads, np.column_stack([replayed[5], stored[5]]).ravel())
     assert all(line.get_linestyle() == "--" for line in lines[1::2])
 
 
-def test_squares_are_ringed_where_the_greedy_actions_differ(lens, ax):
-    trial = int(lens["flipped"].sel(strategy="zero", age=256).any("time").values.argmax())
-    moving = plotting.plot_staleness_q(ax, lens, trial, 0, 256, "zero")
-    flipped = lens["flipped"].sel(strategy="zero", age=256, trial=trial).values
-    flipped = flipped[: lengths(lens, trial)]
-    for row in moving.under.artists[-2:]:
+def test_squares_are_ringed_where_the_greedy_actions_differ(data, ax):
+    trial = int(data["flipped"].sel(strategy="zero", age=256).any("time").values.argmax())
+    panel = plotting.plot_staleness_q(ax, data, trial, 0, 256, "zero")
+    flipped = data["flipped"].sel(strategy="zero", age=256, trial=trial).values
+    flipped = flipped[: lengths(data, trial)]
+    for row in panel.background.artists[-2:]:
         np.testing.assert_array_equal(row.get_edgecolors()[:, 3] == 1, flipped)
-    stored, replayed = (row.get_facecolors() for row in moving.under.artists[-2:])
+    stored, replayed = (row.get_facecolors() for row in panel.background.artists[-2:])
     np.testing.assert_array_equal((stored != replayed).any(1), flipped)
 
 
-def test_matrices_share_one_scale_that_is_centred_on_zero(lens):
+def test_matrices_share_one_scale_that_is_centred_on_zero(data):
     axes = plotting.new_figure(6, 2).subplots(1, 3)
-    order = np.random.default_rng(0).permutation(lens.sizes["hidden"])
+    order = np.random.default_rng(0).permutation(data.sizes["hidden"])
     panels = {
-        show: plotting.plot_staleness_modulations(ax, lens, 1, 700, 4, "zero", show, order)
+        show: plotting.plot_staleness_modulations(ax, data, 1, 700, 4, "zero", show, order)
         for ax, show in zip(axes, ("stored", "replayed", "difference"), strict=True)
     }
-    stored = lens.M_stored.sel(trial=1).values
-    replayed = lens.M_replayed.sel(trial=1, strategy="zero").values  # (age, time, n, d)
+    stored = data.M_stored.sel(trial=1).values
+    replayed = data.M_replayed.sel(trial=1, strategy="zero").values  # (age, time, n, d)
     top = max(np.nanmax(np.abs(stored)), np.nanmax(np.abs(replayed)))
     for j, step in ((1, 7), (4, 12), (4, 3)):
-        for moving in panels.values():
-            moving.under.to(j)
-            moving.to(step)
+        for panel in panels.values():
+            panel.background.update(j)
+            panel.update(step)
         expected = {"stored": stored[step], "replayed": replayed[j, step]}
         expected["difference"] = replayed[j, step] - stored[step]
-        for show, moving in panels.items():
-            image = moving.artists[0]
+        for show, panel in panels.items():
+            image = panel.artists[0]
             np.testing.assert_array_equal(image.get_array(), expected[show][order])
             np.testing.assert_allclose(image.get_clim(), (-top, top), rtol=1e-6)
 
 
-def test_window_starts_are_marked(lens, ax):
-    plotting.plot_staleness_over_trial(ax, lens, 0)
+def test_window_starts_are_marked(data, ax):
+    plotting.plot_staleness_over_trial(ax, data, 0)
     dotted = [line for line in ax.lines if line.get_color() == "#707070"]
     assert [line.get_xdata()[0] for line in dotted] == [
-        t - 50 for t in (1000, 2000, 3000) if t < lengths(lens, 0) * 100
+        t - 50 for t in (1000, 2000, 3000) if t < lengths(data, 0) * 100
     ]
 
 
-def test_inputs_of_these_trials_can_be_drawn_too(lens, ax):
-    check_trials(lens)
-    plotting.plot_inputs(ax, lens, 0, 200)
+def test_inputs_of_these_trials_can_be_drawn_too(data, ax):
+    check_trials(data)
+    plotting.plot_inputs(ax, data, 0, 200)
     np.testing.assert_array_equal(
-        ax.lines[0].get_ydata(), lens.obs.values[0, : lengths(lens, 0), 0]
+        ax.lines[0].get_ydata(), data.obs.values[0, : lengths(data, 0), 0]
     )
 
 
-def test_all_panels_move_together(lens):
-    figure, moving = plotting.draw_staleness(lens, 0, 300, age=0, strategy="start")
-    moving.to(4)
-    moving.under.to(2)
+def test_all_panels_are_updated_at_once(data):
+    figure, panel = plotting.draw_staleness(data, 0, 300, age=0, strategy="start")
+    panel.update(4)
+    panel.background.update(2)
     words = {text.get_text() for text in figure.texts}
     assert "400 ms  sample" in words
-    assert "age: 16 updates    replayed from: start" in words
+    assert "age: 16 updates since collection    replayed from: start" in words
     figure.canvas.draw()
     labelled = [ax for ax in figure.axes if ax.lines and ax.get_xlabel()]
     assert {ax.get_xlabel() for ax in labelled} == {"time (ms)"}
 
 
-def test_the_defaults_are_the_oldest_age_and_the_stored_state(lens):
-    figure, _ = plotting.draw_staleness(lens, 0)
-    assert "age: 256 updates    replayed from: stored" in {t.get_text() for t in figure.texts}
-    figure, _ = plotting.draw_staleness(lens.sel(strategy=["start", "zero"]), 0)
-    assert "age: 256 updates    replayed from: start" in {t.get_text() for t in figure.texts}
+def test_the_defaults_are_the_oldest_age_and_the_stored_state(data):
+    figure, _ = plotting.draw_staleness(data, 0)
+    assert "age: 256 updates since collection    replayed from: stored" in {
+        t.get_text() for t in figure.texts
+    }
+    figure, _ = plotting.draw_staleness(data.sel(strategy=["start", "zero"]), 0)
+    assert "age: 256 updates since collection    replayed from: start" in {
+        t.get_text() for t in figure.texts
+    }
 
 
 def test_colours_tell_strategies_apart():
@@ -178,13 +182,13 @@ def test_colours_tell_strategies_apart():
 
 
 @pytest.mark.parametrize("measure", ["relative", "absolute", "relative, from the start"])
-def test_one_age_one_trial_and_one_strategy_can_be_drawn(lens, measure):
-    small = lens.isel(age=[0], trial=[2], strategy=[1])
+def test_one_age_one_trial_and_one_strategy_can_be_drawn(data, measure):
+    small = data.isel(age=[0], trial=[2], strategy=[1])
     figure, _ = plotting.draw_staleness(small, 2, measure=measure)
     figure.canvas.draw()
 
 
-def test_bad_requests_get_one_sentence(lens, ax):
+def test_bad_requests_get_one_sentence(data, ax):
     lstm = make_staleness(trials=2, ages=(0, 4), core="lstm")
     record = mpn_lab.record(mpn_lab.QNetwork(3, 3), "DelayMatchSample-v0", trials=2)
     line, draw = plotting.plot_staleness_over_trial, plotting.draw_staleness
@@ -194,14 +198,14 @@ def test_bad_requests_get_one_sentence(lens, ax):
         (lambda: line(ax, record, 0), "holds no stored and replayed states"),
         (lambda: matrix(ax, lstm, 0), "there is no M_stored among .* of this LSTM network"),
         (lambda: line(ax, lstm, 0, variable="dM"), "there is no dM among"),
-        (lambda: line(ax, lens, 0, variable="dX"), "variable is 'dX'; expected one of dM, dQ"),
-        (lambda: line(ax, lens, 0, 0, 7), "no age of 7 updates; there are 0, 4, 16, 64, 256"),
-        (lambda: line(ax, lens, 0, 0, 4, "none"), "no strategy 'none'; there are 'zero', 'stored'"),
-        (lambda: line(ax, lens, 77), "there is no trial 77"),
-        (lambda: line(ax, lens, 0, 1e9), "lies outside trial 0"),
-        (lambda: matrix(ax, lens, 0, show="W"), "show is 'W'; expected one of stored, replayed"),
-        (lambda: draw(lens, 0, measure="m"), "measure is 'm'; expected one of relative, absolute"),
-        (lambda: mpn_lab.TrialExplorer(lens), "this Dataset is no record"),
+        (lambda: line(ax, data, 0, variable="dX"), "variable is 'dX'; expected one of dM, dQ"),
+        (lambda: line(ax, data, 0, 0, 7), "no age of 7 updates; there are 0, 4, 16, 64, 256"),
+        (lambda: line(ax, data, 0, 0, 4, "none"), "no strategy 'none'; there are 'zero', 'stored'"),
+        (lambda: line(ax, data, 77), "there is no trial 77"),
+        (lambda: line(ax, data, 0, 1e9), "lies outside trial 0"),
+        (lambda: matrix(ax, data, 0, show="W"), "show is 'W'; expected one of stored, replayed"),
+        (lambda: draw(data, 0, measure="m"), "measure is 'm'; expected one of relative, absolute"),
+        (lambda: mpn_lab.TrialExplorer(data), "this Dataset is no record"),
     ):
         with pytest.raises(ValueError, match=words):
             ask()
@@ -209,9 +213,9 @@ def test_bad_requests_get_one_sentence(lens, ax):
 
 def test_without_M_its_panels_say_so():
     lstm = make_staleness(trials=2, ages=(0, 4), core="lstm")
-    figure, moving = plotting.draw_staleness(lstm, 0)
+    figure, panel = plotting.draw_staleness(lstm, 0)
     words = [text.get_text() for ax in figure.axes for text in ax.texts]
     assert words.count("There is no M: the core is LSTM.") == 2
-    moving.to(3)
-    moving.under.to(0)
+    panel.update(3)
+    panel.background.update(0)
     figure.canvas.draw()

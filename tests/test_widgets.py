@@ -16,7 +16,8 @@ from PIL import Image
 
 import mpn_lab
 from mpn_lab.plotting.style import style
-from mpn_lab.training.config import TrainConfig
+from mpn_lab.plotting.view import trial_title
+from mpn_lab.training.config import SupervisedConfig, TrainConfig
 from mpn_lab.widgets.explorer import Picture, png
 from mpn_lab.widgets.monitor import TrainingMonitor
 from mpn_lab.widgets.trial import TrialExplorer
@@ -54,11 +55,11 @@ def test_a_frame_equals_the_figure_drawn_whole(explorer):
     explorer.time.value = 700
     picture = explorer._picture
     frame = pixels(explorer.image.value)
-    for artist in picture.moving.artists:
+    for artist in picture.panel.artists:
         artist.set_animated(False)
     with style():
         picture.canvas.draw()
-    # AnimatedPanel artists lie on top in a frame; drawn whole, an axis may lie above them.
+    # Animated artists lie on top in a frame; drawn whole, an axis may lie above them.
     different = (np.abs(pixels(png(picture.image())) - frame) > 8).any(2).mean()
     assert different < 0.002
 
@@ -124,6 +125,23 @@ def test_an_error_in_a_callback_is_shown_and_goes_again(explorer, monkeypatch):
     assert explorer.message.value == ""
 
 
+def test_trials_without_ground_truth_get_no_verdict(trials):
+    unknown = trials.assign_coords(
+        performance=("trial", np.where(np.arange(16) < 3, np.nan, 0.0)),
+        correct=("trial", np.zeros(16, bool)),
+    )
+    explorer = TrialExplorer(unknown)
+    labels = [label for label, _ in explorer.trial.options]
+    assert not any("correct" in label or "wrong" in label for label in labels[:3])
+    assert all(label.endswith(", wrong") for label in labels[3:])
+    assert "(wrong)" not in trial_title(unknown, 0)
+    assert trial_title(unknown, 3).endswith("(wrong)")
+    explorer.outcome.value = "wrong"
+    assert [number for _, number in explorer.trial.options] == list(range(3, 16))
+    nothing_known = unknown.assign_coords(performance=("trial", np.full(16, np.nan)))
+    assert TrialExplorer(nothing_known).outcome.disabled
+
+
 def test_many_frames_leave_no_figure_and_no_memory(trials):
     explorer = TrialExplorer(trials)
     for k in range(30):
@@ -141,14 +159,14 @@ def test_many_frames_leave_no_figure_and_no_memory(trials):
 
 
 def test_save_writes_editable_text(explorer, trials, tmp_path):
-    path = explorer.save(tmp_path / "moment.svg", trial=3, time=400)
+    path = explorer.save(tmp_path / "frame.svg", trial=3, time=400)
     text = path.read_text()
-    assert "what each action is worth" in text
+    assert "action values" in text
     assert re.search(r"<text[^>]*>[^<]*400 ms", text)
-    pdf = explorer.save(tmp_path / "moment.pdf").read_bytes()
+    pdf = explorer.save(tmp_path / "frame.pdf").read_bytes()
     assert pdf.startswith(b"%PDF")
     assert b"/Type3" not in pdf
-    assert explorer.save(tmp_path / "moment.png").read_bytes().startswith(b"\x89PNG")
+    assert explorer.save(tmp_path / "frame.png").read_bytes().startswith(b"\x89PNG")
     assert (explorer.trial.value, explorer.time.value) == (0, 0)  # what is shown stays
 
 
@@ -173,8 +191,8 @@ def test_the_page_holds_every_frame_and_nothing_from_outside(explorer, trials, t
     assert "http://" not in page
     assert "https://" not in page
     explorer.go_to(trial=5, time=500)
-    shown, kept = pixels(explorer.image.value), pixels(base64.b64decode(frames[5]))
-    assert np.abs(shown - kept).mean() < 1
+    shown, exported = pixels(explorer.image.value), pixels(base64.b64decode(frames[5]))
+    assert np.abs(shown - exported).mean() < 1
 
 
 def test_where_widgets_cannot_live_the_picture_stands_in(explorer):
@@ -192,8 +210,8 @@ def test_networks_without_M_can_be_explored(core, tmp_path):
     assert explorer.show.disabled
     explorer.time.value = 400
     assert explorer.message.value == ""
-    svg = explorer.save(tmp_path / "moment.svg").read_text()
-    assert "This record has no M:" in svg
+    svg = explorer.save(tmp_path / "frame.svg").read_text()
+    assert f"There is no M: the core is {core.upper()}." in svg
 
 
 def test_bad_requests_get_one_sentence(explorer, trials):
@@ -230,6 +248,8 @@ def test_the_monitor_draws_each_row_and_ends_up_to_date():
     assert len(frames) == 3
     assert monitor.message.value == ""
     assert "accuracy 0.900 of 1.000 after 2000 trials" in repr(monitor)
+    titles = [ax.get_title(loc="left") for ax in monitor._picture.figure.axes]
+    assert titles[2:] == ["TD loss", "plasticity", r"exploration $\epsilon$"]
     lines = {name: line for line, name in monitor._lines}
     np.testing.assert_array_equal(lines["accuracy"].get_xdata(), np.arange(250, 2001, 250))
 
@@ -249,9 +269,35 @@ def test_an_error_in_the_monitor_does_not_end_the_training():
     assert 'role="alert"' in monitor.message.value
 
 
-def test_the_monitor_watches_a_training(tmp_path):
-    config = TrainConfig(trials=60, eval_freq=20, eval_trials=5, hidden_size=4)
-    monitor = TrainingMonitor(config)
-    mpn_lab.train(config, tmp_path / "run", progress=False, on_row=monitor)
-    assert monitor.rows["trials"] == [20, 40, 60]
+def test_the_monitor_draws_what_another_core_reports():
+    monitor = TrainingMonitor(TrainConfig(trials=2000))
+    for n in (250, 500, 750):
+        reported = {name: value for name, value in row(n).items() if name not in ("eta", "lam")}
+        monitor(reported | {"u_norm": n / 100})
+    monitor(reported | {"trials": 2000, "u_norm": 9.0})
     assert monitor.message.value == ""
+    titles = [ax.get_title(loc="left") for ax in monitor._picture.figure.axes]
+    assert "core metrics" in titles
+    lines = {name: line for line, name in monitor._lines}
+    assert lines["u_norm"].get_ydata() == [2.5, 5.0, 7.5, 9.0]
+
+
+def test_the_monitor_watches_both_loops():
+    sizes = {"trials": 64, "eval_freq": 32, "eval_trials": 5, "hidden_size": 4, "core": "gru"}
+    for train, config, loss in (
+        (mpn_lab.train, TrainConfig(**sizes), "TD loss"),
+        (
+            mpn_lab.train_supervised,
+            SupervisedConfig(**sizes, batch_size=32),
+            "cross-entropy (nats per step)",
+        ),
+    ):
+        monitor = TrainingMonitor(config)
+        run = train(config, False, progress=False, on_row=monitor)
+        assert monitor.message.value == ""
+        assert monitor.rows["trials"] == [32, 64]
+        assert set(monitor.rows) == set(run.metrics)
+        titles = [ax.get_title(loc="left") for ax in monitor._picture.figure.axes]
+        assert loss in titles
+        assert "plasticity" not in titles  # a GRU reports nothing
+        assert (r"exploration $\epsilon$" in titles) == (train is mpn_lab.train)

@@ -26,22 +26,22 @@ make_staleness = runpy.run_path(str(Path(__file__).with_name("staleness_data.py"
 
 
 @pytest.fixture(scope="module")
-def lens():
+def data():
     return make_staleness()
 
 
 @pytest.fixture
-def explorer(lens):
-    return StalenessExplorer(lens)
+def explorer(data):
+    return StalenessExplorer(data)
 
 
 def pixels(data):
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
 
 
-def test_it_opens_where_q_is_furthest_off(explorer, lens):
+def test_it_opens_where_q_is_furthest_off(explorer, data):
     assert (explorer.age.value, explorer.strategy.value) == (256, "stored")
-    distance = lens["dQ"].sel(age=256, strategy="stored", trial=0).values
+    distance = data["dQ"].sel(age=256, strategy="stored", trial=0).values
     assert explorer.time.value == np.nanargmax(distance) * 100
     assert explorer.message.value == ""
 
@@ -74,7 +74,7 @@ def test_every_control_changes_the_picture(explorer):
         (explorer.strategy, "zero, burn-in 4"),
         (explorer.measure, "absolute"),
         (explorer.measure, "relative, from the start"),
-        (explorer.order, "as it is"),
+        (explorer.order, "unsorted"),
     ):
         control.value = value
         assert explorer.message.value == ""
@@ -82,12 +82,12 @@ def test_every_control_changes_the_picture(explorer):
         seen.add(explorer.image.value)
 
 
-def test_another_age_is_patched_and_equals_the_figure_drawn_for_it(explorer, lens):
+def test_another_age_is_patched_and_equals_the_figure_drawn_for_it(explorer, data):
     explorer.go_to(time=700)
     drawn = weakref.ref(explorer._picture.figure.axes[0])
     explorer.age.value = 4
     assert explorer._picture.figure.axes[0] is drawn()  # nothing was drawn anew
-    other = StalenessExplorer(lens).go_to(time=700, strategy="zero").go_to(age=4)
+    other = StalenessExplorer(data).go_to(time=700, strategy="zero").go_to(age=4)
     other.strategy.value = "stored"
     np.testing.assert_array_equal(pixels(other.image.value), pixels(explorer.image.value))
 
@@ -96,7 +96,7 @@ def test_a_frame_equals_the_figure_drawn_whole(explorer):
     explorer.go_to(time=700, age=16)
     picture = explorer._picture
     frame = pixels(explorer.image.value)
-    for artist in (*picture.moving.artists, *picture.moving.under.artists):
+    for artist in (*picture.panel.artists, *picture.panel.background.artists):
         artist.set_animated(False)
     with style():
         picture.canvas.draw()
@@ -106,17 +106,17 @@ def test_a_frame_equals_the_figure_drawn_whole(explorer):
 
 def test_an_error_in_a_callback_is_shown_and_goes_again(explorer, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(Picture, "lay", lambda self, position: 1 / 0)
+        patch.setattr(Picture, "redraw_background", lambda self, position: 1 / 0)
         explorer.age.value = 4
     assert "ZeroDivisionError: division by zero" in explorer.message.value
     assert 'role="alert"' in explorer.message.value
     explorer.time.value = 300
     assert explorer.message.value == ""
-    assert "age: 4 updates" in explorer._picture.moving.under.artists[-1].get_text()
+    assert "age: 4 updates" in explorer._picture.panel.background.artists[-1].get_text()
 
 
-def test_many_frames_leave_no_figure_and_no_memory(explorer, lens):
-    ages = lens.age.values.tolist()
+def test_many_frames_leave_no_figure_and_no_memory(explorer, data):
+    ages = data.age.values.tolist()
 
     def move(k):
         explorer.time.value = (k % 10) * 100
@@ -141,11 +141,11 @@ def test_save_writes_editable_text(explorer, tmp_path):
     path = explorer.save(tmp_path / "a.svg", trial=3, time=400, age=16, strategy="zero")
     text = path.read_text()
     assert re.search(r"<text[^>]*>[^<]*400 ms", text)
-    assert re.search(r"<text[^>]*>age: 16 updates +replayed from: zero", text)
-    pdf = explorer.save(tmp_path / "moment.pdf").read_bytes()
+    assert re.search(r"<text[^>]*>age: 16 updates since collection +replayed from: zero", text)
+    pdf = explorer.save(tmp_path / "frame.pdf").read_bytes()
     assert pdf.startswith(b"%PDF")
     assert b"/Type3" not in pdf
-    assert explorer.save(tmp_path / "moment.png").read_bytes().startswith(b"\x89PNG")
+    assert explorer.save(tmp_path / "frame.png").read_bytes().startswith(b"\x89PNG")
     assert explorer.image.value == shown
 
 
@@ -158,16 +158,16 @@ def test_the_save_button_names_the_file(explorer, tmp_path, monkeypatch):
     assert path.name in explorer.message.value
 
 
-def test_the_page_holds_every_frame_of_the_age_that_is_asked_for(explorer, lens, tmp_path):
+def test_the_page_holds_every_frame_of_the_age_that_is_asked_for(explorer, data, tmp_path):
     page = explorer.to_html(tmp_path / "a.html", trial=2, age=16, strategy="zero").read_text()
     frames = json.loads(re.search(r"const frames = (\[.*?\]), labels", page).group(1))
-    n = int(lens["length"][2])
+    n = int(data["length"][2])
     assert len(frames) == len({*frames}) == n
     assert "http://" not in page
     assert "https://" not in page
     explorer.go_to(trial=2, time=500, age=16, strategy="zero")
-    shown, kept = pixels(explorer.image.value), pixels(base64.b64decode(frames[5]))
-    assert np.abs(shown - kept).mean() < 1
+    shown, exported = pixels(explorer.image.value), pixels(base64.b64decode(frames[5]))
+    assert np.abs(shown - exported).mean() < 1
 
 
 def test_where_widgets_cannot_live_the_picture_stands_in(explorer):
@@ -185,25 +185,25 @@ def test_networks_without_M_can_be_explored(tmp_path):
     explorer.age.value = 0
     assert explorer.image.value != first
     assert explorer.message.value == ""
-    svg = explorer.save(tmp_path / "moment.svg").read_text()
+    svg = explorer.save(tmp_path / "frame.svg").read_text()
     assert "There is no M: the core is GRU." in svg
 
 
-def test_one_age_or_trial_has_a_menu_in_place_of_a_slider(lens):
-    explorer = StalenessExplorer(lens.isel(age=[1], trial=[2]))
+def test_one_age_or_trial_has_a_menu_in_place_of_a_slider(data):
+    explorer = StalenessExplorer(data.isel(age=[1], trial=[2]))
     assert isinstance(explorer.age, ipywidgets.Dropdown)
     assert isinstance(explorer.trial, ipywidgets.Dropdown)
     explorer.time.value = 200
     assert explorer.message.value == ""
 
 
-def test_bad_requests_get_one_sentence(explorer, lens):
+def test_bad_requests_get_one_sentence(explorer, data):
     shown = explorer.image.value
     for ask, words in (
         (lambda: StalenessExplorer(xr.Dataset()), "holds no stored and replayed states"),
-        (lambda: StalenessExplorer(lens.isel(trial=[])), "have no trial left"),
-        (lambda: StalenessExplorer(lens.isel(age=[])), "have no age left"),
-        (lambda: StalenessExplorer(lens.drop_vars("dQ")), "there is no dQ among"),
+        (lambda: StalenessExplorer(data.isel(trial=[])), "have no trial left"),
+        (lambda: StalenessExplorer(data.isel(age=[])), "have no age left"),
+        (lambda: StalenessExplorer(data.drop_vars("dQ")), "there is no dQ among"),
         (lambda: explorer.go_to(trial=77), "there is no trial 77"),
         (lambda: explorer.go_to(age=5), "there is no age of 5 updates"),
         (lambda: explorer.go_to(strategy="all"), "there is no strategy 'all'"),

@@ -1,4 +1,4 @@
-"""Panels as functions that take an `ax`, in one colour-blind-safe style."""
+"""Static figures: panels as functions that take an `ax`, in one colour-blind-safe style."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What the panels of a trial share: the moment, the cursor, the periods, and what moves."""
+"""Elements that the panels of a trial share: cursor, period bands, heat maps, and animation."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
 from mpn_lab.analysis.schema import check_trials, time_step, trial_length, trial_position
@@ -24,39 +25,53 @@ MOST_ENTRIES = 10  # of a legend beside a panel
 
 @dataclass(frozen=True)
 class AnimatedPanel:
-    """What changes with time in a panel: the artists, and a function that takes the step.
+    """The artists of a panel that change with time, and a function that updates them to a step.
 
-    `under` is what changes too, but more seldom and with something else (the age of a stored
-    state); its function takes the position of that. It lies beneath the artists of time.
+    `background` holds the artists below them that change with another, slower control (the age of
+    a stored state); its `update` takes the position of that control.
     """
 
     artists: Sequence[Artist]
-    to: Callable[[int], None]
-    under: AnimatedPanel | None = None
+    update: Callable[[int], None]
+    background: AnimatedPanel | None = None
 
 
-def together(panels: Sequence[AnimatedPanel]) -> AnimatedPanel:
-    """Several panels as one."""
-    under = [panel.under for panel in panels if panel.under is not None]
+def combine(panels: Sequence[AnimatedPanel]) -> AnimatedPanel:
+    """Combine several panels into one that updates them all."""
+    backgrounds = [panel.background for panel in panels if panel.background is not None]
 
-    def to(step: int) -> None:
+    def update(step: int) -> None:
         for panel in panels:
-            panel.to(step)
+            panel.update(step)
 
     artists = [artist for panel in panels for artist in panel.artists]
-    return AnimatedPanel(artists, to, together(under) if under else None)
+    return AnimatedPanel(artists, update, combine(backgrounds) if backgrounds else None)
 
 
-def moment(record: xr.Dataset, trial: int, time: float | int) -> tuple[int, int, np.ndarray]:
-    """Position of the trial, step, and the times of all its steps."""
+def locate(record: xr.Dataset, trial: int, time: float | int) -> tuple[int, int, np.ndarray]:
+    """Find the trial's position, the step that a time (ms) falls in, and the times of all steps.
+
+    Raises:
+        ValueError: no such trial, or a time outside it.
+    """
     check_trials(record)
     i = trial_position(record, trial)
     step = time_step(record, i, time)
     return i, step, record["time"].values[: trial_length(record, i)]
 
 
+def has_modulations(data: xr.Dataset, name: str = "M") -> bool:
+    """Whether a variable is there as matrices of hidden units by inputs, as M of an MPN."""
+    return name in data and data[name].dims[-2:] == ("hidden", "input")
+
+
+def is_mpn(data: xr.Dataset) -> bool:
+    """Whether the trials are those of an MPN, whose equations are then among the attributes."""
+    return "update" in data.attrs and "modulation" in data.attrs
+
+
 def side_legend(ax: Axes, entries: int, title: str | None = None) -> None:
-    """Beside the panel, where it hides nothing; none where it would be too long."""
+    """Put a legend beside the panel, where it hides nothing; none where it would be too long."""
     if entries <= MOST_ENTRIES:
         beside: dict[str, Any] = {
             "loc": "center left",
@@ -69,14 +84,14 @@ def side_legend(ax: Axes, entries: int, title: str | None = None) -> None:
 def action_row(
     ax: Axes, times: np.ndarray, actions: np.ndarray, height: float | int, label: str
 ) -> PathCollection:
-    """A row of squares, one for each step, in the colours of the actions; -1: none.
+    """Draw a row of squares, one for each step, in the colours of the actions; -1: none.
 
     Args:
         ax: where to draw.
-        times: of the steps, in ms.
-        actions: their indices, one for each time.
-        height: of the row, as a share of the panel's.
-        label: written at its right end.
+        times: times of the steps, in ms.
+        actions: action indices, one for each time.
+        height: height of the row in the panel, from 0 (bottom) to 1 (top).
+        label: text at the row's right end.
     """
     across = blended_transform_factory(ax.transData, ax.transAxes)
     row = ax.scatter(times, np.full(len(times), height), s=18, marker="s", linewidths=0)
@@ -98,15 +113,15 @@ def matrix_panel(
     at: Callable[[int], np.ndarray],
     scale: float,
 ) -> AnimatedPanel:
-    """Hidden units by inputs as a heat map that is centred on zero, under the period's colour.
+    """Draw a matrix of hidden units by inputs as a heat map, with a strip in the period's colour.
 
     Args:
         ax: where to draw.
-        record: whose periods are meant.
-        position: of the trial.
-        step: that is shown first.
-        at: the matrix [hidden, input] at a step.
-        scale: the largest magnitude of the colours.
+        record: holds the periods.
+        position: position of the trial.
+        step: the step that is shown first.
+        at: returns the matrix [hidden, input] at a step.
+        scale: the colours run from -scale to scale, white at zero.
     """
     matrix = at(step)
     n, d = matrix.shape
@@ -115,20 +130,21 @@ def matrix_panel(
     )
     ax.set(xlabel="input", ylabel="hidden unit")
     ax.set_xticks(np.arange(0, d, max(1, d // 5)))
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
     colors, periods = period_colors(record), record["period"].values[position]
     strip = Rectangle((0, 1), 1, 0.04, lw=0, clip_on=False, transform=ax.transAxes)
     ax.add_artist(strip)
 
-    def to(step: int) -> None:
+    def update(step: int) -> None:
         image.set_data(at(step))
         strip.set_facecolor(colors.get(str(periods[step]), "white"))
 
-    to(step)
-    return AnimatedPanel([image, strip], to)
+    update(step)
+    return AnimatedPanel([image, strip], update)
 
 
 def period_colors(record: xr.Dataset) -> dict[str, str]:
-    """A colour for each period, the same in every panel and every trial of the record."""
+    """Assign a colour to each period, the same in every panel and every trial of the record."""
     periods = record["period"].values
     names = dict.fromkeys(str(name) for name in periods.reshape(-1) if name)
     return {name: PERIODS[k % len(PERIODS)] for k, name in enumerate(names)}
@@ -143,7 +159,7 @@ def over_time(
     name_periods: bool = False,
     bands: Literal["behind", "strip"] = "behind",
 ) -> AnimatedPanel:
-    """Period bands (behind the lines, or as a strip above a heat map) and the cursor."""
+    """Draw period bands (behind lines, or as a strip above a heat map) and the time cursor."""
     dt = float(record.attrs["dt"])
     colors = period_colors(record)
     span: dict[str, Any] = {"alpha": 0.22} if bands == "behind" else {"ymin": 1, "ymax": 1.04}
@@ -156,7 +172,7 @@ def over_time(
         if name_periods:
             across = blended_transform_factory(ax.transData, ax.transAxes)
             share = (right - left) / (len(times) * dt)
-            letters = share * inches / 0.054  # of the size below
+            letters = share * inches / 0.054  # that fit, at the font size below
             label = name if letters > len(name) else f"{name[: max(1, int(letters) - 1)]}."
             height = 1.03 if bands == "behind" else 1.055
             text = ax.text((left + right) / 2, height, label, transform=across, ha="center")
@@ -167,7 +183,7 @@ def over_time(
 
 
 def period_spans(periods: np.ndarray) -> list[tuple[str, int, int]]:
-    """Runs of the same period: name, first step, step after the last."""
+    """Find the runs of equal periods: name, first step, step after the last."""
     edges = [0, *(np.flatnonzero(periods[1:] != periods[:-1]) + 1).tolist(), len(periods)]
     spans = [(str(periods[a]), a, b) for a, b in pairwise(edges)]
     return [span for span in spans if span[0]]

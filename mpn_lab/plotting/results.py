@@ -1,4 +1,4 @@
-"""Panels of what `analysis` finds, each a function that draws one result into an `ax`."""
+"""Panels of results from `analysis`; each function draws one result into an `ax`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from mpn_lab.plotting.style import ACTIONS, GREY
 
 
 def plot_psychometric(ax: Axes, curve: xr.Dataset) -> None:
-    """Share of answers over the strength of the evidence, from `psychometric`: the network's with
-    its 95 % interval, and the ideal observer's on the same trials."""
+    """Plot the proportion of one choice over the strength of the evidence, from `psychometric`.
+
+    The network's with its 95 % interval, and the ideal observer's on the same trials.
+    """
     x = curve["evidence"].values
     ax.axhline(0.5, color=GREY, lw=0.7, ls=":")
     ax.axvline(0, color=GREY, lw=0.7, ls=":")
@@ -22,7 +24,7 @@ def plot_psychometric(ax: Axes, curve: xr.Dataset) -> None:
     )
     ax.set(
         xlabel="evidence (signed coherence, %)",
-        ylabel=f"share of answers: {curve.attrs['choice']}",
+        ylabel=f"proportion of choices: {curve.attrs['choice']}",
         ylim=(-0.03, 1.03),
         title="psychometric curve",
     )
@@ -30,7 +32,7 @@ def plot_psychometric(ax: Axes, curve: xr.Dataset) -> None:
 
 
 def plot_performance(ax: Axes, performance: xr.Dataset) -> None:
-    """Share of correct trials for each value of a condition, from `performance_by`."""
+    """Plot the proportion of correct trials by a condition's values, from `performance_by`."""
     (condition,) = performance.dims
     x = np.arange(performance.sizes[condition])
     ax.bar(x, performance["share"], color=ACTIONS[6], width=0.62, label="network")
@@ -48,7 +50,7 @@ def plot_performance(ax: Axes, performance: xr.Dataset) -> None:
     ax.set_xticks(x, [f"{v:.4g}" if isinstance(v, np.number) else str(v) for v in values])
     ax.set(
         xlabel=str(condition).replace("_", " "),
-        ylabel="share correct",
+        ylabel="proportion correct",
         ylim=(0, 1.05),
         title="performance",
     )
@@ -58,7 +60,7 @@ def plot_performance(ax: Axes, performance: xr.Dataset) -> None:
 def plot_decoding(
     ax: Axes, decoded: xr.Dataset, color: str = ACTIONS[1], label: str | None = None
 ) -> None:
-    """Accuracy of a decoder over time with its standard error, and chance, from `decode`."""
+    """Plot a decoder's accuracy over time with its standard error, and chance, from `decode`."""
     time, accuracy, sem = (decoded[k].values for k in ("time", "accuracy", "sem"))
     label = f"from {decoded.attrs['variable']}" if label is None else label
     ax.plot(time, accuracy, color=color, label=label)
@@ -74,8 +76,10 @@ def plot_decoding(
 
 
 def plot_cross_decoding(ax: Axes, accuracy: xr.DataArray) -> None:
-    """Accuracy of decoders trained at one moment and tested at another, from
-    `decode_across_times`."""
+    """Plot the accuracy of decoders trained at one time and tested at another.
+
+    Takes the result of `decode_across_times`.
+    """
     time = accuracy["time"].values
     half = float(time[1] - time[0]) / 2 if len(time) > 1 else 0.5
     extent = (time[0] - half, time[-1] + half, time[0] - half, time[-1] + half)
@@ -87,6 +91,6 @@ def plot_cross_decoding(ax: Axes, accuracy: xr.DataArray) -> None:
 
 
 def _interval(shares: xr.Dataset) -> np.ndarray:
-    """The 95 % interval as matplotlib wants it: how far down, how far up."""
+    """Return the lengths of the 95 % interval's two error bars, below and above."""
     share, low, high = (shares[k].values for k in ("share", "low", "high"))
     return np.maximum(np.stack([share - low, high - share]), 0)

@@ -1,11 +1,12 @@
-"""The panels of stored and replayed states, each a function that draws into an `ax`.
+"""Panels of stored and replayed states: their Q, their modulations, and the distances between them.
 
-Each takes a Dataset from `staleness`, the number of a trial, a moment in ms, an age in updates
-(None: the oldest) and a strategy (None: "stored"), and returns a `AnimatedPanel`: the artists that change
-with time and, under them, those that change with the age.
+Each function draws one panel into an `ax`. It takes a Dataset from `staleness`, a trial's number, a
+time in ms, an age in updates (None: the oldest) and a strategy (None: "stored"), and returns an
+`AnimatedPanel`: the artists that change with time and, in its background, those that change with
+the age.
 
 A distance is drawn on one scale for all ages and strategies of the trial: linear from 0 to
-`LINEAR`, logarithmic above, so that 0 can be seen beside what is a thousand times larger.
+`LINEAR`, logarithmic above, so that 0 and values a thousand times larger are both readable.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from mpn_lab.analysis.schema import age_position, check_staleness, strategy_posi
 from mpn_lab.plotting.panel import (
     AnimatedPanel,
     action_row,
+    is_mpn,
+    locate,
     matrix_panel,
-    moment,
     over_time,
     row_colors,
     side_legend,
@@ -33,16 +35,16 @@ from mpn_lab.plotting.panel import (
 from mpn_lab.plotting.style import GREY, action_color, largest
 
 LINEAR = 0.01
-"""Below this a distance is drawn on a linear scale, above on a logarithmic one."""
+"""Below this value a distance is drawn on a linear scale, above it on a logarithmic one."""
 
 DISTANCES = {
-    "dM": ("how far M is from the replayed one", r"$\Delta M$", "relative"),
-    "dQ": ("how far Q is from the replayed one", r"$\Delta Q$", "relative"),
-    "dM_raw": ("how far M is from the replayed one", r"$\Vert\hat{M}-M\Vert_F$", ""),
-    "dQ_raw": ("how far Q is from the replayed one", r"$\Vert\hat{q}-q\Vert_2$", "reward"),
-    "dQ_from_start": ("how far Q is from a replay of all", r"$\Delta Q$", "relative"),
+    "dM": ("distance of stored from replayed X", r"$\Delta X$", "relative"),
+    "dQ": ("distance of stored from replayed X", r"$\Delta X$", "relative"),
+    "dM_raw": ("distance of stored from replayed X", r"$\Vert\hat{X}-X\Vert$", ""),
+    "dQ_raw": ("distance of stored from replayed X", r"$\Vert\hat{X}-X\Vert$", "reward"),
+    "dQ_from_start": ("distance of X from a replay of the whole trial", r"$\Delta X$", "relative"),
 }
-"""What a distance is, its symbol and its unit."""
+"""Title, symbol and unit of each distance; X stands for Q, M, or the state of another core."""
 MATRICES = {"stored": "stored $M$", "replayed": "replayed $M$", "difference": "difference"}
 _COLORS = {"zero": ("#E69F00", "#D55E00"), "stored": ("#56B4E9", "#0072B2")}
 _START = "#009E73"
@@ -58,21 +60,23 @@ def plot_staleness_over_trial(
     strategy: str | None = None,
     variable: str = "dQ",
 ) -> AnimatedPanel:
-    """A distance between stored and replayed over the trial: one line for each strategy, the
-    chosen one bold, with a dot at the moment. Thin upright lines: where a window starts.
+    """Plot a distance between stored and replayed states over the trial, one line per strategy.
+
+    The chosen strategy is bold, with a dot at the chosen time. Dotted vertical lines mark where a
+    window starts.
 
     Args:
         ax: where to draw.
         data: from `staleness`.
-        trial: its number.
+        trial: the trial's number.
         time: in ms.
-        age: of the stored states, in updates since the trial was lived.
+        age: age of the stored states, in updates since collection.
         strategy: how the state is replayed.
         variable: `dM`, `dQ`, `dM_raw`, `dQ_raw` or `dQ_from_start`.
 
     Raises:
-        ValueError: no Dataset from `staleness`, or one without the variable; no such trial,
-            moment, age or strategy.
+        ValueError: a Dataset that is not from `staleness` or lacks the variable, no such trial, age
+            or strategy, or a time outside the trial.
     """
     i, step, times, j, s = _place(data, trial, time, age, strategy)
     values = _distances(data, variable, i, len(times))  # (strategy, age, time)
@@ -91,24 +95,25 @@ def plot_staleness_over_trial(
         )
         lines.append(line)
     _distance_axis(ax, values)
-    ax.set(xlabel="time (ms)", ylabel=_label(variable), title=DISTANCES[variable][0])
+    title, _, label = _words(data, variable)
+    ax.set(xlabel="time (ms)", ylabel=label, title=title)
     side_legend(ax, len(names), title="replayed from")
     _mark_windows(ax, data, times)
     cursor = over_time(ax, data, i, step, times)
     (head,) = ax.plot([], [], "o", ms=7, mec="white", color=strategy_color(names[s]), zorder=5)
     shown = {"age": j}
 
-    def to(step: int) -> None:
-        cursor.to(step)
+    def update(step: int) -> None:
+        cursor.update(step)
         head.set_data([times[step]], [values[s, shown["age"], step]])
 
-    def to_age(position: int) -> None:
+    def update_age(position: int) -> None:
         shown["age"] = position
         for line, of_strategy in zip(lines, values, strict=True):
             line.set_ydata(of_strategy[position])
 
-    to(step)
-    return AnimatedPanel([*cursor.artists, head], to, AnimatedPanel(lines, to_age))
+    update(step)
+    return AnimatedPanel([*cursor.artists, head], update, AnimatedPanel(lines, update_age))
 
 
 def plot_staleness_map(
@@ -120,11 +125,11 @@ def plot_staleness_map(
     strategy: str | None = None,
     variable: str = "dQ",
 ) -> AnimatedPanel:
-    """A distance between stored and replayed by age and time, for one strategy.
+    """Plot a distance between stored and replayed states by age and time, for one strategy.
 
-    Each age has a row of the same height, the youngest at the bottom; the chosen one is framed.
-    A dot: the greedy action is another one than the stored state's. Grey: not defined (the
-    replayed state is zero and the stored one is not).
+    Each age has a row of the same height, the youngest at the bottom; the chosen one is framed. A
+    dot marks a step at which the greedy actions of the stored and the replayed state differ. Grey:
+    not defined (the replayed state is zero and the stored one is not).
 
     The arguments and errors are those of `plot_staleness_over_trial`.
     """
@@ -149,8 +154,9 @@ def plot_staleness_map(
     _age_ticks(ax, ages)
     name = str(data["strategy"].values[s])
     ax.set(ylabel="age (updates)", xlabel="time (ms)")
-    ax.set_title(f"{DISTANCES[variable][1]} by age, replayed from: {name}", pad=10)
-    bar = ax.figure.colorbar(image, ax=ax, pad=0.02, aspect=18, label=_label(variable))
+    _, symbol, label = _words(data, variable)
+    ax.set_title(f"{symbol} by age, replayed from: {name}", pad=10)
+    bar = ax.figure.colorbar(image, ax=ax, pad=0.02, aspect=18, label=label)
     bar.ax.yaxis.set_major_formatter(FuncFormatter(_plain))
     bar.ax.yaxis.set_minor_locator(NullLocator())
     _mark_windows(ax, data, times)
@@ -161,7 +167,7 @@ def plot_staleness_map(
     frame.set_clip_on(False)
     ax.add_patch(frame)
     return AnimatedPanel(
-        cursor.artists, cursor.to, AnimatedPanel([frame], lambda k: frame.set_y(k - 0.5))
+        cursor.artists, cursor.update, AnimatedPanel([frame], lambda k: frame.set_y(k - 0.5))
     )
 
 
@@ -173,11 +179,11 @@ def plot_staleness_q(
     age: int | None = None,
     strategy: str | None = None,
 ) -> AnimatedPanel:
-    """The value of every action over the trial: from the replayed state (broad and light) and
-    from the stored one (dashed), under the same parameters.
+    """Plot the value of every action over the trial, from the replayed and from the stored state.
 
-    Below, three rows of squares: the greedy action of the stored and of the replayed state, ringed
-    where they differ, and the right action.
+    Both are computed with the parameters of the age: broad light lines from the replayed state,
+    dashed lines from the stored one. Below, three rows of squares: the greedy actions of the stored
+    and of the replayed state, ringed where they differ, and the correct action.
 
     The arguments and errors are those of `plot_staleness_over_trial`.
     """
@@ -209,22 +215,24 @@ def plot_staleness_q(
         action_row(ax, times, greedy[0][j], 0.26, "stored"),
         action_row(ax, times, greedy[1][j], 0.16, "replayed"),
     ]
-    action_row(ax, times, data["ground_truth"].values[i, :T], 0.06, "right")
+    correct = data["ground_truth"].values[i, :T]
+    if (correct >= 0).any():
+        action_row(ax, times, correct, 0.06, "correct")
     ax.set_yticks([tick for tick in ax.get_yticks() if low - 0.1 * room <= tick <= limits[1]])
     ax.set(xlabel="time (ms)", ylabel="Q (reward)")
-    ax.set_title("what each action is worth", pad=15)
+    ax.set_title("action values", pad=15)
     side_legend(ax, len(names) + 2)
     _mark_windows(ax, data, times)
     cursor = over_time(ax, data, i, step, times, name_periods=True)
     shown = {"age": j}
 
-    def to(step: int) -> None:
-        cursor.to(step)
+    def update(step: int) -> None:
+        cursor.update(step)
         for k in range(len(names)):
             heads[2 * k].set_data([times[step]], [replayed[shown["age"], step, k]])
             heads[2 * k + 1].set_data([times[step]], [stored[shown["age"], step, k]])
 
-    def to_age(position: int) -> None:
+    def update_age(position: int) -> None:
         shown["age"] = position
         for k in range(len(names)):
             lines[2 * k].set_ydata(replayed[position, :, k])
@@ -234,9 +242,10 @@ def plot_staleness_q(
             row.set_edgecolor(["black" if f else "none" for f in flipped[position]])
             row.set_linewidth(1.1)
 
-    to(step)
-    to_age(j)
-    return AnimatedPanel([*cursor.artists, *heads], to, AnimatedPanel([*lines, *rows], to_age))
+    update(step)
+    update_age(j)
+    background = AnimatedPanel([*lines, *rows], update_age)
+    return AnimatedPanel([*cursor.artists, *heads], update, background)
 
 
 def plot_staleness_modulations(
@@ -249,24 +258,24 @@ def plot_staleness_modulations(
     show: str = "difference",
     order: np.ndarray | None = None,
 ) -> AnimatedPanel:
-    """M_{t-1}, which acts at the step, as a heat map: stored, replayed, or replayed minus stored.
+    """Plot M_{t-1}, which acts at the step, as a heat map: stored, replayed, or their difference.
 
-    The scale is centred on zero, and one for all three, all times and all ages of the trial and
-    the strategy.
+    The difference is replayed minus stored. The scale is centred on zero and the same for all
+    three, for all times and all ages of the trial and the strategy.
 
     Args:
         ax: where to draw.
-        data: from `staleness`, of an MPN.
-        trial: its number.
+        data: from `staleness`, of a core with a state M [hidden, input].
+        trial: the trial's number.
         time: in ms.
-        age: of the stored states, in updates since the trial was lived.
+        age: age of the stored states, in updates since collection.
         strategy: how the state is replayed.
         show: `stored`, `replayed` or `difference`.
-        order: the hidden units' order, see `leaf_order`.
+        order: order of the hidden units, see `leaf_order`.
 
     Raises:
-        ValueError: no Dataset from `staleness`, or one without M; another `show`; no such trial,
-            moment, age or strategy.
+        ValueError: a Dataset that is not from `staleness` or lacks M, another `show`, no such
+            trial, age or strategy, or a time outside the trial.
     """
     i, step, times, j, s = _place(data, trial, time, age, strategy)
     if show not in MATRICES:
@@ -281,19 +290,22 @@ def plot_staleness_modulations(
     def at(step: int) -> np.ndarray:
         if show == "stored":
             return stored[step][chosen]
-        now = replayed[shown["age"], step]
-        return (now if show == "replayed" else now - stored[step])[chosen]
+        current = replayed[shown["age"], step]
+        return (current if show == "replayed" else current - stored[step])[chosen]
 
-    moving = matrix_panel(ax, data, i, step, at, scale)
+    panel = matrix_panel(ax, data, i, step, at, scale)
     ax.set_title(f"{MATRICES[show]}  (±{scale:.2g})", pad=10)
     return AnimatedPanel(
-        moving.artists, moving.to, AnimatedPanel([], lambda k: shown.update(age=k))
+        panel.artists, panel.update, AnimatedPanel([], lambda k: shown.update(age=k))
     )
 
 
 def strategy_color(name: str) -> str:
-    """The colour of a strategy, the same in every panel: orange from zero, blue from the stored
-    state (the darker without burn-in), green from the trial's start."""
+    """Return the colour of a strategy, the same in every panel.
+
+    Orange from the zero state, blue from the stored state (both darker without burn-in), green from
+    the trial's start.
+    """
     light, dark = _COLORS.get(name.split(",")[0], (_START, _START))
     return light if "burn-in" in name else dark
 
@@ -301,22 +313,25 @@ def strategy_color(name: str) -> str:
 def _place(
     data: xr.Dataset, trial: int, time: float | int, age: int | None, strategy: str | None
 ) -> tuple[int, int, np.ndarray, int, int]:
-    """Positions of the trial and the step, the trial's times, positions of age and strategy."""
+    """Find trial, step, the trial's times, age and strategy: all but the times as positions."""
     check_staleness(data)
-    return *moment(data, trial, time), age_position(data, age), strategy_position(data, strategy)
+    return *locate(data, trial, time), age_position(data, age), strategy_position(data, strategy)
 
 
 def _distances(data: xr.Dataset, variable: str, position: int, length: int) -> np.ndarray:
-    """A distance in one trial, [strategy, age, time]."""
+    """Return a distance in one trial, [strategy, age, time]."""
     if variable not in DISTANCES:
         raise ValueError(f"variable is {variable!r}; expected one of {', '.join(DISTANCES)}.")
     check_staleness(data, variable)
     return data[variable].values[:, :, position, :length]
 
 
-def _label(variable: str) -> str:
-    _, symbol, unit = DISTANCES[variable]
-    return f"{symbol} ({unit})" if unit else symbol
+def _words(data: xr.Dataset, variable: str) -> tuple[str, str, str]:
+    """Name a distance for these data: title, symbol, and axis label with the unit."""
+    title, symbol, unit = DISTANCES[variable]
+    name = "Q" if variable.startswith("dQ") else "M" if is_mpn(data) else "state"
+    symbol = symbol.replace("X", "s" if name == "state" else name)
+    return title.replace("X", name), symbol, f"{symbol} ({unit})" if unit else symbol
 
 
 def _top(values: np.ndarray) -> float:
@@ -324,7 +339,7 @@ def _top(values: np.ndarray) -> float:
 
 
 def _distance_axis(ax: Axes, values: np.ndarray) -> None:
-    """Linear up to LINEAR, logarithmic above, and a little room below 0 for its line."""
+    """Scale the axis: linear up to LINEAR, logarithmic above, with a margin below 0."""
     ax.set_yscale("symlog", linthresh=LINEAR, linscale=0.5)
     ax.set_ylim(-LINEAR / 4, _top(values))
     ax.yaxis.set_major_formatter(FuncFormatter(_plain))
@@ -336,14 +351,14 @@ def _plain(value: float, _: Any = None) -> str:
 
 
 def _age_ticks(ax: Axes, ages: np.ndarray) -> None:
-    """At most eight ages are written, the oldest among them."""
+    """Label at most eight ages, the oldest among them."""
     every = -(-len(ages) // 8)
     positions = np.arange(len(ages) - 1, -1, -every)[::-1]
     ax.set_yticks(positions, [f"{ages[k]:,}" for k in positions])
 
 
 def _mark_windows(ax: Axes, data: xr.Dataset, times: np.ndarray) -> list[Line2D]:
-    """A thin line where a trained window starts; none at the trial's start."""
+    """Draw a dotted line where a window starts, except at the trial's start."""
     if "step_in_window" not in data.coords:
         return []
     first = data["step_in_window"].values[: len(times)] == 0
@@ -353,5 +368,5 @@ def _mark_windows(ax: Axes, data: xr.Dataset, times: np.ndarray) -> list[Line2D]
 
 
 def _greedy(q: np.ndarray) -> np.ndarray:
-    """The greedy action along the last axis; -1 where a value is not a number."""
+    """Return the greedy action along the last axis; -1 where a value is nan."""
     return np.where(np.isfinite(q).all(-1), np.nan_to_num(q).argmax(-1), -1)

@@ -1,4 +1,4 @@
-"""The one style: its sheet, its colours, and figures that pyplot never sees."""
+"""The style of all figures: its sheet, its colours, and figures without pyplot."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PERIODS = ("#BFBFBF", "#56B4E9", "#F0E442", "#CC79A7", "#E69F00", "#009E73", "#0
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The project's look, for everything drawn or saved within.
+    """Apply the project's style to everything that is drawn or saved within the context.
 
-    Only the sheet's own settings are put back afterwards. (matplotlib's context puts all back, and
-    with them switches off a notebook's backend where the first figure is drawn within.)
+    Only the sheet's own settings are restored afterwards. (matplotlib's context restores all, and
+    so switches off a notebook's backend if the first figure is drawn within it.)
 
     Example:
         >>> with style():
@@ -40,7 +40,7 @@ def style() -> Iterator[None]:
 
 
 class ShownFigure(Figure):
-    """A figure that a notebook shows as PNG, with or without pyplot."""
+    """A figure that a notebook displays as PNG, with or without pyplot."""
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -50,19 +50,19 @@ class ShownFigure(Figure):
 
 
 def new_figure(width: float | int, height: float | int) -> Figure:
-    """A figure of so many inches with a canvas of its own: nothing keeps it but its user."""
+    """Make a figure, sizes in inches, with a canvas of its own; pyplot holds no reference to it."""
     figure = ShownFigure(figsize=(width, height), dpi=100)
     FigureCanvasAgg(figure)
     return figure
 
 
 def action_color(index: int) -> str:
-    """The colour of an action, the same in every panel."""
+    """Return the colour of an action, the same in every panel."""
     return ACTIONS[index % len(ACTIONS)]
 
 
 def channel_colors(names: list[str]) -> list[str]:
-    """A colour for each channel: grey for fixation, then the cycle of the actions."""
+    """Assign a colour to each channel: grey for fixation, the cycle of the actions for others."""
     colors, k = [], 0
     for name in names:
         if name == "fixation":
@@ -74,6 +74,6 @@ def channel_colors(names: list[str]) -> list[str]:
 
 
 def largest(values: np.ndarray) -> float:
-    """The largest magnitude, for a scale that is centred on zero; 1 where there is none."""
+    """Return the largest magnitude, for a scale centred on zero; 1 where all are 0 or nan."""
     values = np.abs(values[np.isfinite(values)])
     return float(values.max()) if values.size and values.max() > 0 else 1.0

@@ -1,7 +1,9 @@
-"""The panels of a training run, each a function that draws a table of metrics into an `ax`.
+"""Panels of a training: accuracy, return, loss, the core's own metrics, and exploration.
 
-The table is `run.metrics`, or any mapping from the names of its columns to equally long sequences.
-Each function returns the lines it drew with the columns they show, so that a monitor can move them.
+Each function draws a table of metrics into an `ax`: `run.metrics` of `train` or `train_supervised`,
+or any mapping from the names of its columns to equally long sequences. It returns the lines it drew
+with the columns they show, so that a monitor can update them. A column that the table lacks, or
+that holds nothing but nan, is left out.
 """
 
 from __future__ import annotations
@@ -10,40 +12,54 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from mpn_lab.plotting.style import ACTIONS, GREY, new_figure
 
-Table = Mapping[Any, Any]
+Table = Mapping[Any, Any] | pd.DataFrame
 Lines = list[tuple[Line2D, str]]
+
+_PROGRESS = ("trials", "env_steps", "updates", "learning_rate")
+_EVALUATED = ("loss", "train_return", "accuracy", "ideal_accuracy", "mean_return")
+COLUMNS = {
+    "dqn": (*_PROGRESS, *_EVALUATED, "epsilon"),
+    "supervised": (*_PROGRESS, *_EVALUATED, "step_accuracy"),
+}
+"""Columns of each loop's metrics, without those that only some data or cores add."""
+_OF_LOOPS = {*COLUMNS["dqn"], *COLUMNS["supervised"], "validation_loss", "response_accuracy"}
+_OF_CORE = {"eta": (r"$\eta$", ACTIONS[4]), "lam": (r"$\lambda$", ACTIONS[3])}
 
 
 def plot_accuracy(ax: Axes, metrics: Table) -> Lines:
-    """Greedy accuracy over the trials lived, and the ideal observer's on the same trials."""
+    """Plot the accuracy over the trials, and the ideal observer's on the same trials."""
     ax.set(title="accuracy", ylim=(-0.02, 1.05))
-    return [
-        _line(ax, metrics, "ideal_accuracy", GREY, "ideal observer", "--"),
-        _line(ax, metrics, "accuracy", ACTIONS[1], "network"),
-    ]
+    lines = _line(ax, metrics, "ideal_accuracy", GREY, "ideal observer", "--")
+    return lines + _line(ax, metrics, "accuracy", ACTIONS[1], "network")
 
 
 def plot_return(ax: Axes, metrics: Table) -> Lines:
-    """Mean sum of rewards of a trial: of greedy trials, and of those lived with exploration."""
-    ax.set(title="return of a trial")
-    lines = [
-        _line(ax, metrics, "train_return", ACTIONS[5], "exploring"),
-        _line(ax, metrics, "mean_return", ACTIONS[1], "greedy"),
-    ]
-    _room(ax, [metrics["train_return"], metrics["mean_return"]], least=0.5)
+    """Plot the mean trial return: of greedy trials, and of those that were trained on."""
+    ax.set(title="trial return")
+    trained_on = "expert" if _is_supervised(metrics) else "exploring"
+    lines = _line(ax, metrics, "train_return", ACTIONS[5], trained_on)
+    lines += _line(ax, metrics, "mean_return", ACTIONS[1], "greedy")
+    _leave_room(ax, [metrics[name] for _, name in lines], least=0.5)
     return lines
 
 
 def plot_loss(ax: Axes, metrics: Table) -> Lines:
-    """The TD loss, mean of the updates since the row before."""
-    ax.set(title="TD loss", yscale="log")
-    lines = [_line(ax, metrics, "loss", ACTIONS[2])]
+    """Plot the loss, mean of the updates since the row before.
+
+    The TD loss of `train`, or the cross-entropy in nats per step of `train_supervised`.
+    """
+    title = "cross-entropy (nats per step)" if _is_supervised(metrics) else "loss"
+    ax.set(title="TD loss" if "epsilon" in metrics else title, yscale="log")
+    ax.yaxis.set_minor_formatter(NullFormatter())  # decades alone are labelled
+    lines = _line(ax, metrics, "loss", ACTIONS[2])
     values = np.asarray(metrics["loss"], float)
     values = values[np.isfinite(values) & (values > 0)]
     low, high = (values.min(), values.max()) if len(values) else (1e-2, 1e-1)
@@ -52,38 +68,53 @@ def plot_loss(ax: Axes, metrics: Table) -> Lines:
 
 
 def plot_plasticity(ax: Axes, metrics: Table) -> Lines:
-    """eta and lam of the MPN, means over its synapses and layers."""
-    ax.set(title="plasticity")
-    lines = [
-        _line(ax, metrics, "eta", ACTIONS[4], r"$\eta$"),
-        _line(ax, metrics, "lam", ACTIONS[3], r"$\lambda$"),
-    ]
-    _room(ax, [metrics["eta"], metrics["lam"], [0.0, 1.0]], least=0.2)
+    """Plot the numbers that the core reports: eta and lam of an MPN, means over its synapses."""
+    names = core_columns(metrics)
+    of_mpn = set(names) <= set(_OF_CORE)
+    ax.set(title="plasticity" if of_mpn else "core metrics")
+    lines: Lines = []
+    for k, name in enumerate(names):
+        label, color = _OF_CORE.get(name, (name, ACTIONS[1 + k % (len(ACTIONS) - 1)]))
+        lines += _line(ax, metrics, name, color, label)
+    shown = [metrics[name] for name in names]
+    _leave_room(ax, [*shown, [0.0, 1.0]] if of_mpn else shown, least=0.2 if of_mpn else 0.02)
     return lines
 
 
 def plot_epsilon(ax: Axes, metrics: Table) -> Lines:
-    """epsilon, the probability of a random action."""
+    """Plot epsilon, the probability of a random action."""
     ax.set(title=r"exploration $\epsilon$", ylim=(-0.02, 1.05))
-    return [_line(ax, metrics, "epsilon", ACTIONS[0])]
+    return _line(ax, metrics, "epsilon", ACTIONS[0])
 
 
-PANELS: tuple[Callable[[Axes, Table], Lines], ...] = (
-    plot_accuracy,
-    plot_return,
-    plot_loss,
-    plot_plasticity,
-    plot_epsilon,
-)
+def core_columns(metrics: Table) -> list[str]:
+    """List the columns that the core added to the metrics."""
+    return [str(name) for name in metrics if name not in _OF_LOOPS]
+
+
+def _panels(metrics: Table) -> list[Callable[[Axes, Table], Lines]]:
+    """Choose the panels that the metrics have something for; the loss is always among them."""
+    columns: dict[Callable[[Axes, Table], Lines], list[str]] = {
+        plot_accuracy: ["accuracy", "ideal_accuracy"],
+        plot_return: ["train_return", "mean_return"],
+        plot_loss: [],
+        plot_plasticity: core_columns(metrics),
+        plot_epsilon: ["epsilon"],
+    }
+    return [
+        panel
+        for panel, names in columns.items()
+        if panel is plot_loss or any(_has(metrics, name) for name in names)
+    ]
 
 
 def draw_training(
     metrics: Table, trials: int | None = None, figure: Figure | None = None
 ) -> tuple[Figure, Lines]:
-    """All panels of a run side by side.
+    """Draw all panels of a training side by side; those without data are left out.
 
     Args:
-        metrics: the table.
+        metrics: the table, of `train` or `train_supervised`, with any core.
         trials: where the axes end; None: at the last row.
         figure: cleared and drawn into; None: a new one.
 
@@ -95,33 +126,50 @@ def draw_training(
     """
     figure = new_figure(11, 2.5) if figure is None else figure
     figure.clear()
-    axes = figure.subplots(1, len(PANELS), width_ratios=(1.7, 1, 1, 1, 1))
-    figure.subplots_adjust(left=0.045, right=0.99, top=0.87, bottom=0.19, wspace=0.33)
+    panels = _panels(metrics)
+    widths = [1.7, *[1.0] * (len(panels) - 1)]
+    axes = figure.subplots(1, len(panels), width_ratios=widths, squeeze=False)[0]
+    figure.subplots_adjust(left=0.045, right=0.985, top=0.87, bottom=0.19, wspace=0.33)
     lines: Lines = []
-    for ax, panel in zip(axes, PANELS, strict=True):
+    for ax, panel in zip(axes, panels, strict=True):
         lines += panel(ax, metrics)
         if trials is not None:
-            ax.set_xlim(0, trials)
+            ax.set_xlim(0, trials * 1.02)  # the marker of the last row is not cut
         ax.set_xlabel("trials")
         ax.ticklabel_format(axis="x", style="plain")
         ax.locator_params(axis="x", nbins=4)
         if ax.get_legend_handles_labels()[0]:
-            ax.legend(loc="center right" if panel is plot_plasticity else "lower right")
+            ax.legend(loc="best" if panel is plot_plasticity else "lower right")
     return figure, lines
+
+
+def _is_supervised(metrics: Table) -> bool:
+    return "step_accuracy" in metrics and "epsilon" not in metrics
+
+
+def _has(metrics: Table, name: str) -> bool:
+    """Whether a column is there and not all nan; an empty one, of no row yet, is."""
+    if name not in metrics:
+        return False
+    values = np.asarray(metrics[name], float)
+    return not len(values) or bool(np.isfinite(values).any())
 
 
 def _line(
     ax: Axes, metrics: Table, name: str, color: str, label: str | None = None, style: str = "-"
-) -> tuple[Line2D, str]:
+) -> Lines:
+    """Draw a column over the trials, if the table has it."""
+    if name != "loss" and not _has(metrics, name):
+        return []
     marker = "o" if style == "-" else ""
     x, y = np.asarray(metrics["trials"], float), np.asarray(metrics[name], float)
     (line,) = ax.plot(x, y, style, color=color, label=label, marker=marker, ms=2.5)
-    return line, name
+    return [(line, name)]
 
 
-def _room(ax: Axes, columns: list[Any], least: float) -> None:
-    """Limits with some room, so that they hold for a while."""
-    values = np.concatenate([np.asarray(column, float) for column in columns])
+def _leave_room(ax: Axes, columns: list[Any], least: float) -> None:
+    """Set limits with some room, so that the next rows fit too."""
+    values = np.concatenate([np.zeros(0), *(np.asarray(column, float) for column in columns)])
     values = values[np.isfinite(values)]
     low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
     room = max(0.15 * (high - low), least / 4)

@@ -1,8 +1,8 @@
-"""The panels of one trial, each a function that draws into an `ax`.
+"""Panels of one trial: observations, Q, hidden activity, modulations, and its trajectory.
 
-Each takes a record, the number of a trial and a moment in ms, and returns a `AnimatedPanel`: the artists
-that change with time, and how to bring them to another step. A static figure ignores it; an
-explorer redraws only these.
+Each function draws one panel into an `ax`. It takes a record, a trial's number and a time in ms,
+and returns an `AnimatedPanel`: the artists that change with time, and how to update them to another
+step. A static figure ignores it; an explorer redraws only these artists.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.ticker import MaxNLocator
 
 from mpn_lab.analysis.population import effective_weights, modulation_change
 from mpn_lab.analysis.schema import check_record
@@ -20,8 +21,10 @@ from mpn_lab.plotting.panel import (
     MOST_ENTRIES,
     AnimatedPanel,
     action_row,
+    has_modulations,
+    is_mpn,
+    locate,
     matrix_panel,
-    moment,
     over_time,
     period_colors,
     side_legend,
@@ -36,14 +39,14 @@ TITLES = {
 
 
 def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> AnimatedPanel:
-    """The observation of every channel over the trial, with the periods named.
+    """Plot the observation of every channel over the trial, with the periods named.
 
-    One line each; of more than ten channels a heat map, where lines would hide each other.
+    One line each; more than ten channels, whose lines would hide each other, as a heat map.
     """
-    i, step, times = moment(record, trial, time)
+    i, step, times = locate(record, trial, time)
     obs = record["obs"].values[i, : len(times)]
     names = [str(name) for name in record["channel"].values]
-    title = "what the network sees"
+    title = "observations"
     many = len(names) > MOST_ENTRIES  # too many lines to tell apart: a heat map
     if many:
         title += f"  (±{_heat_map(ax, record, obs.T, times):.2g})"
@@ -52,7 +55,7 @@ def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0)
         for k, (name, color) in enumerate(zip(names, channel_colors(names), strict=True)):
             dashes = "--" if name == "fixation" else "-"
             ax.plot(times, obs[:, k], dashes, color=color, label=name, drawstyle="steps-mid")
-        ax.set_ylabel("input")
+        ax.set_ylabel("value")
         side_legend(ax, len(names))
     ax.set_title(title, pad=15)
     bands: Literal["behind", "strip"] = "strip" if many else "behind"
@@ -60,12 +63,12 @@ def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0)
 
 
 def plot_q(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> AnimatedPanel:
-    """The value of every action over the trial.
+    """Plot the value of every action over the trial.
 
-    A dot marks the greedy action at each step; below, two rows of squares: the action taken and
-    the right one.
+    A dot marks the greedy action at each step. Below, two rows of squares: the action taken and
+    the correct action, where the task tells it.
     """
-    i, step, times = moment(record, trial, time)
+    i, step, times = locate(record, trial, time)
     T = len(times)
     q = record["Q"].values[i, :T]
     names = [str(name) for name in record["action"].values]
@@ -77,9 +80,11 @@ def plot_q(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> A
     low, high = float(q.min()), float(q.max())
     room = max(high - low, 0.1)
     ax.set_ylim(low - 0.42 * room, high + 0.08 * room)
-    for y, name, label in ((0.16, "taken_action", "taken"), (0.06, "ground_truth", "right")):
-        action_row(ax, times, record[name].values[i, :T], y, label)
-    ax.set(ylabel="Q", title="what each action is worth")
+    for y, name, label in ((0.16, "taken_action", "taken"), (0.06, "ground_truth", "correct")):
+        actions = record[name].values[i, :T]
+        if (actions >= 0).any():
+            action_row(ax, times, actions, y, label)
+    ax.set(ylabel="Q", title="action values")
     side_legend(ax, len(names))
     cursor = over_time(ax, record, i, step, times)
     heads = ax.scatter(
@@ -92,18 +97,18 @@ def plot_q(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> A
         zorder=4,
     )
 
-    def to(step: int) -> None:
-        cursor.to(step)
+    def update(step: int) -> None:
+        cursor.update(step)
         heads.set_offsets(np.column_stack([np.full(len(names), times[step]), q[step]]))
 
-    return AnimatedPanel([*cursor.artists, heads], to)
+    return AnimatedPanel([*cursor.artists, heads], update)
 
 
 def plot_hidden(
     ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0, order: np.ndarray | None = None
 ) -> AnimatedPanel:
-    """The hidden activity h as a heat map: units (in an order, see `hidden_order`) over time."""
-    i, step, times = moment(record, trial, time)
+    """Plot the hidden activity h as a heat map, units over time, in an order of `hidden_order`."""
+    i, step, times = locate(record, trial, time)
     h = record["h"].values[i, : len(times)].T  # (n, T)
     h = h if order is None else h[order]
     scale = _heat_map(ax, record, h, times)
@@ -120,58 +125,61 @@ def plot_modulations(
     show: str = "M",
     order: np.ndarray | None = None,
 ) -> AnimatedPanel:
-    """M_t after a step as a heat map, hidden units by inputs.
-
-    Args:
-        ax: where to draw.
-        record: from `record`, of an MPN.
-        trial: its number.
-        time: in ms.
-        show: `M`; `effective weights`, W * (1 + M) or W + M; or `change of M` in the step.
-        order: the hidden units' order, see `hidden_order`.
+    """Plot M_t, the modulations after a step, as a heat map of hidden units by inputs.
 
     The scale is centred on zero and the same at all times of the trial.
 
+    Args:
+        ax: where to draw.
+        record: from `record`, of a core with a state M [hidden, input].
+        trial: the trial's number.
+        time: in ms.
+        show: `M`; `effective weights`, W * (1 + M) or W + M; or `change of M` in the step. See
+            `modulation_choices` for those that a record allows.
+        order: order of the hidden units, see `hidden_order`.
+
     Raises:
-        ValueError: a record without M, an unknown choice, no such trial or moment.
+        ValueError: a record without M, an unknown choice, one that the record does not allow, no
+            such trial, or a time outside it.
     """
     check_record(record, "M")
-    i, step, times = moment(record, trial, time)
+    i, step, times = locate(record, trial, time)
     values = trial_matrices(record, i, show)[: len(times)]  # (T, n, d)
     values = values if order is None else values[:, order]
     scale = largest(values)
-    moving = matrix_panel(ax, record, i, step, lambda step: values[step], scale)
+    panel = matrix_panel(ax, record, i, step, lambda step: values[step], scale)
     ax.set_title(f"{TITLES[show]}  (±{scale:.2g})", pad=10)
-    return moving
+    return panel
 
 
 def _heat_map(ax: Axes, record: xr.Dataset, values: np.ndarray, times: np.ndarray) -> float:
-    """Rows over time, centred on zero; returns the largest magnitude of its colours."""
+    """Draw rows over time, white at zero. Returns the largest magnitude of the colours."""
     half, scale = float(record.attrs["dt"]) / 2, largest(values)
     extent = (times[0] - half, times[-1] + half, len(values), 0)
     ax.imshow(values, aspect="auto", cmap=DIVERGING, vmin=-scale, vmax=scale, extent=extent)
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
     return scale
 
 
 def plot_trajectory(
     ax: Axes, record: xr.Dataset, components: xr.Dataset, trial: int, time: float | int = 0
 ) -> AnimatedPanel:
-    """The trial's path through the first two principal components, among all other trials.
+    """Plot the trial's trajectory in the first two principal components, among all other trials.
+
+    The other trials are coloured by their correct response, this one by its periods.
 
     Args:
         ax: where to draw.
         record: from `record`.
         components: from `pca`, of this record.
-        trial: its number.
+        trial: the trial's number.
         time: in ms.
-
-    The other trials are coloured by the right answer, this one by its periods.
     """
-    i, step, times = moment(record, trial, time)
+    i, step, times = locate(record, trial, time)
     paths = components["trajectory"].values[:, :, :2]
     paths = paths if paths.shape[2] == 2 else np.pad(paths, ((0, 0), (0, 0), (0, 1)))
-    answers = record["correct_response"].values
-    colors = [action_color(int(a)) if a >= 0 else GREY for a in answers]
+    correct = record["correct_response"].values
+    colors = [action_color(int(a)) if a >= 0 else GREY for a in correct]
     lengths = record["valid"].values.sum(1)
     lines = [paths[k, : lengths[k]] for k in range(len(paths))]
     ax.add_collection(
@@ -190,30 +198,51 @@ def plot_trajectory(
     ax.set(
         xlabel=f"PC 1 ({share[0]:.0%})",
         ylabel=f"PC 2 ({share[1]:.0%})" if len(share) > 1 else "",
-        title=f"path of ${variable}_t$ among all trials",
+        title=f"trajectory of ${variable}_t$, among all trials",
     )
     ax.margins(0.08)
     ax.autoscale_view()
-    for k in sorted({int(a) for a in answers if a >= 0}):
+    for k in sorted({int(a) for a in correct if a >= 0}):
         name = str(record["action"].values[k])
-        ax.plot([], [], color=action_color(k), lw=1.5, label=f"right: {name}")
+        ax.plot([], [], color=action_color(k), lw=1.5, label=f"correct: {name}")
     if len(ax.get_legend_handles_labels()[0]) <= 6:
         ax.legend(loc="best")
     (head,) = ax.plot(*path[step], "o", ms=9, mfc="white", mec="black", mew=2, zorder=5)
 
-    def to(step: int) -> None:
+    def update(step: int) -> None:
         head.set_data([path[step, 0]], [path[step, 1]])
 
-    return AnimatedPanel([head], to)
+    return AnimatedPanel([head], update)
+
+
+def modulation_choices(record: xr.Dataset) -> list[str]:
+    """List what the panel of modulations can show of a record; nothing where there is no M.
+
+    The effective weights need W and the MPN's equations. The change of M needs the M before the
+    first step: stored (`M_start`), or known from the MPN's equations.
+    """
+    if not has_modulations(record):
+        return []
+    possible = {
+        "M": True,
+        "effective weights": is_mpn(record) and "W" in record,
+        "change of M": is_mpn(record) or "M_start" in record,
+    }
+    return [show for show in TITLES if possible[show]]
 
 
 def trial_matrices(record: xr.Dataset, position: int, show: str = "M") -> np.ndarray:
-    """What the M panel shows of the trial at a position, [time, hidden, input]."""
+    """Compute what the panel of modulations shows of a trial, [time, hidden, input]."""
+    if show not in TITLES:
+        raise ValueError(f"show is {show!r}; expected one of {', '.join(TITLES)}.")
+    if show not in (choices := modulation_choices(record)):
+        raise ValueError(
+            f"show is {show!r}, which needs more than this record of the core "
+            f"{record.attrs['core']} holds; expected {' or '.join(choices) or 'a core with M'}."
+        )
     one = record.isel(trial=[position])
     if show == "M":
         return one["M"].values[0]
     if show == "effective weights":
         return effective_weights(one).values[0]
-    if show == "change of M":
-        return modulation_change(one).values[0]
-    raise ValueError(f"show is {show!r}; expected one of {', '.join(TITLES)}.")
+    return modulation_change(one).values[0]

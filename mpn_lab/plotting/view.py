@@ -1,4 +1,4 @@
-"""All panels of a trial in one figure, sharing one moment: what the explorers show and save."""
+"""All panels of a trial in one figure with one time cursor, as the explorers show and save it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mpn_lab.analysis.schema import (
     time_step,
     trial_position,
 )
-from mpn_lab.plotting.panel import AnimatedPanel, together
+from mpn_lab.plotting.panel import AnimatedPanel, combine, has_modulations, is_mpn
 from mpn_lab.plotting.staleness import (
     MATRICES,
     plot_staleness_map,
@@ -41,8 +41,8 @@ MEASURES = {
     "absolute": ("dM_raw", "dQ_raw"),
     "relative, from the start": ("dM", "dQ_from_start"),
 }
-"""What the distances of M and Q may be: R2D2's, their numerators alone, or that of the strategy's Q
-from the one replayed from the trial's start."""
+"""Distances of M and Q by name: R2D2's, their numerators alone, or, for Q, the distance from the Q
+replayed from the trial's start."""
 
 
 def draw_trial(
@@ -55,22 +55,22 @@ def draw_trial(
     order: np.ndarray | None = None,
     figure: Figure | None = None,
 ) -> tuple[Figure, AnimatedPanel]:
-    """Inputs, Q, h, M and the path among all trials, in one figure with one cursor.
+    """Draw observations, Q, h, M and the trajectory among all trials, with one time cursor.
 
     Args:
-        record: from `record`. Without M its panel says so.
+        record: from `record`, of any core. Where there is no M, its panel says so.
         components: from `pca` of the record.
-        trial: its number.
-        time: the moment in ms.
-        show: what the M panel shows, see `plot_modulations`.
-        order: the hidden units' order, see `hidden_order`.
+        trial: the trial's number.
+        time: in ms.
+        show: what the panel of M shows, see `plot_modulations`.
+        order: order of the hidden units, see `hidden_order`.
         figure: cleared and drawn into; None: a new one.
 
     Returns:
         The figure, and everything in it that changes with time.
 
     Raises:
-        ValueError: no such trial, a moment outside it, or an unknown choice.
+        ValueError: no such trial, a time outside it, or an unknown choice.
     """
     check_record(record)
     i = trial_position(record, trial)
@@ -85,7 +85,7 @@ def draw_trial(
     path, matrix = figure.add_subplot(grid[:2, 1]), figure.add_subplot(grid[2, 1])
     left, bottom, width, height = path.get_position().bounds
     path.set_position((left, bottom + 0.035, width, height - 0.035))  # room for its x label
-    moving = [
+    panels = [
         plot_inputs(axes[0], record, trial, time),
         plot_q(axes[1], record, trial, time),
         plot_hidden(axes[2], record, trial, time, order),
@@ -94,11 +94,11 @@ def draw_trial(
     for ax in axes[:2]:
         ax.tick_params(labelbottom=False)
     axes[2].set_xlabel("time (ms)")
-    if "M" in record:
-        moving.append(plot_modulations(matrix, record, trial, time, show, order))
+    if has_modulations(record):
+        panels.append(plot_modulations(matrix, record, trial, time, show, order))
     else:
-        _say(matrix, f"This record has no M:\nits core is {record.attrs['core']}.")
-    return figure, _with_head(figure, record, i, step, moving)
+        _write_instead(matrix, f"There is no M: the core is {record.attrs['core']}.")
+    return figure, _with_header(figure, record, i, step, panels)
 
 
 def draw_staleness(
@@ -112,25 +112,27 @@ def draw_staleness(
     order: np.ndarray | None = None,
     figure: Figure | None = None,
 ) -> tuple[Figure, AnimatedPanel]:
-    """Stored and replayed Q, the distances of M and Q over the trial, the distance of Q by age,
-    and the stored M, the replayed M and their difference, in one figure with one cursor.
+    """Draw stored and replayed Q and M and the distances between them, with one time cursor.
+
+    Q from both states, the distances of M (of the state, for a core without M) and Q over the
+    trial, the distance of Q by age, and the stored M, the replayed M and their difference.
 
     Args:
-        data: from `staleness`. Without M its panels say so.
-        trial: its number.
-        time: the moment in ms.
-        age: of the stored states, in updates since the trial was lived; None: the oldest.
+        data: from `staleness`, of any core. Where there is no M, its panels say so.
+        trial: the trial's number.
+        time: in ms.
+        age: age of the stored states, in updates since collection; None: the oldest.
         strategy: how the state is replayed; None: "stored".
-        measure: of the distances, one of `MEASURES`.
-        order: the hidden units' order.
+        measure: how distances are measured, one of `MEASURES`.
+        order: order of the hidden units.
         figure: cleared and drawn into; None: a new one.
 
     Returns:
-        The figure, everything in it that changes with time and, under it, with the age.
+        The figure, and everything in it that changes with time or, as its background, with the age.
 
     Raises:
-        ValueError: no Dataset from `staleness`, no such trial, age or strategy, a moment outside
-            the trial, or an unknown measure.
+        ValueError: a Dataset that is not from `staleness`, no such trial, age or strategy, a time
+            outside the trial, or an unknown measure.
     """
     check_staleness(data)
     if measure not in MEASURES:
@@ -148,61 +150,67 @@ def draw_staleness(
         hspace=0.42,
     )  # fmt: skip
     upper = figure.add_gridspec(
-        1, 3, left=0.645, right=0.93, top=0.855, bottom=0.515, wspace=0.12
+        1, 3, left=0.645, right=0.92, top=0.855, bottom=0.515, wspace=0.12
     )  # fmt: skip
     lower = figure.add_gridspec(1, 1, left=0.645, right=0.985, top=0.40, bottom=0.075)
     over_trial = [figure.add_subplot(left[k, 0]) for k in range(3)]
-    moving = [
+    panels = [
         plot_staleness_q(over_trial[0], data, **chosen),
         plot_staleness_over_trial(over_trial[2], data, **chosen, variable=of_Q),
         plot_staleness_map(figure.add_subplot(lower[0]), data, **chosen, variable=of_Q),
     ]
     if of_M in data:
-        moving.append(plot_staleness_over_trial(over_trial[1], data, **chosen, variable=of_M))
-        (over_trial[2].get_legend() or over_trial[1]).set_visible(False)  # the same as above it
+        panels.append(plot_staleness_over_trial(over_trial[1], data, **chosen, variable=of_M))
+        if legend := over_trial[2].get_legend():
+            legend.set_visible(False)  # the same as in the panel above
     else:
-        _say(over_trial[1], f"There is no M: the core is {data.attrs['core']}.")
+        _write_instead(over_trial[1], _no_M(data))
     for ax in over_trial[:2]:
         ax.tick_params(labelbottom=False)
         ax.set_xlabel("")
-    if "M_stored" in data:
+    if has_modulations(data, "M_stored"):
         axes = [figure.add_subplot(upper[0, k]) for k in range(3)]
         for ax, show in zip(axes, MATRICES, strict=True):
-            moving.append(plot_staleness_modulations(ax, data, **chosen, show=show, order=order))
+            panels.append(plot_staleness_modulations(ax, data, **chosen, show=show, order=order))
             ax.set_title(MATRICES[show], pad=10)  # the colour bar says the scale
         for ax in axes[1:]:
             ax.set_ylabel("")
             ax.tick_params(labelleft=False)
-        bar = figure.add_axes((0.942, 0.515, 0.009, 0.34))
+        bar = figure.add_axes((0.932, 0.515, 0.009, 0.34))
         figure.colorbar(axes[0].images[0], cax=bar, label="modulation $M_{t-1}$")
     else:
-        _say(figure.add_subplot(upper[0, :]), f"There is no M: the core is {data.attrs['core']}.")
-    what = figure.text(0.985, 0.93, "", fontsize=8.5, va="center", ha="right", color="#404040")
+        _write_instead(figure.add_subplot(upper[0, :]), _no_M(data))
+    subtitle = figure.text(0.985, 0.93, "", fontsize=8.5, va="center", ha="right", color="#404040")
 
-    def to_age(position: int) -> None:
+    def update_age(position: int) -> None:
         updates = int(data["age"].values[position])
-        what.set_text(f"age: {updates:,} updates    replayed from: {name}")
+        subtitle.set_text(f"age: {updates:,} updates since collection    replayed from: {name}")
 
-    to_age(j)
-    moving.append(AnimatedPanel([], lambda _: None, AnimatedPanel([what], to_age)))
-    return figure, _with_head(figure, data, i, step, moving)
+    update_age(j)
+    panels.append(AnimatedPanel([], lambda _: None, AnimatedPanel([subtitle], update_age)))
+    return figure, _with_header(figure, data, i, step, panels)
 
 
 def trial_title(record: xr.Dataset, position: int) -> str:
-    """One line: which trial it is, what was right, what was answered."""
+    """Describe a trial in one line: its number, the correct response, the response, the verdict."""
     one = record.isel(trial=position)
     names = [str(name) for name in record["action"].values]
-    answer, response = int(one["correct_response"]), int(one["response"])
-    right = f"right: {names[answer]}" if answer >= 0 else "no right answer"
-    verdict = "correct" if bool(one["correct"]) else "wrong"
-    return (
-        f"{record.attrs['task']}   trial {int(one['trial'])}   {right}, "
-        f"answered: {names[response]} ({verdict})"
-    )
+    correct, words = int(one["correct_response"]), verdict(record, position)
+    parts = [str(record.attrs["task"]), f"trial {int(one['trial'])}"]
+    parts += [f"correct response: {names[correct]}"] if correct >= 0 else []
+    parts += [f"response: {names[int(one['response'])]}" + (f" ({words})" if words else "")]
+    return "   ".join(parts)
+
+
+def verdict(record: xr.Dataset, position: int) -> str:
+    """Say whether the trial is correct or wrong; nothing where the task has no ground truth."""
+    if np.isnan(record["performance"].values[position]):
+        return ""
+    return "correct" if record["correct"].values[position] else "wrong"
 
 
 def trial_conditions(record: xr.Dataset, position: int) -> str:
-    """One line with the task's own conditions of a trial."""
+    """Describe a trial's conditions, as the task names them, in one line."""
     own = {"length", "correct_response", "response", "correct", "performance", "ideal_response"}
     parts = []
     for name in condition_names(record):
@@ -213,16 +221,23 @@ def trial_conditions(record: xr.Dataset, position: int) -> str:
     return "   ".join(parts)
 
 
-def _say(ax: Axes, words: str) -> None:
-    """A sentence in place of a panel."""
+def _no_M(data: xr.Dataset) -> str:
+    """Say why the panels of M are empty."""
+    if is_mpn(data):
+        return "M was left out (states=False)."
+    return f"There is no M: the core is {data.attrs['core']}."
+
+
+def _write_instead(ax: Axes, words: str) -> None:
+    """Write a sentence in place of a panel."""
     ax.set_axis_off()
     ax.text(0.5, 0.5, words, ha="center", va="center", transform=ax.transAxes)
 
 
-def _with_head(
+def _with_header(
     figure: Figure, record: xr.Dataset, position: int, step: int, panels: list[AnimatedPanel]
 ) -> AnimatedPanel:
-    """Two lines on the trial and a clock above the panels, all of them as one."""
+    """Write two lines on the trial and the time above the panels, and combine them all."""
     title, conditions = trial_title(record, position), trial_conditions(record, position)
     figure.text(0.01, 0.965, title, fontsize=10.5, weight="bold", va="center")
     figure.text(0.01, 0.93, conditions, fontsize=8.5, va="center", color="#404040")
@@ -231,8 +246,8 @@ def _with_head(
         0.985, 0.965, "", fontsize=10.5, va="center", ha="right", family="monospace"
     )
 
-    def to(step: int) -> None:
+    def update(step: int) -> None:
         clock.set_text(f"{times[step]:.0f} ms  {periods[step]}")
 
-    to(step)
-    return together([*panels, AnimatedPanel([clock], to)])
+    update(step)
+    return combine([*panels, AnimatedPanel([clock], update)])

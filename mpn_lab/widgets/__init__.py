@@ -1,4 +1,4 @@
-"""Explorers for notebooks: real widgets over the panels of `plotting`."""
+"""Explorers for notebooks: widgets that show the panels of `plotting`."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What every explorer stands on: a picture whose moving parts alone are redrawn, and its errors."""
+"""The base of all explorers: a picture that redraws only what changes, and visible errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from PIL import Image
 from mpn_lab.plotting.panel import AnimatedPanel
 from mpn_lab.plotting.style import style
 
-# A picture has a white ground. Under a dark theme its lightness is turned over and its hues kept.
+# Pictures are white. A dark theme inverts their lightness and keeps their hues.
 _STYLE = """<style>
 [data-jp-theme-light="false"] .mpn-picture, [data-theme="dark"] .mpn-picture,
 .vscode-dark .mpn-picture { filter: invert(0.93) hue-rotate(180deg); }
@@ -29,74 +29,73 @@ _STYLE = """<style>
 
 
 class Picture:
-    """A figure that is drawn once; for each frame only what moves is drawn onto what stays.
+    """A figure that is drawn once, and of which each frame redraws only the animated artists.
 
-    What lies `under` the moving artists is drawn when it changes, and stays from then on.
+    The animated panel's background is redrawn when its control changes, and kept until then.
 
-    Neither pyplot nor a backend knows of the figure: it goes when its picture goes.
+    Neither pyplot nor a backend holds a reference to the figure: it is freed with its picture.
     """
 
     canvas: Any  # an Agg canvas, see new_figure
 
-    def __init__(self, figure: Figure, moving: AnimatedPanel) -> None:
-        self.show(figure, moving)
+    def __init__(self, figure: Figure, panel: AnimatedPanel) -> None:
+        self.show(figure, panel)
 
-    def show(self, figure: Figure, moving: AnimatedPanel) -> None:
-        """Draw another figure (or the same, drawn into anew), and keep what stays of it."""
-        self.figure, self.moving = figure, moving
+    def show(self, figure: Figure, panel: AnimatedPanel) -> None:
+        """Draw another figure (or the same, drawn into anew)."""
+        self.figure, self.panel = figure, panel
         self.canvas = figure.canvas
-        under = [] if moving.under is None else moving.under.artists
-        for artist in (*moving.artists, *under):
+        background = [] if panel.background is None else panel.background.artists
+        for artist in (*panel.artists, *background):
             artist.set_animated(True)
         with style():
             self.canvas.draw()
-        self._ground = self._bare = self.canvas.copy_from_bbox(figure.bbox)
-        if under:
-            self._lay()
+        self._static = self._background = self.canvas.copy_from_bbox(figure.bbox)
+        if background:
+            self._draw_background(background)
 
-    def lay(self, position: int) -> None:
-        """Bring what lies under the moving artists to a position; the next frame shows it."""
-        if self.moving.under is not None:
-            self.canvas.restore_region(self._bare)
-            self.moving.under.to(position)
-            self._lay()
+    def redraw_background(self, position: int) -> None:
+        """Update the panel's background to a position; the next frame shows it."""
+        if self.panel.background is not None:
+            self.canvas.restore_region(self._static)
+            self.panel.background.update(position)
+            self._draw_background(self.panel.background.artists)
 
-    def _lay(self) -> None:
-        assert self.moving.under is not None
-        self._draw_artists(self.moving.under.artists)
-        self._ground = self.canvas.copy_from_bbox(self.figure.bbox)
+    def _draw_background(self, artists: Sequence[Artist]) -> None:
+        self._draw_artists(artists)
+        self._background = self.canvas.copy_from_bbox(self.figure.bbox)
 
     def frame(self, step: int) -> bytes:
-        """The picture at a step, as PNG."""
+        """Return the picture at a step, as PNG."""
         self.draw(step)
         return png(self.image())
 
     def draw(self, step: int) -> None:
-        """Bring the canvas to a step."""
-        self.canvas.restore_region(self._ground)
-        self.moving.to(step)
-        self._draw_artists(self.moving.artists)
+        """Draw a step onto the canvas."""
+        self.canvas.restore_region(self._background)
+        self.panel.update(step)
+        self._draw_artists(self.panel.artists)
 
     def _draw_artists(self, artists: Sequence[Artist]) -> None:
         for artist in artists:
             (artist.axes or self.figure).draw_artist(artist)
 
     def image(self) -> Image.Image:
-        """What is on the canvas."""
+        """Return what is on the canvas."""
         size = self.canvas.get_width_height()
         pixels = Image.frombuffer("RGBA", size, self.canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
         return pixels.convert("RGB")
 
 
 def png(image: Image.Image) -> bytes:
-    """Encode for speed: the picture goes no farther than to the browser."""
+    """Encode a picture as PNG, fast rather than small: it goes only to the browser."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
 def report_errors(function: Callable[..., None]) -> Callable[..., None]:
-    """A widget's callback: what goes wrong in it is shown in the explorer, not lost in a log."""
+    """Wrap a widget's callback so that the explorer shows its errors, which would else be lost."""
 
     def guarded(self: Explorer, *args: Any) -> None:
         self.message.value = ""
@@ -111,8 +110,8 @@ def report_errors(function: Callable[..., None]) -> Callable[..., None]:
 class Explorer(ipywidgets.VBox):
     """A picture, its controls, and a place where errors are shown.
 
-    A subclass builds its controls and calls `set_frame`. Where widgets cannot live (GitHub,
-    nbconvert, a terminal) the present picture, or the one-line description, stands in for it.
+    A subclass builds its controls and calls `set_frame`. Where widgets do not work (GitHub,
+    nbconvert, a terminal) the current picture, or the one-line description, is shown instead.
     """
 
     def __init__(self, description: str, controls: list[ipywidgets.Widget]) -> None:
@@ -127,15 +126,15 @@ class Explorer(ipywidgets.VBox):
         self.image.value = data
 
     def show_error(self, error: Exception) -> None:
-        """Say what went wrong where the person looks."""
+        """Show an error between the controls and the picture."""
         sentence = str(error) if isinstance(error, ValueError | OSError) else ""
         if not sentence:
             where = traceback.extract_tb(error.__traceback__)[-1]
             sentence = f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})"
         self.message.value = f'<div class="mpn-error" role="alert">{html.escape(sentence)}</div>'
 
-    def tell(self, sentence: str) -> None:
-        """Say something that is not an error."""
+    def show_message(self, sentence: str) -> None:
+        """Show a message that is not an error."""
         self.message.value = f'<div role="status">{html.escape(sentence)}</div>'
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
@@ -150,6 +149,6 @@ class Explorer(ipywidgets.VBox):
 
 
 def save_figure(figure: Figure, path: Any) -> None:
-    """Save with text that stays text in SVG and PDF; the format is the name's ending."""
+    """Save a figure in the format of the file's ending; text stays text in SVG and PDF."""
     with style(), matplotlib.rc_context({"svg.hashsalt": "mpn_lab"}):
         figure.savefig(path)

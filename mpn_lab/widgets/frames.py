@@ -1,4 +1,4 @@
-"""What the explorers of one moment of one trial share: play, time, the trial, saving, the page."""
+"""FrameExplorer: the base of explorers that show a trial frame by frame."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from matplotlib.figure import Figure
 from mpn_lab.analysis.schema import time_step, trial_position
 from mpn_lab.plotting.panel import AnimatedPanel
 from mpn_lab.plotting.style import style
-from mpn_lab.plotting.view import trial_title
+from mpn_lab.plotting.view import trial_title, verdict
 from mpn_lab.widgets.explorer import Explorer, Picture, report_errors, save_figure
 from mpn_lab.widgets.page import write_page
 
 
 class FrameExplorer(Explorer):
-    """A picture of one trial, one moment at a time.
+    """Shows a trial frame by frame, with controls for time, playback, saving and export.
 
-    A subclass builds the controls that say which figure is drawn, and draws it in `_draw`. While
-    only time moves, only what moves with it is drawn; a change of the control `under` draws what
-    lies under that; a change of any other draws the figure anew.
+    A subclass builds the controls that decide which figure is drawn, and draws it in `_draw`. While
+    only time changes, only the animated artists are redrawn; a change of the control `background`
+    redraws the animated panel's background; a change of any other draws the figure anew.
 
     Args:
         record: trials, each with its steps.
-        description: of the explorer, in one line.
-        controls: by the names under which `_draw` gets their values; `trial` is one of them.
-        under: the name of the control whose position `AnimatedPanel.under` follows.
+        description: one line on the explorer.
+        controls: controls by the names under which `_draw` gets their values; one is `trial`.
+        background: name of the control whose position `AnimatedPanel.background` follows.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class FrameExplorer(Explorer):
         record: xr.Dataset,
         description: str,
         controls: dict[str, Any],
-        under: str | None = None,
+        background: str | None = None,
     ) -> None:
         self.record = record
-        self._controls, self._under = controls, under
-        self._drawn: tuple[dict, dict] | None = None  # what the figure's ground shows
+        self._controls, self._background = controls, background
+        self._drawn: tuple[dict, dict] | None = None  # values drawn: without and with background
         self._picture: Picture | None = None
-        self._held = False
+        self._on_hold = False
         dt = float(record.attrs["dt"])
         self._unit = int(dt) if dt >= 1 and dt.is_integer() else 1  # ms, or one step, per key press
         self.play = w.Play(interval=100, step=self._unit, max=1, layout={"width": "115px"})
@@ -65,26 +65,26 @@ class FrameExplorer(Explorer):
         super().__init__(description, self._rows())
 
     def _rows(self) -> list[w.Widget]:
-        """The controls as they stand above the picture."""
+        """Arrange the controls above the picture."""
         raise NotImplementedError
 
     def _draw(
         self, chosen: dict[str, Any], time: float | int, figure: Figure | None
     ) -> tuple[Figure, AnimatedPanel]:
-        """The figure for the controls' values at a time, in ms; drawn into `figure`."""
+        """Draw the figure for the controls' values at a time (ms), into `figure` if given."""
         raise NotImplementedError
 
     def _file_name(self, chosen: dict[str, Any], time: float | int) -> str:
-        """Of a moment that is saved, without its ending."""
+        """Name the file of a saved frame, without its ending."""
         return f"{self.record.attrs['task']}_trial{chosen['trial']}_{time:.0f}ms"
 
     def _chosen(self, **asked: Any) -> dict[str, Any]:
-        """The controls' values, and what is asked for instead where it is not None."""
+        """Return the controls' values, replaced by those asked for that are not None."""
         values = {name: control.value for name, control in self._controls.items()}
         return values | {name: value for name, value in asked.items() if value is not None}
 
     def _save(self, path: str | Path, time: float | int | None, **asked: Any) -> Path:
-        """Save a moment, with what is asked for in place of the controls' values."""
+        """Save a frame, with the values asked for in place of the controls'."""
         chosen = self._chosen(**asked)
         time = self._time(chosen["trial"], time)
         with style():
@@ -93,7 +93,7 @@ class FrameExplorer(Explorer):
         return Path(path)
 
     def _page(self, path: str | Path, **asked: Any) -> Path:
-        """Write the trial's page, with what is asked for in place of the controls' values."""
+        """Write the trial's page, with the values asked for in place of the controls'."""
         chosen = self._chosen(**asked)
         i = trial_position(self.record, chosen["trial"])
         steps, times = range(int(self.record["length"][i])), self.record["time"].values
@@ -107,7 +107,7 @@ class FrameExplorer(Explorer):
         return write_page(Path(path), trial_title(self.record, i), frames, labels)
 
     def _show(self, time: float | int | None, **asked: Any) -> None:
-        """Set the controls, which are known to take these values, and draw once."""
+        """Set the controls to values that they are known to accept, and draw once."""
         chosen = self._chosen(**asked)
         step = time_step(
             self.record,
@@ -123,7 +123,7 @@ class FrameExplorer(Explorer):
 
     @report_errors
     def _on_change(self, _: Any) -> None:
-        if not self._held:
+        if not self._on_hold:
             self._refresh()
 
     @report_errors
@@ -131,15 +131,15 @@ class FrameExplorer(Explorer):
         chosen = self._chosen()
         name = self._file_name(chosen, self._time(chosen["trial"], None))
         path = self._save(f"{name}.{kind}", None)
-        self.tell(f"Saved to {path.resolve()}")
+        self.show_message(f"Saved to {path.resolve()}")
 
     def _refresh(self) -> None:
-        """Show what the controls say, and draw no more than has changed."""
+        """Show what the controls say, redrawing only what has changed."""
         with self._hold():
             self._fit_time()
         chosen = self._chosen()
-        ground = {name: value for name, value in chosen.items() if name != self._under}
-        if self._picture is None or self._drawn is None or ground != self._drawn[0]:
+        still = {name: value for name, value in chosen.items() if name != self._background}
+        if self._picture is None or self._drawn is None or still != self._drawn[0]:
             self._drawn, figure = None, None if self._picture is None else self._picture.figure
             with style():
                 drawn = self._draw(chosen, float(self.record["time"][0]), figure)
@@ -147,13 +147,13 @@ class FrameExplorer(Explorer):
                 self._picture = Picture(*drawn)
             else:
                 self._picture.show(*drawn)
-        elif self._under is not None and chosen != self._drawn[1]:
-            self._picture.lay(self._controls[self._under].index)
-        self._drawn = ground, chosen
+        elif self._background is not None and chosen != self._drawn[1]:
+            self._picture.redraw_background(self._controls[self._background].index)
+        self._drawn = still, chosen
         self.set_frame(self._picture.frame(self.time.value // self._unit))
 
     def _time(self, trial: int, time: float | int | None) -> float | int:
-        """In ms, as shown where it is None; checked. So is the trial's number."""
+        """Return a time (ms; None: the one shown), checked along with the trial's number."""
         i = trial_position(self.record, trial)
         if time is None:
             step = min(self.time.value // self._unit, int(self.record["length"][i]) - 1)
@@ -162,7 +162,7 @@ class FrameExplorer(Explorer):
         return time
 
     def _fit_time(self) -> None:
-        """Let time run over the trial that is chosen."""
+        """Fit the range of the time slider to the chosen trial."""
         i = trial_position(self.record, self._controls["trial"].value)
         last = (int(self.record["length"][i]) - 1) * self._unit
         if self.time.max != last:
@@ -171,24 +171,27 @@ class FrameExplorer(Explorer):
 
     @contextmanager
     def _hold(self) -> Iterator[None]:
-        """Set several controls, and draw once afterwards."""
-        self._held, before = True, self._held
+        """Do not redraw while several controls are set."""
+        self._on_hold, before = True, self._on_hold
         try:
             yield
         finally:
-            self._held = before
+            self._on_hold = before
 
 
 def row(*controls: w.Widget) -> w.HBox:
-    """Controls side by side; what does not fit goes into the next line, as wide as it was."""
+    """Place controls side by side; those that do not fit wrap to the next line, equally wide."""
     for control in controls:
         control.layout.flex = "0 0 auto"
     return w.HBox(controls, layout={"flex_flow": "row wrap"})
 
 
 def trial_options(record: xr.Dataset, numbers: np.ndarray) -> list[tuple[str, int]]:
-    """Trials as they are offered to choose from: number, answer, verdict."""
+    """Label trials for a menu: number, response and, where there is ground truth, the verdict."""
     names = [str(name) for name in record["action"].values]
-    chosen = record.sel(trial=numbers)
-    rows = zip(numbers, chosen["response"].values, chosen["correct"].values, strict=True)
-    return [(f"{n}: {names[r]}, {'correct' if c else 'wrong'}", int(n)) for n, r, c in rows]
+    options = []
+    for i in np.flatnonzero(np.isin(record["trial"].values, numbers)):
+        number, words = int(record["trial"][i]), verdict(record, int(i))
+        response = names[int(record["response"][i])]
+        options.append((f"{number}: {response}" + (f", {words}" if words else ""), number))
+    return options

@@ -1,4 +1,4 @@
-"""TrainingMonitor: the learning curve while `train` runs."""
+"""TrainingMonitor: the learning curve while `train` or `train_supervised` runs."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from IPython.display import DisplayHandle, display
 
 from mpn_lab.plotting.panel import AnimatedPanel
 from mpn_lab.plotting.style import style
-from mpn_lab.plotting.training import Lines, draw_training
-from mpn_lab.training.config import TrainConfig
-from mpn_lab.training.dqn import Row
+from mpn_lab.plotting.training import COLUMNS, Lines, draw_training
+from mpn_lab.training.config import SupervisedConfig
+from mpn_lab.training.run import AnyConfig, Row
 from mpn_lab.widgets.explorer import Explorer, Picture, report_errors
 
 SHARE = 0.03
 """At most this part of the time goes into drawing; rows that come too soon wait for the next."""
 
-_COLUMNS = ("trials", "accuracy", "ideal_accuracy", "mean_return", "train_return", "loss")
-_NAMES = (*_COLUMNS, "eta", "lam", "epsilon")
-
 
 class TrainingMonitor(Explorer):
-    """Watch a training: accuracy against the ideal observer, return, loss, eta, lam and epsilon.
+    """Shows a training while it runs: accuracy against the ideal observer, return, and loss.
+
+    Beside them what else the rows hold: the numbers that the core reports (eta and lam of an MPN)
+    and epsilon, if the loop explores.
 
     Args:
-        config: of the training that will be watched.
+        config: configuration of the training that will be watched.
 
     Example:
         >>> monitor = TrainingMonitor(config)  # doctest: +SKIP
@@ -35,31 +35,38 @@ class TrainingMonitor(Explorer):
         >>> run = train(config, "runs/first", on_row=monitor)  # doctest: +SKIP
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: AnyConfig) -> None:
         self.config = config
-        self.rows: dict[str, list[float]] = {name: [] for name in _NAMES}
+        loop = "supervised" if isinstance(config, SupervisedConfig) else "dqn"
+        self.rows: dict[str, list[float]] = {name: [] for name in COLUMNS[loop]}
         self._shown: DisplayHandle | None = None
         self._picture: Picture | None = None
         self._cost, self._drawn_at, self._waiting = 0.0, -math.inf, False
         super().__init__(f"TrainingMonitor({config.task}: no row yet)", [])
-        self._ground()
+        self._draw_background()
         self.set_frame(self._frame())
 
     @report_errors
     def __call__(self, row: Row) -> None:
-        """Take a new row of the metrics: what `train` calls."""
-        for name in _NAMES:
-            self.rows[name].append(float(row[name]))
+        """Take a new row of the metrics, as `train` and `train_supervised` pass it to `on_row`."""
         ideal = row["ideal_accuracy"]
         self.description = (
             f"TrainingMonitor({self.config.task}: accuracy {row['accuracy']:.3f}"
             f"{'' if math.isnan(ideal) else f' of {ideal:.3f}'} after {row['trials']:.0f} trials)"
         )
+        first = not self.rows["trials"]
+        if first:  # only now are all columns known
+            self.rows = {name: [] for name in row}
+        values = {name: float(row[name]) for name in self.rows}
+        for name, value in values.items():
+            self.rows[name].append(value)
+        if first:
+            self._draw_background()
         last = row["trials"] >= self.config.trials
         self._waiting = not last and perf_counter() - self._drawn_at < self._cost / SHARE
         if not self._waiting:
             self._update()
-        if last and self._shown is not None:  # what is saved with the notebook is the whole curve
+        if last and self._shown is not None:  # the saved notebook then shows the whole curve
             self._shown.update(self._repr_mimebundle_(), raw=True)
 
     def _ipython_display_(self) -> None:
@@ -68,21 +75,21 @@ class TrainingMonitor(Explorer):
     def _update(self) -> None:
         start = perf_counter()
         if not self._fits():
-            self._ground()
+            self._draw_background()
         self.set_frame(self._frame())
         self._drawn_at = perf_counter()
         self._cost, self._waiting = self._drawn_at - start, False
 
-    def _ground(self) -> None:
-        """Draw all that stays while the rows keep within the axes' limits."""
+    def _draw_background(self) -> None:
+        """Draw all that stays the same while the rows keep within the axes' limits."""
         figure = self._picture.figure if self._picture is not None else None
         with style():
             figure, self._lines = draw_training(self.rows, self.config.trials, figure)
-        moving = AnimatedPanel([line for line, _ in self._lines], lambda _: self._move(self._lines))
+        panel = AnimatedPanel([line for line, _ in self._lines], lambda _: self._move(self._lines))
         if self._picture is None:
-            self._picture = Picture(figure, moving)
+            self._picture = Picture(figure, panel)
         else:
-            self._picture.show(figure, moving)
+            self._picture.show(figure, panel)
 
     def _move(self, lines: Lines) -> None:
         for line, name in lines:
@@ -93,6 +100,7 @@ class TrainingMonitor(Explorer):
         return self._picture.frame(0)
 
     def _fits(self) -> bool:
+        """Whether every value lies within its axes' limits."""
         for line, name in self._lines:
             low, high = line.axes.get_ylim()  # type: ignore[union-attr]
             values = np.asarray(self.rows[name])

@@ -1,4 +1,4 @@
-"""Pictures with a time slider as one self-contained page: no kernel, no network."""
+"""Export of pictures with a time slider as one self-contained page: no kernel, no network."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ show();
 def write_page(
     path: Path, title: str, frames: Sequence[Image.Image], labels: Sequence[str]
 ) -> Path:
-    """Write frames (all of one size) with a slider over them and a label for each.
+    """Write frames (all of one size) to a page with a slider over them and a label for each.
 
-    Each is kept with 256 colours of its own, which the panels do not exceed to the eye.
+    Each frame has a palette of 256 colours of its own, enough for the panels to look the same.
     """
     width, height = frames[0].size
     content = _PAGE.format(

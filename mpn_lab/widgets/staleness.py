@@ -1,4 +1,4 @@
-"""StalenessExplorer: what a stored state still says once the weights have moved on."""
+"""StalenessExplorer: how far stored states are from replayed ones as the parameters change."""
 
 from __future__ import annotations
 
@@ -18,58 +18,57 @@ from mpn_lab.analysis.schema import (
     trial_length,
     trial_position,
 )
-from mpn_lab.plotting.panel import AnimatedPanel
+from mpn_lab.plotting.panel import AnimatedPanel, has_modulations
 from mpn_lab.plotting.view import MEASURES, draw_staleness
 from mpn_lab.widgets.frames import FrameExplorer, row, trial_options
 
 
 class StalenessExplorer(FrameExplorer):
-    """Move a slider and see how far a stored M_t has drifted from the replayed one, and what that
-    does to Q.
+    """Shows how far stored states are from replayed ones, and what that does to Q.
 
-    The stored M, the replayed M and their difference at a moment; Q from both; their distances
-    over the trial for every strategy of replay, and by age. Sliders for time, age (the updates
-    since the trial was lived) and trial; a choice of strategy. It opens with the oldest age, at
-    the moment of the first trial at which Q is furthest off.
+    The stored M, the replayed M and their difference at a time; Q from both; their distances over
+    the trial for every strategy of replay, and by age. Sliders for time, age (updates since
+    collection) and trial; a menu of strategies. It opens with the oldest age, at the time in the
+    first trial at which dQ is largest. Of a core without M the distances are those of its state.
 
     Args:
-        lens: from `mpn_lab.analysis.staleness`.
+        data: from `mpn_lab.staleness`.
 
     Raises:
-        ValueError: a Dataset that is not from `staleness`, or has no trial or no age.
+        ValueError: a Dataset that is not from `staleness`, or has no trial, age or strategy.
 
     Example:
-        >>> explorer = StalenessExplorer(lens)  # doctest: +SKIP
+        >>> explorer = StalenessExplorer(staleness(run))  # doctest: +SKIP
         >>> explorer  # in a notebook: the explorer itself  # doctest: +SKIP
         >>> explorer.save("stale.svg", trial=3, age=640, strategy="zero")  # doctest: +SKIP
         >>> explorer.to_html("stale.html", trial=3)  # doctest: +SKIP
     """
 
-    def __init__(self, lens: xr.Dataset) -> None:
-        check_staleness(lens, "dQ", "Q_stored", "Q_replayed")
+    def __init__(self, data: xr.Dataset) -> None:
+        check_staleness(data, "dQ", "Q_stored", "Q_replayed")
         for dim in ("trial", "age", "strategy"):
-            if not lens.sizes[dim]:
+            if not data.sizes[dim]:
                 raise ValueError(f"these stored and replayed states have no {dim} left.")
-        names, ages = [str(name) for name in lens["strategy"].values], lens["age"].values
-        self.trial = _slider("trial", trial_options(lens, lens["trial"].values), 0, "400px")
+        names, ages = [str(name) for name in data["strategy"].values], data["age"].values
+        self.trial = _slider("trial", trial_options(data, data["trial"].values), 0, "400px")
         self.age = _slider(
             "age", [(f"{age:,} updates", int(age)) for age in ages], len(ages) - 1, "330px"
         )
         self.strategy = w.Dropdown(
-            options=names, index=strategy_position(lens, None), layout={"width": "150px"}
+            options=names, index=strategy_position(data, None), layout={"width": "150px"}
         )
-        kinds = [kind for kind, (_, of_Q) in MEASURES.items() if of_Q in lens]
+        kinds = [kind for kind, (_, of_Q) in MEASURES.items() if of_Q in data]
         self.measure = w.Dropdown(options=kinds, layout={"width": "175px"})
         self.order = w.Dropdown(
-            options=["clustered", "as it is"],
+            options=["clustered", "unsorted"],
             layout={"width": "110px"},
-            disabled="M_stored" not in lens,
+            disabled=not has_modulations(data, "M_stored"),
         )
-        self._order = _clustered(lens)
+        self._order = _clustered(data)
         super().__init__(
-            lens,
-            f"StalenessExplorer({lens.sizes['trial']} trials of {lens.attrs['task']}, "
-            f"{lens.attrs['core']}, {ages[0]} to {ages[-1]} updates old)",
+            data,
+            f"StalenessExplorer({data.sizes['trial']} trials of {data.attrs['task']}, "
+            f"{data.attrs['core']}, {ages[0]} to {ages[-1]} updates old)",
             {
                 "trial": self.trial,
                 "age": self.age,
@@ -77,9 +76,9 @@ class StalenessExplorer(FrameExplorer):
                 "measure": self.measure,
                 "order": self.order,
             },
-            under="age",
+            background="age",
         )
-        self._show(self._worst(), trial=self.trial.value)
+        self._show(self._time_of_largest_distance(), trial=self.trial.value)
 
     def go_to(
         self,
@@ -88,16 +87,16 @@ class StalenessExplorer(FrameExplorer):
         age: int | None = None,
         strategy: str | None = None,
     ) -> StalenessExplorer:
-        """Show a moment; what is None stays as it is. Returns itself.
+        """Show a frame; what is None stays as it is. Returns itself.
 
         Args:
             trial: the trial's number.
             time: in ms.
-            age: in updates since the trial was lived.
+            age: in updates since collection.
             strategy: how the state is replayed.
 
         Raises:
-            ValueError: no such trial, age or strategy, or a moment outside the trial.
+            ValueError: no such trial, age or strategy, or a time outside the trial.
         """
         self._show(time, **self._asked(trial, age, strategy))
         return self
@@ -110,14 +109,14 @@ class StalenessExplorer(FrameExplorer):
         age: int | None = None,
         strategy: str | None = None,
     ) -> Path:
-        """Save a moment as a figure; in SVG and PDF its text stays text.
+        """Save a frame as a figure; in SVG and PDF its text stays text.
 
         Args:
-            path: its ending names the format.
+            path: the file; its ending names the format.
             trial, time, age, strategy: see `go_to`; None: what is shown.
 
         Raises:
-            ValueError: no such trial, age or strategy, a moment outside the trial, or a format
+            ValueError: no such trial, age or strategy, a time outside the trial, or a format
                 that is not known.
             OSError: the file cannot be written.
         """
@@ -133,7 +132,7 @@ class StalenessExplorer(FrameExplorer):
         """Write one self-contained page on which the time slider works without a kernel.
 
         Args:
-            path: of the page.
+            path: the file.
             trial, age, strategy: see `go_to`; None: what is shown.
 
         Raises:
@@ -143,7 +142,7 @@ class StalenessExplorer(FrameExplorer):
         return self._page(path, **self._asked(trial, age, strategy))
 
     def _asked(self, trial: int | None, age: int | None, strategy: str | None) -> dict[str, Any]:
-        """What is asked for, by the controls' names; checked."""
+        """Return what is asked for, checked, by the controls' names."""
         if age is not None:
             age_position(self.record, age)
         if strategy is not None:
@@ -174,8 +173,8 @@ class StalenessExplorer(FrameExplorer):
         words = chosen["strategy"].replace(",", "").replace(" ", "-")
         return f"{super()._file_name(chosen, time)}_age{chosen['age']}_{words}"
 
-    def _worst(self) -> float:
-        """The moment at which dQ is largest, in ms."""
+    def _time_of_largest_distance(self) -> float:
+        """Return the time (ms) at which dQ is largest."""
         chosen = self._chosen()
         i = trial_position(self.record, chosen["trial"])
         distance = self.record["dQ"].values[
@@ -185,7 +184,7 @@ class StalenessExplorer(FrameExplorer):
 
 
 def _slider(name: str, options: list[tuple[str, int]], index: int, width: str) -> Any:
-    """A slider over values; where there is but one, a menu: a slider cannot be drawn."""
+    """Make a slider over values; over a single one a menu, since a slider needs two."""
     kind = w.SelectionSlider if len(options) > 1 else w.Dropdown
     return kind(
         options=options,
@@ -196,9 +195,9 @@ def _slider(name: str, options: list[tuple[str, int]], index: int, width: str) -
     )
 
 
-def _clustered(lens: xr.Dataset) -> np.ndarray | None:
-    """Hidden units with like modulations side by side; None where there is no M."""
-    if "M_stored" not in lens:
+def _clustered(data: xr.Dataset) -> np.ndarray | None:
+    """Order hidden units so that similar modulations are side by side; None without M."""
+    if not has_modulations(data, "M_stored"):
         return None
-    stored = lens["M_stored"].values[lens["valid"].values]  # (steps, n, d)
+    stored = data["M_stored"].values[data["valid"].values]  # (steps, n, d)
     return leaf_order(np.moveaxis(stored, 1, 2).reshape(-1, stored.shape[1]))

@@ -1,4 +1,4 @@
-"""TrialExplorer: one trial seen from all sides, one moment at a time."""
+"""TrialExplorer: all that a network sees, holds and computes in a trial, frame by frame."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from mpn_lab.analysis.population import hidden_order, pca
 from mpn_lab.analysis.schema import check_record, condition_names
-from mpn_lab.plotting.panel import AnimatedPanel
-from mpn_lab.plotting.trial import TITLES
-from mpn_lab.plotting.view import draw_trial
+from mpn_lab.plotting.panel import AnimatedPanel, has_modulations
+from mpn_lab.plotting.trial import modulation_choices
+from mpn_lab.plotting.view import draw_trial, verdict
 from mpn_lab.widgets.explorer import report_errors
 from mpn_lab.widgets.frames import FrameExplorer, row, trial_options
 
@@ -24,15 +24,15 @@ _FEW = 12  # a condition with more values than this is not offered as a filter
 
 
 class TrialExplorer(FrameExplorer):
-    """Move a slider and see what the network sees, holds, and thinks each action is worth.
+    """Shows what a network sees, holds and computes in a trial, with a slider for time.
 
-    Inputs, Q and h over time, M_t (or the effective weights, or the change of M) as a heat map,
-    and the path of M_t (of h where there is no M) among all trials, under one cursor. Choose a
-    trial by its number, among all or only among correct or wrong ones or those of one condition;
-    move the slider, also by the arrow keys, or press play.
+    Observations, Q and h over time, M_t (or the effective weights, or the change of M) as a heat
+    map, and the trajectory of M_t (of h where there is no M) among all trials, under one cursor.
+    Choose a trial by its number, among all or only among correct or wrong ones or those of one
+    condition; move the slider, also by the arrow keys, or press play.
 
     Args:
-        record: from `record`, or loaded with `load_record`.
+        record: from `record`, or loaded with `load_record`, of any core.
 
     Raises:
         ValueError: a Dataset that is no record, or has no trial.
@@ -40,7 +40,7 @@ class TrialExplorer(FrameExplorer):
     Example:
         >>> explorer = TrialExplorer(trials)  # doctest: +SKIP
         >>> explorer  # in a notebook: the explorer itself  # doctest: +SKIP
-        >>> explorer.save("moment.svg", trial=3, time=1400)  # doctest: +SKIP
+        >>> explorer.save("trial.svg", trial=3, time=1400)  # doctest: +SKIP
         >>> explorer.to_html("trial.html", trial=3)  # doctest: +SKIP
     """
 
@@ -49,10 +49,16 @@ class TrialExplorer(FrameExplorer):
         if not record.sizes["trial"]:
             raise ValueError("the record has no trial left; choose fewer filters.")
         self.record = record
-        self.components = pca(record, "M" if "M" in record else "h", _two(record))
+        variable = "M" if has_modulations(record) else "h"
+        self.components = pca(record, variable, _two(record, variable))
         self._orders: dict[str, np.ndarray] = {}
         conditions = [_ANY, *(self._label(name, value) for name, value in self._filters())]
-        self.outcome = w.Dropdown(options=[_EVERY, "correct", "wrong"], layout={"width": "120px"})
+        self._verdicts = np.array([verdict(record, i) for i in range(record.sizes["trial"])])
+        self.outcome = w.Dropdown(
+            options=[_EVERY, "correct", "wrong"],
+            layout={"width": "120px"},
+            disabled=not self._verdicts.any(),
+        )
         self.condition = w.Dropdown(options=conditions, layout={"width": "190px"})
         self.trial = w.Dropdown(
             options=trial_options(record, record["trial"].values),
@@ -60,14 +66,15 @@ class TrialExplorer(FrameExplorer):
             layout={"width": "290px"},
             style={"description_width": "35px"},
         )
+        shows = modulation_choices(record)
         self.show = w.Dropdown(
-            options=list(TITLES), layout={"width": "150px"}, disabled="M" not in record
+            options=shows or ["M"], layout={"width": "150px"}, disabled=len(shows) < 2
         )
         self.order = w.Dropdown(
             options=[
-                ("sorted by answer", "selectivity"),
+                ("sorted by response", "selectivity"),
                 ("clustered", "cluster"),
-                ("as it is", "index"),
+                ("unsorted", "index"),
             ],
             layout={"width": "150px"},
         )
@@ -82,10 +89,14 @@ class TrialExplorer(FrameExplorer):
         self._refresh()
 
     def go_to(self, trial: int | None = None, time: float | int | None = None) -> TrialExplorer:
-        """Show a moment: the trial's number, the time in ms; None: as it is. Returns itself.
+        """Show a frame; what is None stays as it is. Returns itself.
+
+        Args:
+            trial: the trial's number.
+            time: in ms.
 
         Raises:
-            ValueError: no such trial, or a moment outside it.
+            ValueError: no such trial, or a time outside it.
         """
         trial = self.trial.value if trial is None else trial
         time = self._time(trial, time)
@@ -99,15 +110,15 @@ class TrialExplorer(FrameExplorer):
     def save(
         self, path: str | Path, trial: int | None = None, time: float | int | None = None
     ) -> Path:
-        """Save a moment as a figure; in SVG and PDF its text stays text.
+        """Save a frame as a figure; in SVG and PDF its text stays text.
 
         Args:
-            path: its ending names the format.
+            path: the file; its ending names the format.
             trial: the trial's number; None: the one that is shown.
-            time: in ms; None: the moment that is shown.
+            time: in ms; None: the one that is shown.
 
         Raises:
-            ValueError: no such trial, a moment outside it, or a format that is not known.
+            ValueError: no such trial, a time outside it, or a format that is not known.
             OSError: the file cannot be written.
         """
         return self._save(path, time, trial=trial)
@@ -116,7 +127,7 @@ class TrialExplorer(FrameExplorer):
         """Write one self-contained page on which the time slider works without a kernel.
 
         Args:
-            path: of the page.
+            path: the file.
             trial: the trial's number; None: the one that is shown.
 
         Raises:
@@ -127,11 +138,11 @@ class TrialExplorer(FrameExplorer):
 
     @report_errors
     def _on_filter(self, _: Any) -> None:
-        if self._held:
+        if self._on_hold:
             return
         keep = np.ones(self.record.sizes["trial"], bool)
         if self.outcome.value != _EVERY:
-            keep &= self.record["correct"].values == (self.outcome.value == "correct")
+            keep &= self._verdicts == self.outcome.value
         if self.condition.value != _ANY:
             name, value = self._filters()[self.condition.index - 1]
             keep &= self.record[name].values == value
@@ -169,12 +180,15 @@ class TrialExplorer(FrameExplorer):
         )
 
     def _ordered(self, by: str) -> np.ndarray:
+        """Return an order of the hidden units, computed once."""
         if by not in self._orders:
-            self._orders[by] = hidden_order(self.record, by)
+            other = [] if has_modulations(self.record) else ["M"]  # an M of other dimensions
+            record = self.record.drop_vars(other, errors="ignore")
+            self._orders[by] = hidden_order(record, by)
         return self._orders[by]
 
     def _filters(self) -> list[tuple[str, Any]]:
-        """Conditions with few values, each with each of its values."""
+        """List the conditions that have few values, each with each of its values."""
         skip = {"correct", "performance", "length", "trial_ground_truth"}
         pairs = []
         for name in condition_names(self.record):
@@ -184,15 +198,15 @@ class TrialExplorer(FrameExplorer):
         return pairs
 
     def _label(self, name: str, value: Any) -> str:
-        """A condition's value in words: an action by its name, a number rounded."""
-        if name in ("correct_response", "response", "ideal_response") and value >= 0:
-            value = self.record["action"].values[value]
+        """Name a condition's value in words: an action by its name, a number rounded."""
+        if name in ("correct_response", "response", "ideal_response"):
+            value = self.record["action"].values[value] if value >= 0 else "none"
         elif isinstance(value, np.number):
             value = f"{value:.4g}"
         return f"{name.replace('_', ' ')} = {value}"
 
 
-def _two(record: xr.Dataset) -> int:
-    """Two components, or one where the record has no more."""
-    features = record["M"] if "M" in record else record["h"]
-    return min(2, int(np.prod(features.shape[2:])), int(record["valid"].sum()))
+def _two(record: xr.Dataset, variable: str) -> int:
+    """Count the components to compute: two, or one where the record has no more."""
+    features = int(np.prod(record[variable].shape[2:]))
+    return min(2, features, int(record["valid"].sum()))

@@ -54,7 +54,7 @@ def test_the_trial_can_be_switched_and_filtered(notebook):
 
 @pytest.mark.parametrize(
     "notebook",
-    [["explorer._picture.moving = None  # whatever may go wrong in a frame"]],
+    [["explorer._picture.panel = None  # whatever may go wrong in a frame"]],
     indirect=True,
 )
 def test_an_error_in_a_callback_becomes_visible(notebook):

@@ -13,8 +13,8 @@ DATA = Path(__file__).parent.parent / "staleness_data.py"
 SETUP = f"""
 import runpy, torch; torch.set_num_threads(1)
 import mpn_lab
-lens = runpy.run_path({str(DATA)!r})["make_staleness"]()
-explorer = mpn_lab.StalenessExplorer(lens)
+data = runpy.run_path({str(DATA)!r})["make_staleness"]()
+explorer = mpn_lab.StalenessExplorer(data)
 explorer
 """
 AGE, TRIAL = 1, 2  # the sliders' order; time is the first
@@ -75,7 +75,7 @@ def test_play_advances(notebook):
 
 @pytest.mark.parametrize(
     "notebook",
-    [["explorer._picture.moving = None  # whatever may go wrong in a frame"]],
+    [["explorer._picture.panel = None  # whatever may go wrong in a frame"]],
     indirect=True,
 )
 def test_an_error_in_a_callback_becomes_visible(notebook):
@@ -96,8 +96,8 @@ def test_the_dark_theme_turns_the_picture_over(notebook):
 
 @pytest.fixture
 def page(open_page, tmp_path):
-    lens = runpy.run_path(str(DATA))["make_staleness"](trials=2)
-    path = mpn_lab.StalenessExplorer(lens).to_html(tmp_path / "stale.html", age=64)
+    data = runpy.run_path(str(DATA))["make_staleness"](trials=2)
+    path = mpn_lab.StalenessExplorer(data).to_html(tmp_path / "stale.html", age=64)
     return open_page(path)
 
 

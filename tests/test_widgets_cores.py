@@ -1,0 +1,151 @@
+"""Explorers work for any registered core: whatever its states are called and shaped."""
+
+import numpy as np
+import pytest
+import torch
+
+import mpn_lab
+from mpn_lab import plotting
+
+TASK = "DelayMatchSample-v0"
+
+
+class LeakyHebb(torch.nn.Module):
+    """A leaky unit u with fast weights M of its own; not the MPN's equations."""
+
+    state_dims = {"u": ("hidden",), "M": ("hidden", "input")}  # noqa: RUF012
+
+    def __init__(self, input_size, hidden_size, *, generator=None):
+        super().__init__()
+        W = torch.randn(hidden_size, input_size, generator=generator)
+        self.W = torch.nn.Parameter(W / input_size**0.5)
+
+    def forward(self, input, state=None, return_states=False):
+        B, (n, d) = len(input), self.W.shape
+        u, M = state or (input.new_zeros(B, n), input.new_zeros(B, n, d))
+        hs, us, Ms = [], [], []
+        for x in input.unbind(1):
+            u = 0.5 * u + ((self.W + M) @ x[..., None]).squeeze(-1)  # (B, n)
+            h = torch.tanh(u)
+            M = 0.9 * M + 0.1 * h[..., None] * x[:, None]  # (B, n, d)
+            hs.append(h)
+            us.append(u)
+            Ms.append(M)
+        output = torch.stack(hs, 1)
+        states = torch.stack(us, 1), torch.stack(Ms, 1)
+        return (output, (u, M), states) if return_states else (output, (u, M))
+
+    def metrics(self):
+        return {"W_norm": self.W.norm().item()}
+
+
+class Correlator(torch.nn.Module):
+    """Hidden units that read a matrix S of their own correlations; there is no M."""
+
+    state_dims = {"S": ("hidden", "hidden_2")}  # noqa: RUF012
+
+    def __init__(self, input_size, hidden_size, *, generator=None):
+        super().__init__()
+        self.W = torch.nn.Parameter(torch.randn(hidden_size, input_size, generator=generator))
+
+    def forward(self, input, state=None, return_states=False):
+        n = self.W.shape[0]
+        S = input.new_zeros(len(input), n, n) if state is None else state
+        hs, Ss = [], []
+        for x in input.unbind(1):
+            z = x @ self.W.T  # (B, n)
+            h = torch.tanh(z + (S @ z[..., None]).squeeze(-1))
+            S = 0.9 * S + 0.1 * h[..., None] * h[:, None]  # (B, n, n)
+            hs.append(h)
+            Ss.append(S)
+        output, states = torch.stack(hs, 1), torch.stack(Ss, 1)
+        return (output, S, states) if return_states else (output, S)
+
+
+class SquareM(Correlator):
+    """The same with its state called M, which is no matrix of hidden units by inputs."""
+
+    state_dims = {"M": ("hidden", "hidden_2")}  # noqa: RUF012
+
+
+CORES = {"widgets_leaky": LeakyHebb, "widgets_square": SquareM, "widgets_correlator": Correlator}
+for name, core in CORES.items():
+    mpn_lab.register_core(name, core)
+
+
+def make_record(core, trials=8):
+    generator = torch.Generator().manual_seed(0)
+    network = mpn_lab.QNetwork(3, 3, hidden_size=6, core=core, generator=generator)
+    return mpn_lab.record(network, TASK, trials=trials, epsilon=0.1)
+
+
+@pytest.fixture(scope="module")
+def run(request, tmp_path_factory):
+    core = request.param
+    config = mpn_lab.TrainConfig(
+        task=TASK, core=core, hidden_size=5, trials=48, learning_starts=16, train_freq=16,
+        batch_size=8, eval_freq=16, eval_trials=4, store_trials=4,
+    )  # fmt: skip
+    return mpn_lab.train(config, tmp_path_factory.mktemp(core) / "run", progress=False)
+
+
+def walk(explorer, controls):
+    """Every value of the controls brings another picture, and no error."""
+    seen = {explorer.image.value}
+    for control, value in controls:
+        control.value = value
+        assert explorer.message.value == ""
+        assert explorer.image.value not in seen
+        seen.add(explorer.image.value)
+
+
+def test_a_core_with_its_own_M_shows_M_and_its_trajectory(tmp_path):
+    trials = make_record("widgets_leaky")
+    assert {"u", "M"} <= set(trials.data_vars)
+    explorer = mpn_lab.TrialExplorer(trials)
+    assert explorer.components.attrs["variable"] == "M"
+    assert explorer.show.options == ("M",)  # the MPN's equations do not hold
+    walk(explorer, [(explorer.time, 400), (explorer.trial, 3), (explorer.order, "cluster")])
+    svg = explorer.save(tmp_path / "trial.svg").read_text()
+    assert "There is no M" not in svg
+    ax = plotting.new_figure(3, 3).subplots()
+    image = plotting.plot_modulations(ax, trials, 2, 500).artists[0]
+    np.testing.assert_array_equal(image.get_array(), trials.M.values[2, 5])
+    with pytest.raises(ValueError, match="show is 'effective weights', which needs more than"):
+        plotting.plot_modulations(ax, trials, 2, 500, "effective weights")
+
+
+@pytest.mark.parametrize("core", ["widgets_correlator", "widgets_square"])
+def test_a_core_without_M_shows_h(core, tmp_path):
+    explorer = mpn_lab.TrialExplorer(make_record(core))
+    assert explorer.components.attrs["variable"] == "h"
+    assert explorer.show.disabled
+    walk(explorer, [(explorer.time, 400), (explorer.trial, 3), (explorer.order, "index")])
+    svg = explorer.save(tmp_path / "trial.svg").read_text()
+    assert f"There is no M: the core is {CORES[core].__name__}." in svg
+    assert explorer.to_html(tmp_path / "trial.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("run", "has_M"),
+    [("widgets_leaky", True), ("widgets_correlator", False), ("widgets_square", False)],
+    indirect=["run"],
+)
+def test_staleness_of_any_core_can_be_explored(run, has_M, tmp_path):
+    data = mpn_lab.staleness(run, window=8, burn_in=2)
+    explorer = mpn_lab.StalenessExplorer(data)
+    assert explorer.order.disabled != has_M
+    age, trial = data.age.values.tolist(), data.trial.values.tolist()
+    walk(explorer, [(explorer.time, 900), (explorer.trial, trial[1]), (explorer.age, age[0])])
+    svg = explorer.save(tmp_path / "stale.svg").read_text()
+    assert "distance of stored from replayed state" in svg
+    assert ("There is no M: the core is" in svg) != has_M
+
+
+@pytest.mark.parametrize("run", ["widgets_leaky"], indirect=True)
+def test_the_monitor_shows_what_the_core_reports(run):
+    monitor = mpn_lab.TrainingMonitor(run.config)
+    for row in run.metrics.to_dict("records"):
+        monitor(row)
+    assert monitor.message.value == ""
+    assert [name for _, name in monitor._lines].count("W_norm") == 1

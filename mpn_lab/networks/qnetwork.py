@@ -185,7 +185,7 @@ class QNetwork(nn.Module):
 
     def metrics(self) -> dict[str, float]:
         """The numbers that the cores report, means over layers."""
-        each = [getattr(layer, "metrics", dict)() for layer in self.layers]
+        each: list[dict[str, float]] = [getattr(layer, "metrics", dict)() for layer in self.layers]
         return {name: sum(m[name] for m in each) / len(each) for name in each[0]}
 
     def project_(self) -> None:

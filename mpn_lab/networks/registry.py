@@ -55,7 +55,7 @@ class CoreError(ValueError):
     """A core that is not registered, or does not follow the protocol."""
 
 
-def register_core(name: str, core: type[nn.Module]) -> None:
+def register_core(name: str, core: type[Any]) -> None:
     """Make a core known by a name, as `TrainConfig(core=name)` and `QNetwork(core=name)` take it.
 
     Args:
@@ -72,7 +72,7 @@ def register_core(name: str, core: type[nn.Module]) -> None:
     """
     if getattr(core, "__module__", "") not in _BUILT_IN:
         core_names()  # those of mpn_lab come first
-    if not (isinstance(core, type) and issubclass(core, nn.Module)):
+    if not isinstance(core, type) or not issubclass(core, nn.Module):
         raise CoreError(f"the core {name!r} is {core!r}; expected a class that is an nn.Module.")
     if name in _CORES and _where(_CORES[name]) != _where(core):
         raise CoreError(

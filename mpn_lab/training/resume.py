@@ -39,6 +39,7 @@ def resume(
     """
     run = load_run(path)
     run.check_task()
+    run.check_core()
     run.prepare_to_resume()
     where = resolve_device(run.content["device"] if device is None else device)
     threads = run.content["threads"] if threads is None else threads

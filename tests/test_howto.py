@@ -24,7 +24,9 @@ def test_a_page_runs_as_it_is_printed(page, tmp_path, monkeypatch):
     from mpn_lab.networks import registry
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(registry, "_CORES", {n: registry.core_class(n) for n in registry.core_names()})
+    monkeypatch.setattr(
+        registry, "_CORES", {n: registry.core_class(n) for n in registry.core_names()}
+    )
     names = {"__name__": f"howto_{page.stem.replace('-', '_')}"}
     assert blocks(page)
     for block in blocks(page):

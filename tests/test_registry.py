@@ -270,7 +270,9 @@ def test_stored_states_go_stale(tmp_path):
 
 def test_options_that_the_configuration_leaves_out_follow_from_the_trials(tmp_path):
     run = trained(tmp_path / "run", core_options={}, trials=20)
-    assert run.config.core_options["rate"] == pytest.approx(1 / run.metrics.env_steps[0] * 20, rel=1)
+    assert run.config.core_options["rate"] == pytest.approx(
+        1 / run.metrics.env_steps[0] * 20, rel=1
+    )
     assert load_run(run.path).network.core.rate == run.config.core_options["rate"]
     assert run.network.core.projected == 0  # a network that was only loaded
     learner = mpn_lab.training.learner.DQNLearner(config(), 5, 3)
@@ -296,7 +298,7 @@ def test_a_run_whose_core_is_gone_names_the_module(tmp_path, monkeypatch):
         assert_one_sentence(caught)
     file = path / "config.json"
     file.write_text(file.read_text().replace(f'"{module}"', '"__main__"'))
-    with pytest.raises(CoreError, match="call mpn_lab.register_core first"):
+    with pytest.raises(CoreError, match=r"call mpn_lab\.register_core first"):
         _ = load_run(path).network
 
 
@@ -349,10 +351,10 @@ def test_names_of_cores(monkeypatch):
         register_core("oja", Other)
     assert_one_sentence(caught)
     register_core("oja", OjaCore)  # the same class again, as where a cell is run twice
-    with pytest.raises(CoreError, match="expected a class that is an nn.Module") as caught:
+    with pytest.raises(CoreError, match=r"expected a class that is an nn\.Module") as caught:
         register_core("made", dict)
     assert_one_sentence(caught)
-    with pytest.raises(CoreError, match="'eprop' is not registered; expected one of .*oja"):
+    with pytest.raises(CoreError, match=r"'eprop' is not registered; expected one of .*oja"):
         QNetwork(3, 2, core="eprop")
     with pytest.raises(CoreError, match=r"core_options {'speed': 1} .*; it takes rate\."):
         QNetwork(3, 2, core="oja", speed=1)

@@ -1,4 +1,4 @@
-"""Stored and replayed states of an untrained network whose weights wander: a small stand-in for
+"""Stored and replayed states of an untrained network whose weights drift: a small stand-in for
 what `mpn_lab.analysis.staleness` finds in a run."""
 
 import copy
@@ -10,7 +10,7 @@ import xarray as xr
 import mpn_lab
 
 STRATEGIES = ("zero", "stored", "zero, burn-in 4", "stored, burn-in 4", "start")
-KEPT = ("obs", "taken_action", "reward", "ground_truth", "valid")
+SHARED = ("obs", "taken_action", "reward", "ground_truth", "valid")
 
 
 @torch.no_grad()
@@ -27,13 +27,13 @@ def make_staleness(
     """The Dataset of the contract, computed as it is defined."""
     generator = torch.Generator().manual_seed(0)
     channels = len(mpn_lab.TrialEnv(task).channels)
-    lived_by = mpn_lab.QNetwork(channels, 3, hidden_size=hidden, core=core, generator=generator)
-    record = mpn_lab.record(lived_by, task, trials=trials, epsilon=0.05)
+    collector = mpn_lab.QNetwork(channels, 3, hidden_size=hidden, core=core, generator=generator)
+    record = mpn_lab.record(collector, task, trials=trials, epsilon=0.05)
     obs = torch.from_numpy(np.nan_to_num(record["obs"].values))
     valid, T = record["valid"].values, record.sizes["time"]
     with_M = core == "mpn"
-    networks = [wandered(lived_by, step * age**0.5) for age in ages]
-    stored = states_before(lived_by, obs)
+    networks = [drifted(collector, step * age**0.5) for age in ages]
+    stored = states_before(collector, obs)
     Q_stored, Q_replayed, M_replayed = [], [[] for _ in STRATEGIES], [[] for _ in STRATEGIES]
     for network in networks:
         per_step = [network(obs[:, t : t + 1], stored[t])[0] for t in range(T)]
@@ -46,7 +46,7 @@ def make_staleness(
     Q_replayed = masked(np.stack([np.stack(q) for q in Q_replayed]), valid)
     every = ("strategy", "age", "trial", "time")
     size = np.nanmax(np.abs(Q_replayed), axis=(3, 4), keepdims=True)[..., 0]
-    variables = {name: record[name] for name in KEPT}
+    variables = {name: record[name] for name in SHARED}
     variables |= {
         "Q_stored": ((*every[1:], "action"), Q_stored),
         "Q_replayed": ((*every, "action"), Q_replayed),
@@ -77,7 +77,7 @@ def make_staleness(
     return xr.Dataset(variables, coords, attrs | marks)
 
 
-def wandered(network, distance):
+def drifted(network, distance):
     """A copy whose trained weights lie so far away, always in the same direction."""
     other = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(1)

@@ -29,14 +29,14 @@ def test_signed_coherence_is_that_of_the_context(trials):
 
 
 def test_psychometric_counts_answers(trials):
-    right = trials.correct_response.values.copy()
-    right[:30] = 3 - right[:30]
-    made = trials.assign_coords(response=("trial", right))
+    response = trials.correct_response.values.copy()
+    response[:30] = 3 - response[:30]
+    made = trials.assign_coords(response=("trial", response))
     signed = analysis.signed_coherence(made)
     found = analysis.psychometric(made, signed)
     assert found.trials.sum() == 120
     for value in found.evidence.values:
-        chosen = right[signed.values == value] == 2
+        chosen = response[signed.values == value] == 2
         here = found.sel(evidence=value)
         assert float(here.share) == pytest.approx(chosen.mean())
         test = stats.binomtest(int(chosen.sum()), len(chosen)).proportion_ci(method="wilson")

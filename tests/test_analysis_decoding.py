@@ -9,7 +9,7 @@ from mpn_lab import analysis
 
 @pytest.fixture(scope="module")
 def trials():
-    """100 trials whose h holds the answer in steps 4 to 9, in another direction from step 7 on."""
+    """100 trials whose h holds the correct response in steps 4 to 9, otherwise from step 7 on."""
     made = mpn_lab.record(
         mpn_lab.QNetwork(3, 3, hidden_size=6), "PerceptualDecisionMaking-v0", trials=100
     )
@@ -22,7 +22,7 @@ def trials():
     return made.drop_vars("h").assign(h=(("trial", "time", "hidden"), h))
 
 
-def test_decoding_finds_the_answer_where_it_is_held(trials):
+def test_decoding_finds_the_response_where_it_is_held(trials):
     angle = trials.assign_coords(angle=("trial", trials.correct_response.values * np.pi))
     found = analysis.decode(angle, "angle")
     np.testing.assert_allclose(found.accuracy[4:10], 1)
@@ -33,7 +33,7 @@ def test_decoding_finds_the_answer_where_it_is_held(trials):
     np.testing.assert_allclose(found.chance, largest)
 
 
-def test_across_times_a_code_that_moves_on_is_no_longer_read(trials):
+def test_across_times_a_code_that_moves_on_is_not_decoded(trials):
     found = analysis.decode_across_times(trials)
     first, second = slice(4, 7), slice(7, 10)
     assert (found[first, first] == 1).all()
@@ -52,7 +52,7 @@ def test_steps_that_few_trials_reach_are_nan(trials):
 
 
 def test_too_few_trials_get_one_sentence(trials):
-    with pytest.raises(ValueError, match="answer cannot be decoded: at no time"):
+    with pytest.raises(ValueError, match="correct_response cannot be decoded: at no time"):
         analysis.decode(trials.isel(trial=slice(0, 4)))
     with pytest.raises(ValueError, match="every is 0"):
         analysis.decode_across_times(trials, every=0)

@@ -140,6 +140,31 @@ def test_orders_put_alike_units_side_by_side(trials):
         analysis.hidden_order(trials, "size")
 
 
+def test_any_named_state_can_be_looked_at():
+    lstm = mpn_lab.QNetwork(3, 3, core="lstm", hidden_size=6)
+    trials = mpn_lab.record(lstm, "PerceptualDecisionMaking-v0", trials=20)
+    assert analysis.pca(trials).attrs["variable"] == "h"  # where there is no M
+    xr.testing.assert_equal(analysis.pca(trials), analysis.pca(trials, "h"))
+    assert analysis.pca(trials, "c", 2).axes.shape == (2, 6)
+    assert 1 <= float(analysis.participation_ratio(trials, "c")) <= 6
+    evidence = analysis.accumulated_evidence(trials, "stimulus_1", "stimulus_2")
+    assert analysis.variance_explained(trials, evidence, "c").input.sizes == {"hidden": 6}
+    assert analysis.selectivity(trials, variable="c").selectivity.sizes == {"hidden": 6}
+    assert analysis.decode(trials, variable="c").accuracy.max() > 0.5
+    assert sorted(analysis.hidden_order(trials)) == list(range(6))
+
+
+def test_an_M_of_another_core_is_not_taken_for_an_MPNs(trials):
+    attrs = {k: v for k, v in trials.attrs.items() if k not in ("modulation", "update")}
+    other = trials.assign_attrs(attrs)
+    other.attrs = attrs | {"core": "OjaCore"}
+    for ask in (analysis.effective_weights, analysis.first_order):
+        with pytest.raises(ValueError, match="of a OjaCore network, which does not say how M acts"):
+            ask(other)
+    by_sender = other.rename(input="sender")
+    assert sorted(analysis.hidden_order(by_sender)) == list(range(6))  # by h: M has no input
+
+
 def test_bad_requests_get_one_sentence(trials):
     lstm = mpn_lab.record(mpn_lab.QNetwork(3, 3, core="lstm"), "DelayMatchSample-v0", trials=2)
     for ask, words in (

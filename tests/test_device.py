@@ -1,4 +1,4 @@
-"""On a GPU the module runs the plain loop, and agrees with the CPU. Skipped where there is none."""
+"""The same on a GPU as on the CPU, skipped where there is none; and devices that are not there."""
 
 import copy
 
@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from mpn_lab import MPN, QNetwork, TrialReplayBuffer, compute_td_loss_trial
+import mpn_lab
+from mpn_lab import MPN, QNetwork, TrainConfig, TrialReplayBuffer, compute_td_loss_trial
+from mpn_lab.training.device import resolve_device
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+TASK = "PerceptualDecisionMaking-v0"
 
 
 def outputs_and_gradients(core, x):
@@ -17,6 +20,7 @@ def outputs_and_gradients(core, x):
     return [a.detach().cpu() for a in (h, M, states, *(p.grad for p in core.parameters()))]
 
 
+@cuda
 @pytest.mark.parametrize("update", ["associative", "presynaptic", "postsynaptic"])
 @pytest.mark.parametrize("modulation", ["multiplicative", "additive"])
 def test_agrees_with_the_cpu(generator, update, modulation):
@@ -30,6 +34,7 @@ def test_agrees_with_the_cpu(generator, update, modulation):
         torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-8)
 
 
+@cuda
 def test_starts_on_the_device_and_stays_there():
     core = MPN(3, 5, device="cuda")
     state = None
@@ -39,6 +44,7 @@ def test_starts_on_the_device_and_stays_there():
     assert state.is_cuda
 
 
+@cuda
 @pytest.mark.parametrize("core", ["mpn", "gru", "lstm", "rnn"])
 def test_the_loss_of_replayed_trials_agrees_with_the_cpu(generator, core):
     buffer, rng = TrialReplayBuffer(10, n_actions=3), np.random.default_rng(0)
@@ -50,8 +56,91 @@ def test_the_loss_of_replayed_trials_agrees_with_the_cpu(generator, core):
     batch, losses = buffer.sample(4), []
     for device in ("cpu", "cuda"):
         here = copy.deepcopy(network).to(device)
-        moved = type(batch)(*(a.to(device) for a in batch))
-        loss = compute_td_loss_trial(here, copy.deepcopy(here), moved, 0.9, 0.9)
+        loss = compute_td_loss_trial(here, copy.deepcopy(here), batch.to(device), 0.9, 0.9)
         loss.backward()
         losses.append(loss.item())
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+def config(**changes):
+    return TrainConfig(
+        task=TASK,
+        trials=40,
+        hidden_size=6,
+        eval_freq=20,
+        eval_trials=10,
+        train_freq=10,
+        learning_starts=10,
+        batch_size=4,
+        gradient_steps=2,
+        **changes,
+    )
+
+
+@cuda
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"core": "lstm", "num_layers": 2},
+        {"replay": "sequence", "sequence": {"window": 4, "burn_in": 2}},
+        {"reset_state": "episode", "trials_per_episode": 2, "store_trials": 4},
+        {"reset_state": "never", "replay": "sequence", "trials_per_episode": 2},
+    ],
+    ids=str,
+)
+def test_a_training_on_the_gpu_resumes_there(changes, tmp_path):
+    def interrupt(row):
+        raise KeyboardInterrupt
+
+    whole = mpn_lab.train(config(**changes), tmp_path / "whole", device="cuda", progress=False)
+    options = {"device": "cuda", "progress": False, "on_row": interrupt}
+    with pytest.raises(KeyboardInterrupt):
+        mpn_lab.train(config(**changes), tmp_path / "cut", **options)
+    run = mpn_lab.resume(tmp_path / "cut", progress=False)
+    assert run.checkpoints == whole.checkpoints == [20, 40]
+    np.testing.assert_allclose(run.metrics.loss, whole.metrics.loss, rtol=1e-2)
+    if "store_trials" in changes:
+        assert mpn_lab.staleness(run, 20, window=4, burn_in=0).sizes["age"] == 2
+    assert mpn_lab.resume(tmp_path / "cut", device="cpu", progress=False).checkpoints == [20, 40]
+
+
+@cuda
+@pytest.mark.parametrize("core", ["mpn", "gru", "lstm"])
+def test_records_and_evaluations_agree_with_the_cpu(core, generator):
+    network = QNetwork(3, 3, core=core, hidden_size=6, generator=generator)
+    options = {"trials": 12, "reset_state": "episode", "trials_per_episode": 3}
+    here = mpn_lab.record(network, TASK, device="cpu", **options)
+    measured = mpn_lab.evaluate(network, TASK, trials=50)
+    there = mpn_lab.record(network, TASK, device="auto", **options)
+    assert network.device.type == "cuda"
+    for name in set(here.data_vars) - {"taken_action", "greedy_action"}:
+        np.testing.assert_allclose(there[name], here[name], atol=1e-4, err_msg=name)
+    assert mpn_lab.evaluate(network, TASK, trials=50).accuracy == pytest.approx(measured.accuracy)
+
+
+NOWHERE = "cuda:99" if torch.cuda.is_available() else "cuda"
+
+
+@pytest.mark.parametrize("device", [NOWHERE, "gpu", "xpu:7", "cpu:x"])
+def test_a_device_that_is_not_there_gets_one_sentence(device, tmp_path):
+    network = QNetwork(3, 3, hidden_size=4)
+    for use in (
+        lambda: resolve_device(device),
+        lambda: mpn_lab.train(config(), tmp_path / "run", device=device, progress=False),
+        lambda: mpn_lab.evaluate(network, TASK, trials=2, device=device),
+        lambda: mpn_lab.record(network, TASK, trials=2, device=device),
+    ):
+        with pytest.raises(ValueError, match=f"device is '{device}', which .*choose 'cpu'") as got:
+            use()
+        assert "\n" not in str(got.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_meta_tensors_hold_no_numbers_to_train_with():
+    with pytest.raises(ValueError, match="device is 'meta'"):
+        resolve_device("meta")
+
+
+def test_auto_is_the_gpu_where_there_is_one():
+    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")

@@ -30,7 +30,7 @@ def test_activity_is_what_q_was_computed_from(generator):
     torch.testing.assert_close(network.readout(activity.h), q)
 
 
-def test_random_projection_is_fixed_and_speaks_at_zero_input(generator):
+def test_random_projection_is_fixed_and_not_zero_at_zero_input(generator):
     network = QNetwork(obs_size, A, generator=generator)
     assert not any(p.requires_grad for p in network.embedding.parameters())
     assert network.embedding(torch.zeros(1, obs_size)).abs().sum() > 0
@@ -50,7 +50,23 @@ def test_wrong_channels(generator):
         network(torch.zeros(1, 1, 6))
 
 
-@pytest.mark.parametrize("name", ["obs_size", "n_actions", "embedding_size"])
+@pytest.mark.parametrize(
+    "name", ["obs_size", "n_actions", "embedding_size", "hidden_size", "num_layers"]
+)
 def test_bad_sizes(name):
     with pytest.raises(ValueError, match=f"{name} is 0; expected at least 1"):
         QNetwork(**{"obs_size": 3, "n_actions": 2, "embedding_size": 4} | {name: 0})
+
+
+def test_bad_choices():
+    with pytest.raises(ValueError, match="embedding is 'wide'; expected random, linear or none"):
+        QNetwork(3, 2, embedding="wide")
+
+
+def test_layers_share_their_states_names(generator):
+    network = QNetwork(obs_size, A, core="lstm", num_layers=3, hidden_size=8, generator=generator)
+    named = network.named_states(network.initial_state(2))
+    assert list(named) == ["h_1", "c", "h_2", "c_2", "h", "c_3"]
+    assert all(dims == ("hidden",) and not value.any() for dims, value in named.values())
+    joined = network.join_states([network.initial_state(2), network.initial_state(1)])
+    assert len(network.named_states(joined)["c_2"][1]) == 3

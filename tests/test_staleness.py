@@ -38,34 +38,34 @@ def made(tmp_path, **changes):
     return train(config, tmp_path / "run", progress=False)
 
 
-def lens_of(run, **options):
+def compared(run, **options):
     return staleness(run, 20, window=WINDOW, burn_in=BURN_IN, **options)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run whose kept trials differ in length, one of them shorter than a window."""
+    """A run whose stored trials differ in length, one of them shorter than a window."""
     run = made(tmp_path_factory.mktemp("stale"))
-    lived, _ = load_stored_trials(run.path, 20, run.network_at(20))
-    cut = {n: getattr(lived[2], n)[:SHORTENED] for n in ("obs", "action", "reward", "terminated")}
-    lived[2] = dataclasses.replace(lived[2], **cut)
-    save_stored_trials(run.path, 20, lived, run.network_at(20))
+    trials, _ = load_stored_trials(run.path, 20, run.network_at(20))
+    cut = {n: getattr(trials[2], n)[:SHORTENED] for n in ("obs", "action", "reward", "terminated")}
+    trials[2] = dataclasses.replace(trials[2], **cut)
+    save_stored_trials(run.path, 20, trials, run.network_at(20))
     return run
 
 
 @pytest.fixture(scope="module")
-def lens(run):
-    return lens_of(run)
+def data(run):
+    return compared(run)
 
 
-def slowly(run, lens):
+def slowly(run, data):
     """The distances again: trial by trial, step by step, in float64, from the files of the run."""
-    lived, kept = load_stored_trials(run.path, 20, run.network_at(20))
-    options = {"update": run.config.mpn.update, "modulation": run.config.mpn.modulation}
-    options |= {"bound": run.config.mpn.bound}
+    trials, codes = load_stored_trials(run.path, 20, run.network_at(20))
+    core = run.network.core
+    options = {"update": core.update, "modulation": core.modulation, "bound": core.bound}
     result = {
-        name: np.full(lens[name].shape, np.nan) for name in ("dM", "dM_raw", "dQ", "dQ_raw")
-    } | {"dQ_from_start": np.full(lens["dQ"].shape, np.nan)}
+        name: np.full(data[name].shape, np.nan) for name in ("dM", "dM_raw", "dQ", "dQ_raw")
+    } | {"dQ_from_start": np.full(data["dQ"].shape, np.nan)}
 
     def steps_of(weights, obs, M):
         """M before every step, and Q at it."""
@@ -81,11 +81,11 @@ def slowly(run, lens):
             values.append(weights["readout.weight"] @ h[0, 0] + weights["readout.bias"])
         return before, values
 
-    def states_of(kept, M):
-        """M before every step, from the h, x, eta and lam that were kept."""
+    def states_of(codes, M):
+        """M before every step, from the h, x, eta and lam that were stored."""
         n, d = M.shape
         before = []
-        for row in torch.from_numpy(kept).double():
+        for row in torch.from_numpy(codes).double():
             before.append(M)
             h, x, eta, lam = row.split([n, d, 1, 1])
             u = torch.ones(n).double() / n**0.5 if options["update"] == "presynaptic" else h
@@ -99,15 +99,15 @@ def slowly(run, lens):
             for name, array in arrays.items()
         }
 
-    ages = [weights_at(int(trials)) for trials in lens["trained_trials"]]
-    for i, (trial, steps) in enumerate(zip(lived, kept, strict=True)):
+    ages = [weights_at(int(trials)) for trials in data["trained_trials"]]
+    for i, (trial, steps) in enumerate(zip(trials, codes, strict=True)):
         obs = torch.from_numpy(trial.obs).double()
         zero = torch.zeros_like(ages[0]["core.W"])
-        first = zero if trial.state is None else trial.state[0].double()
+        first = zero if trial.initial_state is None else trial.initial_state[0].double()
         stored = states_of(steps, first)
         for a, theta in enumerate(ages):
             _, whole = steps_of(theta, obs, first)
-            for k, strategy in enumerate(lens["strategy"].values):
+            for k, strategy in enumerate(data["strategy"].values):
                 burn_in = BURN_IN if "burn-in" in strategy else 0
                 for s in range(0, len(obs), WINDOW):
                     begin = max(0, s - burn_in)
@@ -134,84 +134,87 @@ def slowly(run, lens):
     ("changes", "tolerance"),
     [
         (None, 1e-6),
-        ({"mpn": {"update": "presynaptic", "modulation": "additive"}, "hidden_size": 7}, 1e-6),
+        (
+            {"core_options": {"update": "presynaptic", "modulation": "additive"}, "hidden_size": 7},
+            1e-6,
+        ),
         # every other trial is carried over
         ({"reset_state": "episode", "trials_per_episode": 2}, 1e-6),
         # |M| is in the fifties after ten trials, and float32 to 1e-7 of it
         ({"reset_state": "never", "task": "DelayMatchSample-v0"}, 3e-6),
     ],
 )
-def test_distances_equal_a_slow_loop(changes, tolerance, run, lens, tmp_path):
+def test_distances_equal_a_slow_loop(changes, tolerance, run, data, tmp_path):
     if changes is not None:
         run = made(tmp_path, **changes)
-        lens = lens_of(run)
-        lived, _ = load_stored_trials(run.path, 20, run.network_at(20))
-        assert any(t.state is not None for t in lived) == ("reset_state" in changes)
-    assert (lens.dM_raw.sel(age=lens.age[-1]) > 1e-3).any(["trial", "time"]).all()
-    largest = float(((lens.M_replayed**2).sum(["hidden", "input"]) ** 0.5).max())
-    for name, values in slowly(run, lens).items():
-        # from the start h and x are float32, as they were kept: some 1e-7 of M
+        data = compared(run)
+        trials, _ = load_stored_trials(run.path, 20, run.network_at(20))
+        assert any(t.initial_state is not None for t in trials) == ("reset_state" in changes)
+    assert (data.dM_raw.sel(age=data.age[-1]) > 1e-3).any(["trial", "time"]).all()
+    largest = float(((data.M_replayed**2).sum(["hidden", "input"]) ** 0.5).max())
+    for name, values in slowly(run, data).items():
+        # from the start h and x are float32, as they were stored: some 1e-7 of M
         scale = largest if name == "dM_raw" else 1.0
-        found, expected = lens[name].values / scale, values / scale
+        found, expected = data[name].values / scale, values / scale
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=tolerance, err_msg=name)
-        windows = lens["strategy"].values != "start"
+        windows = data["strategy"].values != "start"
         if name != "dQ_from_start":
             np.testing.assert_allclose(found[windows], expected[windows], rtol=1e-6, atol=1e-6)
 
 
-def test_zero_where_nothing_can_differ(lens):
-    valid = lens.valid
-    fresh = lens.sel(strategy="start", age=0)
+def test_zero_where_nothing_can_differ(data):
+    valid = data.valid
+    fresh = data.sel(strategy="start", age=0)
     for name in ("dM", "dM_raw", "dQ", "dQ_raw", "dQ_from_start"):
         assert (fresh[name].where(valid, 0) == 0).all(), name
     assert not fresh.flipped.any()
-    first = lens.sel(strategy="stored").isel(time=lens.step_in_window.values == 0)
+    first = data.sel(strategy="stored").isel(time=data.step_in_window.values == 0)
     for name in ("dM", "dQ", "dQ_raw"):
         assert (first[name].where(first.valid, 0) == 0).all(), name
     # At its start a trial that was reset is known exactly, whatever the parameters.
-    start = lens.isel(time=0)
+    start = data.isel(time=0)
     for name in ("dM", "dQ", "dQ_raw", "dQ_from_start"):
         assert (start[name] == 0).all(), name
 
 
-def test_the_dataset_is_consistent(run, lens):
-    assert lens["strategy"].values.tolist() == [
+def test_the_dataset_is_consistent(run, data):
+    assert data["strategy"].values.tolist() == [
         "zero",
         "stored",
         "zero, burn-in 2",
         "stored, burn-in 2",
         "start",
     ]
-    assert lens.trained_trials.values.tolist() == [20, 40, 60, 80, 100]
-    assert lens.age.values.tolist() == [0, 3, 6, 9, 12]
-    valid = lens.valid.values
+    assert data.trained_trials.values.tolist() == [20, 40, 60, 80, 100]
+    assert data.age.values.tolist() == [0, 3, 6, 9, 12]
+    valid = data.valid.values
     assert valid[2].sum() == SHORTENED
-    assert len(set(lens["length"].values)) > 1
+    assert len(set(data["length"].values)) > 1
     for name in ("dM_raw", "dQ", "dQ_raw", "dQ_from_start"):
-        assert (np.isnan(lens[name].values) == ~np.broadcast_to(valid, lens[name].shape)).all()
+        assert (np.isnan(data[name].values) == ~np.broadcast_to(valid, data[name].shape)).all()
     # M = 0 replayed where another was stored
-    later = lens.isel(time=(lens.time.values > 0) & (lens.step_in_window.values == 0))
+    later = data.isel(time=(data.time.values > 0) & (data.step_in_window.values == 0))
     assert np.isnan(later.dM.sel(strategy="zero")).all()
-    greedy = lens.Q_replayed.fillna(0).argmax("action") != lens.Q_stored.fillna(0).argmax("action")
-    assert (lens.flipped == (greedy & lens.valid)).all()
-    assert lens.Q_collected.equals(lens.Q_stored.sel(age=0).drop_vars(["age", "trained_trials"]))
-    norm = ((lens.M_replayed - lens.M_stored) ** 2).sum(["hidden", "input"]) ** 0.5
-    np.testing.assert_allclose(norm.where(lens.valid), lens.dM_raw, atol=1e-5)
-    assert np.isnan(lens.M_stored.values[~valid]).all()
-    assert lens.attrs["mpn_lab_staleness"] == 1
-    assert (lens.attrs["window"], lens.attrs["burn_in"], lens.attrs["collected_at"]) == (5, 2, 20)
-    assert "M_stored" not in lens_of(run, states=False)
+    greedy = data.Q_replayed.fillna(0).argmax("action") != data.Q_stored.fillna(0).argmax("action")
+    assert (data.flipped == (greedy & data.valid)).all()
+    assert data.Q_collected.equals(data.Q_stored.sel(age=0).drop_vars(["age", "trained_trials"]))
+    norm = ((data.M_replayed - data.M_stored) ** 2).sum(["hidden", "input"]) ** 0.5
+    np.testing.assert_allclose(norm.where(data.valid), data.dM_raw, atol=1e-5)
+    assert np.isnan(data.M_stored.values[~valid]).all()
+    assert data.attrs["mpn_lab_staleness"] == 1
+    assert (data.attrs["window"], data.attrs["burn_in"], data.attrs["collected_at"]) == (5, 2, 20)
+    assert "M_stored" not in compared(run, states=False)
     record = mpn_lab.record(run, trials=2)
     shared = {"obs", "taken_action", "reward", "ground_truth", "valid"}
     for name in shared | (set(record.coords) - {"input", "hidden"}):
-        assert lens[name].dims == record[name].dims, name
-        assert lens[name].dtype.kind == record[name].dtype.kind, name
-    assert set(record.attrs) <= set(lens.attrs)
+        assert data[name].dims == record[name].dims, name
+        assert data[name].dtype.kind == record[name].dtype.kind, name
+    assert set(record.attrs) <= set(data.attrs)
 
 
-def test_it_survives_a_file(lens, tmp_path):
-    loaded = mpn_lab.load_record(mpn_lab.save_record(lens, tmp_path / "lens.nc"))
-    xr.testing.assert_identical(loaded, lens)
+def test_it_survives_a_file(data, tmp_path):
+    loaded = mpn_lab.load_record(mpn_lab.save_record(data, tmp_path / "stale.nc"))
+    xr.testing.assert_identical(loaded, data)
 
 
 @pytest.mark.parametrize(
@@ -221,53 +224,53 @@ def test_it_survives_a_file(lens, tmp_path):
         {"core": "lstm", "num_layers": 2},
         {"core": "rnn", "embedding": "none", "reset_state": "never"},
         {"num_layers": 2},
-        {"mpn": {"eta_shape": "synapse", "bound": 0.5}},
-        {"mpn": {"train_M0": True}},
+        {"core_options": {"eta_shape": "synapse", "bound": 0.5}},
+        {"core_options": {"train_M0": True}},
     ],
 )
 def test_every_core_goes_stale(changes, tmp_path):
     run = made(tmp_path, trials=60, **changes)
-    lens = lens_of(run)
-    assert ("M_stored" in lens) == ("core" not in changes)
-    fresh = lens.sel(strategy="start", age=0)
+    data = compared(run)
+    assert ("M_stored" in data) == ("core" not in changes)
+    fresh = data.sel(strategy="start", age=0)
     assert float(fresh.dM.max()) == float(fresh.dQ.max()) == 0
-    stored = lens.sel(strategy="stored").isel(time=lens.step_in_window.values == 0)
+    stored = data.sel(strategy="stored").isel(time=data.step_in_window.values == 0)
     assert float(stored.dQ.max()) == 0
-    # Within a window only rounding is left: of float16 where the states are kept in it.
-    half = "num_layers" in changes or "bound" in changes.get("mpn", {})
-    assert float(lens.dM.sel(strategy="stored", age=0).max()) < (2e-3 if half else 1e-5)
-    old = lens.isel(age=-1)
+    # Within a window only rounding is left: of float16 where the states are stored in it.
+    half = "num_layers" in changes or "bound" in changes.get("core_options", {})
+    assert float(data.dM.sel(strategy="stored", age=0).max()) < (2e-3 if half else 1e-5)
+    old = data.isel(age=-1)
     assert (old.dM_raw.max(["trial", "time"]) > 1e-4).all()
     assert old.dQ.sel(strategy="zero").mean() > old.dQ.sel(strategy="stored").mean()
 
 
-def test_kept_states_of_episodes_begin_with_the_carried_one(tmp_path):
+def test_stored_states_of_episodes_begin_with_the_carried_one(tmp_path):
     run = made(tmp_path, reset_state="episode", trials_per_episode=2)
     network = run.network_at(20)
-    lived, kept = load_stored_trials(run.path, 20, network)
-    assert [trial.state is None for trial in lived] == [True, False, True, False, True]
-    for trial, steps in zip(lived, kept, strict=True):
+    trials, codes = load_stored_trials(run.path, 20, network)
+    assert [trial.initial_state is None for trial in trials] == [True, False, True, False, True]
+    for trial, steps in zip(trials, codes, strict=True):
         (alone,) = encode_trials(mpn_lab.networks.state_codec.StateCodec(network), network, [trial])
         np.testing.assert_allclose(steps, alone, atol=1e-5)
 
 
 def test_chosen_ages_are_sorted_and_begin_with_the_trials_own(run):
-    assert lens_of(run, ages=[80, 40, 40]).trained_trials.values.tolist() == [20, 40, 80]
+    assert compared(run, ages=[80, 40, 40]).trained_trials.values.tolist() == [20, 40, 80]
     assert staleness(run, 60).trained_trials.values.tolist() == [60, 80, 100]
     assert "zero, burn-in 0" not in staleness(run, burn_in=0)["strategy"]
 
 
 def test_checkpoints_without_an_update_between_them_count_once(tmp_path):
-    lens = staleness(made(tmp_path, learning_starts=60))
-    assert lens.trained_trials.values.tolist() == [20, 60, 80, 100]
-    assert lens.age.values.tolist() == [0, 3, 6, 9]
+    data = staleness(made(tmp_path, learning_starts=60))
+    assert data.trained_trials.values.tolist() == [20, 60, 80, 100]
+    assert data.age.values.tolist() == [0, 3, 6, 9]
 
 
-def test_by_position(lens):
-    means = by_position(lens)
-    dQ = lens.dQ.values
+def test_by_position(data):
+    means = by_position(data)
+    dQ = data.dQ.values
     rows = [[], []]
-    for i, n in enumerate(lens["length"].values.tolist()):
+    for i, n in enumerate(data["length"].values.tolist()):
         if n > WINDOW:
             rows[0].append(dQ[..., i, WINDOW:n:WINDOW].mean(-1))
             ends = [min(s + WINDOW, n) - 1 for s in range(WINDOW, n, WINDOW)]
@@ -284,13 +287,13 @@ def test_by_position(lens):
     with pytest.raises(ValueError, match="holds no stored and replayed states"):
         by_position(xr.Dataset())
     with pytest.raises(ValueError, match="within its first window of 5 steps"):
-        by_position(lens.isel(trial=[2]))
+        by_position(data.isel(trial=[2]))
 
 
 def test_a_large_result_is_warned_of(run, monkeypatch):
     monkeypatch.setattr(recording, "_memory", lambda: 100_000)
     with pytest.warns(ResourceWarning, match=r"comparison of 5 trials.*fewer ages"):
-        lens_of(run)
+        compared(run)
 
 
 def test_bad_arguments_get_one_sentence(run):
@@ -313,15 +316,17 @@ def test_runs_that_cannot_be_compared_say_so(run, tmp_path):
         shutil.copytree(run.path, tmp_path / name)
         return load_run(tmp_path / name)
 
-    unkept, early, bare, foreign = (copy(n) for n in ("unkept", "early", "bare", "foreign"))
-    shutil.rmtree(unkept.path / "lived")
+    bare_of_trials, early, bare, foreign = (
+        copy(n) for n in ("bare_of_trials", "early", "bare", "foreign")
+    )
+    shutil.rmtree(bare_of_trials.path / "stored_trials")
     for trials in (40, 60, 80, 100):
         early.checkpoint_path(trials).unlink()
     shutil.rmtree(bare.path / "checkpoints")
     other = made(tmp_path / "other", hidden_size=7, trials=40)
     shutil.copy(other.checkpoint_path(40), foreign.checkpoint_path(40))
     for broken, words in (
-        (unkept, "kept no lived trials; train with store_trials"),
+        (bare_of_trials, "stored no trials; train with store_trials"),
         (early, "no checkpoint after 20 trials"),
         (bare, "no checkpoint yet"),
         (foreign, "weights of another network"),

@@ -1,4 +1,4 @@
-"""What the network answers: psychometric curves and performance, beside the ideal observer's."""
+"""Psychometric curves and performance of the network, beside the ideal observer's."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from mpn_lab.analysis.schema import check_record, condition_of
 
 
 def signed_coherence(record: xr.Dataset, toward: int = 2) -> xr.DataArray:
-    """Strength of the evidence that counts, positive where it speaks for action `toward`. [trial].
+    """The coherence of the relevant evidence, positive where it favours action `toward`. [trial].
 
     For tasks whose trials have a coherence `coh`, or `coh_1`, `coh_2` and the `context` that says
-    which of them counts. In the task's own unit (%).
+    which of them is relevant. In the task's own unit (%).
 
     Raises:
         ValueError: the trials have no coherence.
@@ -27,7 +27,7 @@ def signed_coherence(record: xr.Dataset, toward: int = 2) -> xr.DataArray:
 
 
 def psychometric(record: xr.Dataset, evidence: xr.DataArray, choice: int = 2) -> xr.Dataset:
-    """The share of trials answered with `choice`, for each strength of the evidence.
+    """The share of trials in which the network chose `choice`, for each strength of the evidence.
 
     Args:
         record: from `record`.

@@ -1,4 +1,4 @@
-"""What can be read off the network's activity, moment by moment."""
+"""Decoding a trial's conditions from the network's states at every step."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ FOLDS = 5
 def decode(
     record: xr.Dataset, condition: str = "correct_response", variable: str = "h"
 ) -> xr.Dataset:
-    """How well a condition can be read off a variable at each moment of the trial.
+    """The accuracy with which a condition can be decoded from a variable at each step.
 
-    A ridge classifier on standardised features, 5-fold cross-validated over trials, one per step.
+    A ridge classifier on standardised features for each step, 5-fold cross-validated over trials.
 
     Args:
         record: from `record`.
         condition: a coordinate of the trials, each of its values a class.
-        variable: `h`, `M`, `embedded`, ...
+        variable: `h`, `M`, `embedded` or any other state in the record.
 
     Returns:
         `accuracy` [time] on held-out trials, its standard error over folds `sem` [time], and
@@ -60,15 +60,15 @@ def decode(
 def decode_across_times(
     record: xr.Dataset, condition: str = "correct_response", variable: str = "h", every: int = 1
 ) -> xr.DataArray:
-    """Accuracy of decoders trained at one moment and tested at another. [train_time, time].
+    """The accuracy of decoders trained at one time and tested at another. [train_time, time].
 
-    High along the diagonal alone: the code moves on; high in a block: it stands still. Trials that
-    reach both moments count; those tested on are never among those trained on.
+    High along the diagonal alone, the code changes over time; high in a block, it is stable. Trials
+    that reach both times count; none is tested on a decoder that was trained on it.
 
     Args:
         record: from `record`.
         condition: a coordinate of the trials, each of its values a class.
-        variable: `h`, `M`, `embedded`, ...
+        variable: `h`, `M`, `embedded` or any other state in the record.
         every: take every so many steps only.
 
     Raises:
@@ -87,7 +87,7 @@ def decode_across_times(
     for i, s in enumerate(steps):
         if not usable[s]:
             continue
-        right, asked = np.zeros(len(steps)), np.zeros(len(steps))
+        hits, asked = np.zeros(len(steps)), np.zeros(len(steps))
         for k in range(FOLDS):
             train = valid[:, s] & (fold_of != k)
             if len(np.unique(labels[train])) < 2:
@@ -96,9 +96,9 @@ def decode_across_times(
             for j, t in enumerate(steps):
                 test = valid[:, s] & valid[:, t] & (fold_of == k)
                 if test.any():
-                    right[j] += (fitted.predict(features[test, t]) == labels[test]).sum()
+                    hits[j] += (fitted.predict(features[test, t]) == labels[test]).sum()
                     asked[j] += test.sum()
-        result[i] = np.where(asked > 0, right / np.maximum(asked, 1), np.nan)
+        result[i] = np.where(asked > 0, hits / np.maximum(asked, 1), np.nan)
     times = record["time"].values[list(steps)]
     return xr.DataArray(
         result,

@@ -1,4 +1,4 @@
-"""What the modulations M and the hidden activity h do as a population, from a record."""
+"""Population measures of the activity h, the modulations M or any other state in a record."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from scipy.cluster import hierarchy
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 
-from mpn_lab.analysis.schema import check_record, condition_of
+from mpn_lab.analysis.schema import check_mpn, check_record, condition_of, main_state
 
 
-def pca(record: xr.Dataset, variable: str = "M", components: int = 3) -> xr.Dataset:
+def pca(record: xr.Dataset, variable: str | None = None, components: int = 3) -> xr.Dataset:
     """Principal components of a variable over all steps of all trials (scikit-learn's PCA).
 
     Args:
         record: from `record`.
-        variable: `M`, `h`, or any other with the dimensions trial and time.
+        variable: `h`, `M`, or any other with the dimensions trial and time, such as a state of
+            one's own core; None: M where there is one, or else h.
         components: how many; at most the number of features and of steps.
 
     Returns:
-        `trajectory` [trial, time, component], where each trial is at each step (nan after its
-        end); `explained_variance_ratio` [component]; `axes` [component, ...] of unit length, and
-        `mean`.
+        `trajectory` [trial, time, component], the position of each trial at each step (nan after
+        its end); `explained_variance_ratio` [component]; `axes` [component, ...] of unit length,
+        and `mean`.
 
     Raises:
         ValueError: no such variable, or more components than there can be.
@@ -30,6 +31,7 @@ def pca(record: xr.Dataset, variable: str = "M", components: int = 3) -> xr.Data
     Example:
         >>> pca(trials, "h").trajectory.sel(trial=3)  # doctest: +SKIP
     """
+    variable = main_state(record) if variable is None else variable
     values, valid = _steps(record, variable)
     most = min(values.shape)
     if not 1 <= components <= most:
@@ -53,10 +55,10 @@ def pca(record: xr.Dataset, variable: str = "M", components: int = 3) -> xr.Data
 
 
 def participation_ratio(record: xr.Dataset, variable: str = "h") -> xr.DataArray:
-    """The number of dimensions a variable fills: (sum lambda)^2 / sum lambda^2.
+    """The number of dimensions that a variable fills: (sum lambda)^2 / sum lambda^2.
 
-    lambda are the eigenvalues of its covariance over all steps of all trials; 1: a line; as many
-    as there are features: a ball.
+    lambda are the eigenvalues of its covariance over all steps of all trials. The ratio is 1 for a
+    line and the number of features for a ball. `variable` is `h`, `M` or any other state.
 
     Source: Gao et al., bioRxiv 2017, 214262.
     """
@@ -74,11 +76,14 @@ def dimensions_filled(values: np.ndarray) -> float:
 
 
 def effective_weights(record: xr.Dataset) -> xr.DataArray:
-    """What stands between input and hidden unit once M_t is reached: W * (1 + M_t) or W + M_t.
+    """The weights from inputs to hidden units after step t: W * (1 + M_t) or W + M_t.
 
     Step t + 1 is computed with them: M_{t-1} acts at t. [trial, time, hidden, input].
+
+    Raises:
+        ValueError: the record of another core than an MPN.
     """
-    check_record(record, "M", "W")
+    check_mpn(record)
     if record.attrs["modulation"] == "multiplicative":
         weights = record["W"] * (1 + record["M"])
     else:
@@ -87,7 +92,11 @@ def effective_weights(record: xr.Dataset) -> xr.DataArray:
 
 
 def modulation_change(record: xr.Dataset) -> xr.DataArray:
-    """M_t - M_{t-1} at every step, from where the trial began. [trial, time, hidden, input]."""
+    """M_t - M_{t-1} at every step; M_{-1} is the trial's start. [trial, time, hidden, input].
+
+    Raises:
+        ValueError: the record of a core without a state M.
+    """
     check_record(record, "M")
     M = record["M"]
     first = record.get("M_start", record.get("M0", 0.0))
@@ -102,14 +111,14 @@ def selectivity(
     variable: str = "h",
     period: str | None = None,
 ) -> xr.Dataset:
-    """How much of each unit's variance between trials a condition explains.
+    """The share of each unit's variance across trials that a condition explains.
 
-    Each trial counts with the unit's mean over a period.
+    Each trial enters with the unit's mean over a period.
 
     Args:
         record: from `record`.
         condition: a coordinate of the trials, each of its values a class.
-        variable: `h`, `M`, ...
+        variable: `h`, `M` or any other state in the record.
         period: the period's name; None: the whole trial.
 
     Returns:
@@ -123,7 +132,7 @@ def selectivity(
     check_record(record, variable)
     labels = condition_of(record, condition).values
     values = _in_period(record, variable, period).mean("time", skipna=True)
-    present = np.isfinite(values.values.reshape(len(labels), -1)).all(1)
+    present = np.isfinite(values.values.reshape(len(labels), -1)).all(1)  # has the period
     data, labels = values.values[present].astype(np.float64), labels[present]
     classes, index = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
@@ -167,7 +176,7 @@ def variance_explained(
     period: str | None = "stimulus",
     shown: xr.DataArray | None = None,
 ) -> xr.Dataset:
-    """How much of each unit's variance the present input explains, and how much the evidence.
+    """The shares of each unit's variance that the present input and the evidence explain.
 
     Two least-squares fits over all steps of a period in all trials: on the present input, and on
     the accumulated evidence.
@@ -175,7 +184,7 @@ def variance_explained(
     Args:
         record: from `record`.
         evidence: [trial, time], for example from `accumulated_evidence`.
-        variable: `h`, `M`, ...
+        variable: `h`, `M` or any other state in the record.
         period: the period's name; None: the whole trial.
         shown: [trial, time], which of several inputs is present, for example `record["shown"]` of
             the integration tasks: the fit is on one indicator for each, as in the paper. None: on
@@ -210,13 +219,14 @@ def variance_explained(
 def hidden_order(
     record: xr.Dataset, by: str = "selectivity", condition: str = "correct_response"
 ) -> np.ndarray:
-    """An order of the hidden units in which alike ones lie side by side, as indices [hidden].
+    """An order of the hidden units that puts similar ones side by side, as indices [hidden].
 
     Args:
         record: from `record`.
         by: `index` (as they come); `selectivity` (by preferred class of the condition, the most
-            selective first; of M where there is one, else of h); `cluster` (leaves of the average
-            linkage tree of their correlations over steps and trials, of h).
+            selective first; a unit's row of M where there is an M [hidden, input], else its h);
+            `cluster` (leaves of the average linkage tree of the correlations of h over steps and
+            trials).
         condition: for `selectivity`.
 
     Raises:
@@ -226,7 +236,9 @@ def hidden_order(
     if by == "index":
         return np.arange(record.sizes["hidden"])
     if by == "selectivity":
-        variable = "M" if "M" in record else "h"
+        variable = main_state(record)
+        if record[variable].dims[2:] != ("hidden", "input"):
+            variable = "h"
         try:
             found = selectivity(record, condition, variable)
         except ValueError:  # a single class: nothing to sort by
@@ -244,8 +256,11 @@ def hidden_order(
 
 
 def leaf_order(values: np.ndarray) -> np.ndarray:
-    """An order of units [units] in which correlated ones lie side by side: the leaves of the
-    average linkage tree of their correlations over the samples, `values` [samples, units]."""
+    """An order of units [units] that puts correlated ones side by side.
+
+    The leaves of the average linkage tree of their correlations over samples, `values` [samples,
+    units].
+    """
     values = values[:: max(1, len(values) // 2000)]
     values = values - values.mean(0)
     norm = np.linalg.norm(values, axis=0)
@@ -280,7 +295,7 @@ def _in_period(record: xr.Dataset, variable: str, period: str | None) -> xr.Data
 
 
 def _of_trials(record: xr.Dataset) -> dict[str, xr.DataArray]:
-    """The coordinates that say which trial and which moment."""
+    """The coordinates of trials and steps."""
     return {
         str(name): coord
         for name, coord in record.coords.items()

@@ -1,4 +1,4 @@
-"""Trials of a network as one labelled Dataset: what every analysis, plot and explorer looks at."""
+"""Records trials of a network as one labelled Dataset, for every analysis, plot and explorer."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import xarray as xr
 from mpn_lab.analysis.schema import FORMAT
 from mpn_lab.analysis.trial_variables import coordinates, latent_variables, pad, step_variables
 from mpn_lab.networks.qnetwork import Projection, QNetwork
+from mpn_lab.networks.registry import Dims
 from mpn_lab.tasks.rollout import ResetState, Trial, make_envs, n_envs_for, rollout
 from mpn_lab.tasks.trial_env import Task, TrialEnv
 from mpn_lab.training.device import resolve_device, torch_threads
@@ -58,8 +59,8 @@ def record(
     - every state of the core under its own name, *after* step t: `M` [trial, time, hidden, input]
       of an MPN (M_{t-1} acted at t), `c` of an LSTM, those that `state_dims` names of a core of
       one's own; of layers above the first as `M_2` ..., and `h_1` ... of layers below the last;
-    - `M_start` [trial, hidden, input], where the state is carried over: the first layer's M before
-      the trial's first step;
+    - each of them before the trial's first step, as `M_start` [trial, hidden, input] ..., where the
+      state is carried over;
     - `Q` [trial, time, action]; `taken_action` and `greedy_action` [trial, time], as indices;
       `reward`; `ground_truth` [trial, time], the correct action (-1 where the task has none);
     - what the task knows of every step (`Trial.latent`), under its own name, [trial, time] or
@@ -135,7 +136,7 @@ def record(
     rng = np.random.default_rng((seed, _RECORD))
     with torch_threads(threads):
         collected = rollout(envs, network, trials, reset_state, k, epsilon=epsilon, rng=rng)
-        of_network = _network_variables(network, collected)
+        of_network = _network_variables(network, collected) | _weights(network)
     attrs |= {
         "task": envs[0].task_id,
         "task_kwargs": json.dumps(task_kwargs or {}),
@@ -147,12 +148,11 @@ def record(
         "versions": json.dumps({name: version(name) for name in (*PACKAGES, "xarray")}),
     }
     dataset = xr.Dataset(
-        latent_variables(collected, len(envs[0].actions))
+        latent_variables(collected, len(envs[0].actions), network_names(network))
         | step_variables(collected)
-        | of_network
-        | _weights(network),
-        coords=coordinates(collected, envs[0]),
-        attrs=attrs | core_attrs(network),
+        | of_network,
+        coords=coordinates(collected, envs[0], network_names(network)),
+        attrs=core_attrs(network) | attrs,
     )
     dataset["greedy_action"] = (
         ("trial", "time"),
@@ -188,24 +188,26 @@ def _network_variables(network: QNetwork, trials: list[Trial]) -> dict[str, Any]
         if chunk[0].initial_state is not None:
             state = network.join_states([trial.initial_state for trial in chunk])
         q, _, activity = network(obs, state, return_states=True)
-        named = {"Q": (("action",), q), "embedded": (("input",), activity.embedded)}
-        named |= {"h": (("hidden",), activity.h)} | network.named_states(activity.states)
+        named: dict[str, tuple[Dims, torch.Tensor]] = {"Q": (("action",), q)}
+        named |= {"embedded": (("input",), activity.embedded), "h": (("hidden",), activity.h)}
+        named |= network.named_states(activity.states)
+        first = network.initial_state(len(chunk)) if state is None else state
+        starts = network.named_states(first) if carried else {}
         if not result:
             arrays = {k: np.empty((B, T, *v.shape[2:]), np.float32) for k, (_, v) in named.items()}
             size = sum(array.nbytes for array in arrays.values())
             warn_of_size(size, f"record of {B} trials", "record fewer trials")
             result = {k: (("trial", "time", *named[k][0]), arrays[k]) for k in named}
-            if carried and "M" in named:
-                M_start = np.empty((B, *named["M"][1].shape[2:]), np.float32)
-                result["M_start"] = (("trial", *named["M"][0]), M_start)
+            for name, (dims, value) in starts.items():
+                array = np.empty((B, *value.shape[1:]), np.float32)
+                result[f"{name}_start"] = (("trial", *dims), array)
         for name, (_, value) in named.items():
             array = result[name][1]
             array[where] = value.cpu().numpy()
             for i, trial in zip(where, chunk, strict=True):
                 array[i, len(trial) :] = np.nan
-        if "M_start" in result:
-            first = network.initial_state(len(chunk)) if state is None else state
-            result["M_start"][1][where] = network.named_states(first)["M"][1].cpu().numpy()
+        for name, (_, value) in starts.items():
+            result[f"{name}_start"][1][where] = value.cpu().numpy()
     return result
 
 
@@ -225,16 +227,22 @@ def _weights(network: QNetwork) -> dict[str, Any]:
     if isinstance(network.embedding, Projection):
         result["projection"] = (("input", "channel"), _array(network.embedding.weight))
         result["projection_bias"] = ("input", _array(network.embedding.bias))
-    if hasattr(first := network.layers[0], "weights"):
-        result |= {name: (dims, _array(value)) for name, (dims, value) in first.weights().items()}
-    return result
+    own: dict[str, Any] = getattr(network.layers[0], "weights", dict)()
+    return result | {name: (dims, _array(value)) for name, (dims, value) in own.items()}
 
 
 def core_attrs(network: QNetwork) -> dict[str, Any]:
     """What a record says of the network: its core, its layers and the core's equations."""
     first = network.layers[0]
     attrs: dict[str, Any] = {"core": type(first).__name__, "layers": len(network.layers)}
-    return attrs | (first.equations() if hasattr(first, "equations") else {})
+    return getattr(first, "equations", dict)() | attrs
+
+
+def network_names(network: QNetwork) -> set[str]:
+    """The names, and the dimensions, of the states and weights of a network in a record."""
+    named = dict(network.named_states(network.initial_state(1)))
+    named |= getattr(network.layers[0], "weights", dict)()
+    return set(named).union(*(dims for dims, _ in named.values()))
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

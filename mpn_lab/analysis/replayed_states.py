@@ -1,4 +1,4 @@
-"""Replay of stored trials: the states that act at every step, from a choice of starts."""
+"""Replays stored trials: the state before every step, from a choice of starting states."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NUMBERS = 4_000_000  # float64 that are worked on at once
 
 
 class Strategy(NamedTuple):
-    """From which state each window of a trial is replayed."""
+    """The state that each window of a trial is replayed from."""
 
     name: str
     start: Literal["zero", "stored", "trial"]  # "trial": from the trial's start instead
@@ -76,13 +76,13 @@ class ReplayedStates:
         return (slice(i, i + n) for i in range(0, B, n))
 
     def stored(self, part: slice) -> Float[Tensor, "b T s"]:
-        """The states that acted when the trials were trials."""
+        """The states before every step when the trials were collected."""
         return self._whole(self.stored_codes[part], self.starts[0][part])
 
     def replayed(
         self, part: slice, age: int, strategy: Strategy, stored: Float[Tensor, "b T s"]
     ) -> Float[Tensor, "b T s"]:
-        """The states that act when the trials are replayed with the network number `age`."""
+        """The states before every step when the network number `age` replays the trials."""
         if strategy.start == "trial":
             return self._whole(self.encoded[age][part], self.starts[age][part])
         codec, window, obs = self.codec, self.window, self.obs[part]
@@ -102,7 +102,7 @@ class ReplayedStates:
         return states.view(b, len(s) * window, -1)[:, :T]
 
     def values(self, part: slice, age: int, states: Float[Tensor, "b T s"]) -> np.ndarray:
-        """q of every step, [b, T, A] float64, from the states that act at it: one step of each."""
+        """Q at every step, [b, T, A] float64, from the states before it: one step of each."""
         obs = self.obs[part].flatten(0, 1).double()  # (b T, c)
         q, _ = self.precise[age].step(obs, self.codec.unflatten(states.flatten(0, 1)))
         return q.view(*states.shape[:2], -1).numpy()

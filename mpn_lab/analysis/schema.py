@@ -1,4 +1,4 @@
-"""What makes a Dataset a record, and one clear sentence where something is asked that it lacks."""
+"""The schema of records: checks that say in one sentence what a Dataset lacks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import numpy as np
 import xarray as xr
 
 FORMAT = "mpn_lab_record"  # the attribute that marks a record; its value is the format's version
-
-
 STALENESS = "mpn_lab_staleness"  # the same of a Dataset from `staleness`
 
 
 class RecordError(Exception):
-    """A file that cannot be read as a record, or written; one sentence says why and what to do."""
+    """A file that cannot be read or written as a record."""
 
 
 def check_record(record: xr.Dataset, *variables: str) -> None:
@@ -27,6 +25,23 @@ def check_record(record: xr.Dataset, *variables: str) -> None:
             core = record.attrs.get("core", "unknown")
             held = ", ".join(str(v) for v in record.data_vars if "trial" in record[v].dims)
             raise ValueError(f"the record of this {core} network has no {name}; it has {held}.")
+
+
+def check_mpn(record: xr.Dataset) -> None:
+    """Raise ValueError unless `record` is of an MPN: has M and W, and says what they do."""
+    check_record(record, "M", "W")
+    if "modulation" not in record.attrs:
+        core = record.attrs.get("core", "unknown")
+        raise ValueError(
+            f"the record is of a {core} network, which does not say how M acts on W (attribute "
+            "modulation); expected one of an MPN."
+        )
+
+
+def main_state(record: xr.Dataset) -> str:
+    """The state to look at where none is named: M where there is one, or else h."""
+    check_record(record, "h")
+    return "M" if "M" in record else "h"
 
 
 def check_trials(data: xr.Dataset) -> None:
@@ -86,12 +101,12 @@ def trial_position(record: xr.Dataset, trial: int) -> int:
 
 
 def trial_length(record: xr.Dataset, position: int) -> int:
-    """Steps that the trial at a position lasted."""
+    """The number of steps of the trial at a position."""
     return int(record["valid"].values[position].sum())
 
 
 def time_step(record: xr.Dataset, position: int, time: float | int) -> int:
-    """The step that holds a moment in ms. Raises ValueError for one outside the trial."""
+    """The step at a time in ms. Raises ValueError for a time outside the trial."""
     start, dt = float(record["time"].values[0]), float(record.attrs["dt"])
     length = trial_length(record, position)
     step = int(np.floor((time - start) / dt + 1e-6)) if np.isfinite(time) else -1

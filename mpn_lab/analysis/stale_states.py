@@ -13,11 +13,12 @@ import xarray as xr
 from scipy import stats
 from torch import Tensor
 
-from mpn_lab.analysis.recording import core_attrs, warn_of_size
+from mpn_lab.analysis.recording import core_attrs, network_names, warn_of_size
 from mpn_lab.analysis.replayed_states import ReplayedStates, Strategy
 from mpn_lab.analysis.schema import FORMAT, STALENESS, check_staleness
 from mpn_lab.analysis.trial_variables import coordinates, pad, step_variables
 from mpn_lab.networks.qnetwork import QNetwork
+from mpn_lab.networks.registry import Dims
 from mpn_lab.networks.state_codec import StateCodec
 from mpn_lab.tasks.rollout import Trial
 from mpn_lab.tasks.trial_env import TrialEnv
@@ -60,9 +61,10 @@ def staleness(
     near 0 where the best value is). `_raw` are the numerators. 0 / 0 is 0; another number / 0, and
     a step after the trial's end, is nan.
 
-    The state is that of all layers together; of a core without M, dM is that of its flattened
-    state (h, and c of an LSTM). States are compared as they are stored (`StateCodec`): where that is half precision,
-    replayed ones are rounded alike. So at age 0 `start` is exactly 0 on the machine that trained.
+    M stands for the whole state: all tensors of all layers, flattened (of an LSTM h and c, of a
+    core of one's own all that it names). States are compared as they are stored (`StateCodec`):
+    where that is half precision, replayed ones are rounded alike. So at age 0 `start` is exactly 0
+    on the machine that trained.
 
     Dimensions: `strategy`; `age`, updates since collection, with the coordinate
     `trained_trials` (checkpoints without an update between them count once); `trial`, `time` (ms),
@@ -74,7 +76,7 @@ def staleness(
     - `Q_replayed` [strategy, age, trial, time, action]; `Q_stored` [age, trial, time, action], of
       the stored state; `Q_collected` [trial, time, action], of the parameters at collection;
     - `M_replayed` [strategy, age, trial, time, hidden, input] and `M_stored` [trial, time, hidden,
-      input]: M_{t-1} of the first layer, which acts at t; of cores with a state M;
+      input], of cores with a state M: M_{t-1} of the first layer, which acts at t;
     - `obs`, `taken_action`, `reward`, `ground_truth`, `valid` and the trials' coordinates as in
       `record`; `step_in_window` [time];
     - attrs: those of `record` (epsilon and trained_trials at collection), window,
@@ -82,7 +84,8 @@ def staleness(
 
     Args:
         run: one trained with `store_trials`.
-        collected_at: the checkpoint, in trials, whose parameters collected the trials; None: the first.
+        collected_at: the checkpoint, in trials, whose parameters collected the trials; None: the
+            first.
         window: steps.
         burn_in: k, steps; fewer than the window.
         ages: checkpoints, in trials, to replay with, besides `collected_at`; None: at most 6 evenly
@@ -127,14 +130,15 @@ def staleness(
         replayed = _replayed(networks, trials, codes, strategies, window, states)
     dataset = xr.Dataset(
         variables | replayed,
-        coords=coordinates(trials, env)
+        coords=coordinates(trials, env, network_names(networks[0]))
         | {
             "strategy": [strategy.name for strategy in strategies],
             "age": np.array(list(updates.values())) - updates[collected_at],
             "trained_trials": ("age", list(updates)),
             "step_in_window": ("time", np.arange(T) % window),
         },
-        attrs={
+        attrs=core_attrs(networks[0])
+        | {
             FORMAT: 1,
             STALENESS: 1,
             "run": str(run.path),
@@ -150,8 +154,7 @@ def staleness(
             "window": window,
             "burn_in": burn_in,
             "collected_at": collected_at,
-        }
-        | core_attrs(networks[0]),
+        },
     ).reset_coords("step_in_window")
     dataset["time"].attrs = {"units": "ms", "long_name": "time from the trial's start"}
     dataset["age"].attrs = {"units": "updates", "long_name": "updates since collection"}
@@ -241,8 +244,8 @@ def _checkpoints(
     unknown = [trials for trials in ages or () if trials not in [collected_at, *later]]
     if unknown:
         raise ValueError(
-            f"ages holds {unknown[0]}, but the checkpoints of {run.path} from {collected_at} trials "
-            f"on are at {_listed([collected_at, *later])} trials; choose among them."
+            f"ages holds {unknown[0]}, but the checkpoints of {run.path} from {collected_at} "
+            f"trials on are at {_listed([collected_at, *later])} trials; choose among them."
         )
     metrics = run.metrics
     count = dict(zip(metrics["trials"], metrics["updates"], strict=True)) if len(metrics) else {}
@@ -280,23 +283,26 @@ def _replayed(
     valid = pad([np.ones(len(trial), bool) for trial in trials], T, False, bool)
     many, steps = (len(strategies), len(networks), B, T), ("trial", "time")
     dims = ("strategy", "age", *steps)
-    M_first = network.named_states(network.initial_state(1)).get("M")
-    keep_states = keep_states and M_first is not None
-    M_shape = tuple(M_first[1].shape[1:]) if M_first is not None else ()
-    sizes: dict[str, tuple[tuple[str, ...], tuple[int, ...]]]
-    sizes = {"Q_replayed": (dims, (A,)), "Q_stored": (dims[1:], (A,))}
+    named = network.named_states(network.initial_state(1))
+    keep_states = keep_states and "M" in named
+    sizes: dict[str, tuple[Dims, Dims, tuple[int, ...]]]
+    sizes = {
+        "Q_replayed": (dims, ("action",), (A,)),
+        "Q_stored": (dims[1:], ("action",), (A,)),
+    }
     if keep_states:
-        sizes |= {"M_replayed": (dims, M_shape), "M_stored": (steps, M_shape)}
-    shapes = {name: (*many[-len(d) :], *s) for name, (d, s) in sizes.items()}
+        own, M = named["M"]
+        sizes["M_replayed"] = dims, own, tuple(M.shape[1:])
+        sizes["M_stored"] = steps, own, tuple(M.shape[1:])
+    shapes = {name: (*many[-len(d) :], *s) for name, (d, _, s) in sizes.items()}
     warn_of_size(
         sum(4 * int(np.prod(shape)) for shape in shapes.values()),
         f"comparison of {B} trials",
         "take fewer ages, or states=False",
     )
-    own = {name: M_first[0] if name.startswith("M") else ("action",) for name in sizes}  # type: ignore[index]
     result: dict[str, Any] = {
-        name: ((*d, *own[name]), np.full(shapes[name], np.nan, np.float32))
-        for name, (d, _) in sizes.items()
+        name: ((*d, *own), np.full(shapes[name], np.nan, np.float32))
+        for name, (d, own, _) in sizes.items()
     }
     result |= {name: (dims, np.full(many, np.nan)) for name in _DISTANCES}
     result["flipped"] = (dims, np.zeros(many, bool))
@@ -333,7 +339,7 @@ def _replayed(
 
 
 def _M_of(network: QNetwork, codec: StateCodec, states: Tensor, valid: np.ndarray) -> np.ndarray:
-    """M of the first layer, (b, T, n, d), from flattened states; nan after a trial's end."""
+    """M of the first layer, (b, T, n, d), in flattened states; nan after a trial's end."""
     b, T, _ = states.shape
     M = network.named_states(codec.unflatten(states.flatten(0, 1)))["M"][1].float()  # (b T, n, d)
     valid = valid.reshape(b, T, *[1] * (M.dim() - 1))

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from mpn_lab.analysis.schema import check_record
+from mpn_lab.analysis.schema import check_mpn
 
 _PHI: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "tanh": np.tanh,
@@ -40,9 +40,9 @@ def first_order(record: xr.Dataset) -> xr.Dataset:
     Raises:
         ValueError: the record of another network, or of trials that start from another M.
     """
-    check_record(record, "M", "W")
-    kind = record.attrs["modulation"], record.attrs["update"], record.attrs["activation"]
-    if kind[:2] != ("multiplicative", "associative") or kind[2] not in _PHI:
+    check_mpn(record)
+    kind = [record.attrs[name] for name in ("modulation", "update", "activation")]
+    if kind[:2] != ["multiplicative", "associative"] or kind[2] not in _PHI:
         raise ValueError(
             f"the record's MPN is {', '.join(kind)}; expected multiplicative, associative, and "
             f"{' or '.join(_PHI)}."

@@ -1,8 +1,8 @@
-"""What trials hold, as labelled and padded variables, without the network's part."""
+"""The variables and coordinates of a record that come from the trials, labelled and padded."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from mpn_lab.tasks.rollout import Trial
 from mpn_lab.tasks.trial_env import TrialEnv
 
 TAKEN = RESERVED | {"M", "h", "W", "b", "eta", "lam"}
-"""Names of a record's own: what a task calls so becomes `trial_NAME` in it."""
+"""Names of every record: what a task calls so becomes `trial_NAME` in it."""
 
 
 def pad(rows: Sequence[np.ndarray], length: int, fill: Any, dtype: Any) -> np.ndarray:
@@ -25,7 +25,7 @@ def pad(rows: Sequence[np.ndarray], length: int, fill: Any, dtype: Any) -> np.nd
 
 
 def step_variables(trials: list[Trial]) -> dict[str, Any]:
-    """What was seen, done and received at every step, with its dimensions."""
+    """Observations, actions and rewards of every step, with their dimensions."""
     T = max(len(trial) for trial in trials)
     none = np.zeros(0, np.int64)
     truth = [none if t.ground_truth is None else t.ground_truth[: len(t)] for t in trials]
@@ -39,8 +39,13 @@ def step_variables(trials: list[Trial]) -> dict[str, Any]:
     }
 
 
-def latent_variables(trials: list[Trial], n_actions: int) -> dict[str, Any]:
-    """What the task knows of every step, with its dimensions; padded with nan, whole numbers -1."""
+def latent_variables(
+    trials: list[Trial], n_actions: int, of_network: Set[str] = frozenset()
+) -> dict[str, Any]:
+    """What the task knows of every step, with its dimensions; padded with nan, whole numbers -1.
+
+    A name that is in TAKEN or among those `of_network` becomes `trial_NAME`.
+    """
     T = max(len(trial) for trial in trials)
     result: dict[str, Any] = {}
     for name, first in trials[0].latent.items():
@@ -49,13 +54,15 @@ def latent_variables(trials: list[Trial], n_actions: int) -> dict[str, Any]:
         own = (
             () if first.ndim == 1 else ("action" if first.shape[1] == n_actions else f"{name}_of",)
         )
-        name = f"trial_{name}" if name in TAKEN else name
+        name = f"trial_{name}" if name in TAKEN | of_network else name
         result[name] = (("trial", "time", *own), pad(rows, T, fill, first.dtype))
     return result
 
 
-def coordinates(trials: list[Trial], env: TrialEnv) -> dict[str, Any]:
-    """The names and labels of trials, steps, channels and actions."""
+def coordinates(
+    trials: list[Trial], env: TrialEnv, of_network: Set[str] = frozenset()
+) -> dict[str, Any]:
+    """The names and labels of trials, steps, channels and actions; names as `latent_variables`."""
     T = max(len(trial) for trial in trials)
     period = np.full((len(trials), T), "", dtype="<U32")
     for i, trial in enumerate(trials):
@@ -73,7 +80,7 @@ def coordinates(trials: list[Trial], env: TrialEnv) -> dict[str, Any]:
         "performance": performance,
         "ideal_response": np.array([_ideal_response(env, trial) for trial in trials]),
     }
-    taken = TAKEN | set(own) | set(trials[0].latent)
+    taken = TAKEN | of_network | set(own) | set(trials[0].latent)
     names = dict.fromkeys(name for trial in trials for name in trial.conditions)
     conditions = {
         (f"trial_{name}" if name in taken else name): _column(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mpn_lab.networks.mpn import MPN
 from mpn_lab.networks.recurrent import Stack
-from mpn_lab.networks.registry import State, initial_state, make_core, named_states
+from mpn_lab.networks.registry import Dims, State, initial_state, make_core, state_dims
 
 Embedding = Literal["random", "linear", "none"]
 
@@ -88,13 +88,9 @@ class QNetwork(nn.Module):
         **core_options: Any,
     ) -> None:
         super().__init__()
-        for name, size in (
-            ("obs_size", obs_size),
-            ("n_actions", n_actions),
-            ("embedding_size", embedding_size),
-            ("hidden_size", hidden_size),
-            ("num_layers", num_layers),
-        ):
+        sizes = {"obs_size": obs_size, "n_actions": n_actions, "embedding_size": embedding_size}
+        sizes |= {"hidden_size": hidden_size, "num_layers": num_layers}
+        for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name} is {size}; expected at least 1.")
         self.obs_size, self.n_actions = obs_size, n_actions
@@ -106,10 +102,10 @@ class QNetwork(nn.Module):
             self.embedding = Projection(obs_size, embedding_size, trained, generator)
         else:
             raise ValueError(f"embedding is {embedding!r}; expected random, linear or none.")
-        self.input_sizes = sizes = [embedding_size, *[hidden_size] * (num_layers - 1)]
+        self.input_sizes = [embedding_size, *[hidden_size] * (num_layers - 1)]
         layers = [
             make_core(core, size, hidden_size, generator=generator, **core_options)
-            for size in sizes
+            for size in self.input_sizes
         ]
         self.core = layers[0] if num_layers == 1 else Stack(layers)
         # skip_init: nothing is drawn from torch's global generator
@@ -145,10 +141,9 @@ class QNetwork(nn.Module):
         """The states of the trials in `index` (positions in the batch)."""
         return optree.tree_map(lambda s: s[index], state)
 
-    @staticmethod
-    def join_states(states: list[State]) -> State:
-        """The states of several batches as those of one."""
-        return optree.tree_map(lambda *parts: torch.cat(parts), *states)
+    def join_states(self, states: list[State]) -> State:
+        """The states of several batches as those of one, where the weights are."""
+        return optree.tree_map(lambda *s: torch.cat([p.to(self.device) for p in s]), *states)
 
     @property
     def device(self) -> torch.device:
@@ -166,38 +161,34 @@ class QNetwork(nn.Module):
 
     def initial_state(self, batch_size: int) -> State:
         """The state of `batch_size` trials at their start."""
-        states = [
-            initial_state(layer, batch_size, size)
-            for layer, size in zip(self.layers, self.input_sizes, strict=True)
-        ]
-        return tuple(states) if isinstance(self.core, Stack) else states[0]
+        inputs = [self.readout.weight.new_zeros(batch_size, 1, size) for size in self.input_sizes]
+        states = map(initial_state, self.layers, inputs)
+        return tuple(states) if isinstance(self.core, Stack) else next(states)
 
-    def named_states(self, state: State) -> dict[str, tuple[tuple[str, ...], Tensor]]:
+    def named_states(self, state: State) -> dict[str, tuple[Dims, Tensor]]:
         """The tensors of a state (or of `Activity.states`) with their names and dimensions.
 
-        From the second layer on a name gets the layer's number (`M_2`), and its dimension `input`
-        is `hidden_below`. A state `h` of the last layer is left out: it is the activity h itself;
-        those below it are `h_1`, `h_2` ...
+        From the second layer on a name gets the layer's number (`M_2`), and so do dimensions but
+        `hidden`; `input` is `hidden_below`. A state `h` has no number in the last layer, whose h
+        is the network's, but in those below it (`h_1`, `h_2` ...).
         """
-        result = {}
+        result, last = {}, len(self.layers)
         per_layer = state if isinstance(self.core, Stack) else (state,)
         for k, (layer, own) in enumerate(zip(self.layers, per_layer, strict=True), start=1):
-            for name, tensor in named_states(layer, own).items():
-                if name == "h" and k == len(self.layers):
-                    continue
-                dims = layer.state_dims[name]
-                if k > 1:
-                    dims = tuple("hidden_below" if dim == "input" else dim for dim in dims)
-                result[name if k == 1 and name != "h" else f"{name}_{k}"] = (dims, tensor)
+            new = {"hidden": "hidden", "input": "hidden_below" if k > 1 else "input"}
+            leaves = zip(state_dims(layer).items(), optree.tree_leaves(own), strict=True)
+            for (name, dims), tensor in leaves:
+                plain = k == last if name == "h" else k == 1
+                dims = tuple(new.get(dim, dim if k == 1 else f"{dim}_{k}") for dim in dims)
+                result[name if plain else f"{name}_{k}"] = (dims, tensor)
         return result
 
     def metrics(self) -> dict[str, float]:
         """The numbers that the cores report, means over layers."""
-        each = [layer.metrics() for layer in self.layers if hasattr(layer, "metrics")]
-        return {name: sum(m[name] for m in each) / len(each) for name in (each[0] if each else ())}
+        each: list[dict[str, float]] = [getattr(layer, "metrics", dict)() for layer in self.layers]
+        return {name: sum(m[name] for m in each) / len(each) for name in each[0]}
 
     def project_(self) -> None:
         """Put parameters back into their range: called after every optimizer step."""
         for layer in self.layers:
-            if hasattr(layer, "project_"):
-                layer.project_()
+            getattr(layer, "project_", dict)()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mpn_lab.networks.registry import State, register_core
+from mpn_lab.networks.registry import State, describe, register_core
 
 
 class _TorchCore(nn.Module):
@@ -51,9 +51,8 @@ class _TorchCore(nn.Module):
 
     def _check(self, input: Tensor, name: str, state: Any) -> None:
         expected = (len(input), self.hidden_size)
-        shape = tuple(getattr(state, "shape", ())) if state is not None else expected
-        if shape != expected:
-            raise ValueError(f"state has shape {shape}; expected {name} of {expected}.")
+        if state is not None and getattr(state, "shape", ()) != expected:
+            raise ValueError(f"state is {describe(state)}; expected {name} of {expected}.")
 
 
 class GRU(_TorchCore):
@@ -87,7 +86,7 @@ class LSTM(_TorchCore):
             return states[0], state, states
         if state is not None:
             if not isinstance(state, tuple) or len(state) != 2:
-                raise ValueError(f"state is {describe_state(state)}; expected (h, c).")
+                raise ValueError(f"state is {describe(state)}; expected (h, c).")
             for name, part in zip("hc", state, strict=True):
                 self._check(input, name, part)
             state = tuple(s.unsqueeze(0) for s in state)
@@ -103,22 +102,13 @@ class Stack(nn.ModuleList):
     ):
         if state is not None and (not isinstance(state, tuple) or len(state) != len(self)):
             raise ValueError(
-                f"state is {describe_state(state)}; expected one for each of {len(self)} layers."
+                f"state is {describe(state)}; expected one for each of {len(self)} layers."
             )
-        results = []
+        options, results = {"return_states": True} if return_states else {}, []
         for layer, s in zip(self, state or [None] * len(self), strict=True):
-            results.append(
-                layer(input, s, return_states=True) if return_states else layer(input, s)
-            )
-            input = results[-1][0]  # (B, T, n)
-        return input, *(tuple(parts) for parts in list(zip(*results, strict=True))[1:])
-
-
-def describe_state(state: Any) -> str:
-    """A state in words, for error messages."""
-    if isinstance(state, tuple):
-        return f"a tuple of {len(state)}"
-    return f"a tensor of shape {tuple(state.shape)}" if isinstance(state, Tensor) else repr(state)
+            input, *rest = layer(input, s, **options)  # (B, T, n)
+            results.append(rest)
+        return input, *zip(*results, strict=True)
 
 
 for _name, _core in {"gru": GRU, "lstm": LSTM, "rnn": RNN}.items():

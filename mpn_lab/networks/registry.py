@@ -6,13 +6,13 @@ and called as
     output, state = core(input, state=None)                             # (B, T, d) -> (B, T, n)
     output, state, states = core(input, state=None, return_states=True)
 
-`state` is a tensor, or a tuple of tensors, batch first; None is the start of a sequence. `states`
-has the state after every step, with time behind the batch. The class attribute `state_dims` names
-the tensors in their order and the dimensions of each behind the batch, for example
+`state` is a tensor, or a flat tuple of tensors, batch first; None is the start of a sequence.
+`states` has the state after every step, with time behind the batch. The class attribute
+`state_dims` names the tensors in their order, and the dimensions of each behind the batch:
 
     state_dims = {"u": ("hidden",), "M": ("hidden", "input")}
 
-and `record` stores each under its name. A core may also define
+`record` stores each under its name. A core may also define
 
 - `initial_state(batch_size)`: the state at a sequence's start; without it that state is all zero;
 - `project_()`: puts parameters back into their range, called after every optimizer step;
@@ -26,29 +26,36 @@ and `record` stores each under its name. A core may also define
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import inspect
+import re
 from typing import Any
 
 import optree
 import torch
 from torch import Tensor, nn
 
-State = Any  # a tensor, or a (nested) tuple of tensors, batch first
+State = Any  # a tensor, or a tuple of tensors (in a Stack of states), batch first
+Dims = tuple[str, ...]
 
-RESERVED = {"trial", "time", "channel", "action", "input", "hidden", "period", "obs", "reward"} | {
-    *("ground_truth", "Q", "valid", "embedded", "taken_action", "greedy_action", "readout")
+RESERVED = {
+    *("trial", "time", "channel", "action", "input", "hidden", "hidden_below", "period", "obs"),
+    *("reward", "ground_truth", "valid", "taken_action", "greedy_action", "Q", "embedded"),
+    *("length", "correct_response", "response", "correct", "performance", "ideal_response"),
+    *("readout", "readout_bias", "projection", "projection_bias", "strategy", "age", "flipped"),
+    *("trained_trials", "step_in_window", "dM", "dM_raw", "dQ", "dQ_raw", "dQ_from_start"),
+    *("Q_collected", "Q_stored", "Q_replayed", "M_stored", "M_replayed"),
 }
 """Names of a record's own, which no state of a core may have."""
 
 _BUILT_IN = ("mpn_lab.networks.mpn", "mpn_lab.networks.recurrent")  # register themselves
-_CORES: dict[str, Callable[..., nn.Module]] = {}
+_CORES: dict[str, type[Any]] = {}
 
 
 class CoreError(ValueError):
     """A core that is not registered, or does not follow the protocol."""
 
 
-def register_core(name: str, core: Callable[..., nn.Module]) -> None:
+def register_core(name: str, core: type[Any]) -> None:
     """Make a core known by a name, as `TrainConfig(core=name)` and `QNetwork(core=name)` take it.
 
     Args:
@@ -56,27 +63,35 @@ def register_core(name: str, core: Callable[..., nn.Module]) -> None:
         core: the class; see this module for the protocol.
 
     Raises:
-        CoreError: a name that is taken, or a class without `state_dims`.
+        CoreError: a name that is taken, a class that is no `nn.Module` or names no states, or a
+            state with a name that a record needs for something else.
 
     Example:
         >>> register_core("oja", OjaCore)  # doctest: +SKIP
         >>> train(TrainConfig(core="oja", core_options={"rate": 0.1}))  # doctest: +SKIP
     """
-    before = _CORES.get(name)
-    if before is not None and _where(before) != _where(core):
+    if getattr(core, "__module__", "") not in _BUILT_IN:
+        core_names()  # those of mpn_lab come first
+    if not isinstance(core, type) or not issubclass(core, nn.Module):
+        raise CoreError(f"the core {name!r} is {core!r}; expected a class that is an nn.Module.")
+    if name in _CORES and _where(_CORES[name]) != _where(core):
         raise CoreError(
-            f"the core {name!r} is registered already ({_where(before)}); choose another name."
+            f"the core {name!r} is registered already ({_where(_CORES[name])}); choose another "
+            "name."
         )
-    if not _names_states(getattr(core, "state_dims", None)):
+    dims: Any = getattr(core, "state_dims", None)
+    if not (isinstance(dims, dict) and dims and all(isinstance(d, tuple) for d in dims.values())):
         raise CoreError(
-            f"{_where(core)} names no states; give the class state_dims, such as "
-            '{"M": ("hidden", "input")}.'
+            f"{_where(core)} names no states (state_dims is {dims!r}); give the class state_dims "
+            'such as {"M": ("hidden", "input")}.'
         )
-    if clash := RESERVED & set(core.state_dims):  # type: ignore[attr-defined]
-        raise CoreError(
-            f"{_where(core)} has a state {sorted(clash)[0]!r}, which is another variable of a "
-            "record; give it another name."
-        )
+    for state, own in dims.items():
+        names = [state, *(dim for dim in own if dim not in ("hidden", "input"))]
+        if any(_is_reserved(n) for n in names) or set(own) & set(dims) or len({*own}) < len(own):
+            raise CoreError(
+                f"{_where(core)} has a state {state!r} with the dimensions {own}; expected names "
+                "that a record does not use itself, each for one thing."
+            )
     _CORES[name] = core
 
 
@@ -87,7 +102,7 @@ def core_names() -> list[str]:
     return list(_CORES)
 
 
-def core_class(name: str, module: str | None = None) -> Callable[..., nn.Module]:
+def core_class(name: str, module: str | None = None) -> type[Any]:
     """The class that is registered by a name.
 
     Args:
@@ -99,14 +114,12 @@ def core_class(name: str, module: str | None = None) -> Callable[..., nn.Module]
     """
     known = core_names()
     if name not in _CORES:
-        hint = (
-            f"import {module}, which registered it,"
-            if module
-            else "register it (mpn_lab.register_core)"
-        )
+        if module == "__main__":  # of a script or a notebook
+            module = None
+        hint = f"import {module}, where it came from" if module else "call mpn_lab.register_core"
         raise CoreError(
-            f"core is {name!r}; expected one of {', '.join(known)}: {hint} first, on the command "
-            f"line with --import {module or 'MODULE'}."
+            f"the core {name!r} is not registered; expected one of {', '.join(known)}: {hint} "
+            f"first, on the command line with --import {module or 'MODULE'}."
         )
     return _CORES[name]
 
@@ -124,117 +137,135 @@ def make_core(
     generator: torch.Generator | None = None,
     **options: Any,
 ) -> nn.Module:
-    """Make one layer of a registered core, and try it on two steps of zeros.
+    """Make one layer of a registered core, and check it on a small batch.
 
     Raises:
         CoreError: it is not registered, does not take the options, or breaks the protocol.
         ValueError: what the core itself objects to.
     """
     made = core_class(name)
+    signature = inspect.signature(made)
     try:
-        core = made(input_size, hidden_size, generator=generator, **options)
+        signature.bind(input_size, hidden_size, generator=generator, **options)
     except TypeError as error:
+        own = [p for p in list(signature.parameters)[2:] if p != "generator"]
         raise CoreError(
-            f"the core {name!r} cannot be made with core_options {options}: {error}."
+            f"the core {name!r} does not take core_options {options} ({error}); it takes "
+            f"{', '.join(own) or 'none'}."
         ) from error
+    core: nn.Module = made(input_size, hidden_size, generator=generator, **options)
     check_core(core, input_size, hidden_size)
     return core
 
 
-def initial_state(core: nn.Module, batch_size: int, input_size: int) -> State:
-    """The state of `batch_size` sequences at their start."""
-    if hasattr(core, "initial_state"):
-        return core.initial_state(batch_size)
-    x = _weight(core).new_zeros(batch_size, 1, input_size)
-    return optree.tree_map(torch.zeros_like, core(x)[1])
+def state_dims(core: nn.Module) -> dict[str, Dims]:
+    """The names of a core's states and their dimensions behind the batch."""
+    return core.state_dims  # type: ignore[return-value]
 
 
-def named_states(core: nn.Module, state: State) -> dict[str, Tensor]:
-    """The tensors of a state (or of states) by the names of `state_dims`."""
-    return dict(zip(core.state_dims, optree.tree_leaves(state), strict=True))
+def initial_state(core: nn.Module, input: Tensor) -> State:
+    """The state at the start of the sequences `input` [B, T, d], in its precision and place."""
+    if method := getattr(core, "initial_state", None):
+        return optree.tree_map(lambda s: s.to(input), method(len(input)))
+    return optree.tree_map(torch.zeros_like, core(input[:, :1])[1])
 
 
 @torch.no_grad()
 def check_core(core: nn.Module, input_size: int, hidden_size: int) -> None:
     """Try a core on a small batch. Raises CoreError where it does not follow the protocol."""
-    B, T, name = 2, 3, type(core).__name__
-    x = torch.rand(B, T, input_size, generator=torch.Generator().manual_seed(0)).to(_weight(core))
+    training, dims, (B, T) = core.training, state_dims(core), (3, 4)
+    core.eval()
+    weight = next(core.parameters(), torch.zeros(()))  # tells precision and device
+    x = torch.rand(B, T, input_size, generator=torch.Generator().manual_seed(0)).to(weight)
+    sizes: dict[str, int] = {"hidden": hidden_size, "input": input_size}
 
-    def call(*arguments: Any, **options: Any) -> Any:
+    def require(holds: bool, problem: str) -> None:
+        if not holds:
+            raise CoreError(f"the core {type(core).__name__} {problem}.")
+
+    def call(x: Tensor, state: State = None, **options: bool) -> Any:
+        before = optree.tree_map(torch.clone, state)
         try:
-            return core(*arguments, **options)
+            result = core(x, state, **options)
         except Exception as error:
-            raise CoreError(
-                f"the core {name} fails on an input of shape {tuple(x.shape)}: {error}."
-            ) from error
-
-    def expect(what: str, tensor: Any, shape: tuple[int, ...]) -> None:
-        found = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
-        if found != shape:
-            raise CoreError(f"{what} of the core {name} has shape {found}; expected {shape}.")
-
-    output, state = _unpacked(call(x), 2, name)
-    expect("the output", output, (B, T, hidden_size))
-    leaves = optree.tree_leaves(state)
-    if len(leaves) != len(core.state_dims):
-        raise CoreError(
-            f"the state of the core {name} has {len(leaves)} tensors; expected the "
-            f"{len(core.state_dims)} that state_dims names ({', '.join(core.state_dims)})."
+            name, shape = type(core).__name__, tuple(x.shape)
+            raise CoreError(f"the core {name} fails on an input of {shape}: {error!r}.") from error
+        expected = ("output", "state", "states")[: 2 + len(options)]
+        require(
+            isinstance(result, tuple) and len(result) == len(expected),
+            f"returns {describe(result)}; expected a tuple of {', '.join(expected)}",
         )
-    sizes = {"hidden": hidden_size, "input": input_size}
-    for (label, dims), leaf in zip(core.state_dims.items(), leaves, strict=True):
-        own = dict(zip(dims, getattr(leaf, "shape", ())[1:], strict=False)) | sizes
-        expect(f"the state {label}", leaf, (B, *(own.get(dim, 1) for dim in dims)))
-        if label == "h" and not torch.allclose(leaf, output[:, -1], 1e-3, 1e-4):
-            raise CoreError(
-                f"the core {name} names a state h that is not its output; give it another name: a "
-                "record holds the output as h."
-            )
-    first = initial_state(core, B, input_size)
-    again, _, states = _unpacked(call(x, first, return_states=True), 3, name)
-    for label, leaf, steps in zip(
-        core.state_dims, leaves, optree.tree_leaves(states), strict=False
-    ):
-        expect(f"{label} after every step", steps, (B, T, *leaf.shape[1:]))
-        if not torch.allclose(steps[:, -1], leaf, 1e-3, 1e-4):
-            raise CoreError(
-                f"the last of the states {label} of the core {name} is not its final state."
-            )
-    if not torch.allclose(again, output, 1e-3, 1e-4):
-        raise CoreError(
-            f"the core {name} starts from another state than zero; give it a method "
-            "initial_state(batch_size) that returns that state."
+        require(_close(state, before), "changes the state that it is given; make new tensors")
+        return result
+
+    def leaves(state: State) -> tuple[Tensor, ...]:
+        parts = state if isinstance(state, tuple) else (state,)
+        require(
+            len(parts) == len(dims) and all(isinstance(part, Tensor) for part in parts),
+            f"has {describe(state)} as its state; expected a tensor for each name in state_dims "
+            f"({', '.join(dims)}), several as a flat tuple",
         )
-    parts = call(x[:, :1]), call(x[:, 1:], call(x[:, :1])[1])
-    if not torch.allclose(torch.cat([part[0] for part in parts], 1), output, 1e-3, 1e-4):
-        raise CoreError(
-            f"the core {name} gives another output where a sequence is cut and goes on from its "
-            "state; put all that it remembers into the state."
+        return parts
+
+    def expect(what: str, tensor: Tensor, *shape: int | str) -> None:  # a name: any size
+        found, dtype = getattr(tensor, "shape", ()), getattr(tensor, "dtype", None)
+        fits = len(found) == len(shape) and dtype == x.dtype
+        require(
+            fits and all(a == b or isinstance(b, str) for a, b in zip(found, shape, strict=True)),
+            f"has {what} that is {describe(tensor)} of {dtype}; expected {shape} of {x.dtype}",
         )
 
-
-def _unpacked(result: Any, n: int, name: str) -> Any:
-    if not isinstance(result, tuple) or len(result) != n:
-        raise CoreError(
-            f"the core {name} returns {type(result).__name__} of length "
-            f"{len(result) if isinstance(result, tuple) else 1}; expected a tuple of {n}: output, "
-            f"state{', states' if n == 3 else ''}."
-        )
-    return result
-
-
-def _names_states(state_dims: Any) -> bool:
-    return (
-        isinstance(state_dims, dict)
-        and bool(state_dims)
-        and all(isinstance(k, str) and isinstance(v, tuple) for k, v in state_dims.items())
+    output, state = call(x)
+    expect("an output", output, B, T, hidden_size)
+    again, final, states = call(x, return_states=True)
+    for (name, own), last, steps in zip(dims.items(), leaves(state), leaves(states), strict=True):
+        expect(f"a state {name}", last, B, *(sizes.get(dim, dim) for dim in own))
+        expect(f"a state {name} after every step", steps, B, T, *last.shape[1:])
+        sizes |= dict(zip(own, last.shape[1:], strict=True))
+        same = name != "h" or _close(steps, output)
+        require(same, "names a state h that is not its output; give it another name")
+    same = _close((output, state), (again, final))
+    require(same, "gives other numbers with return_states=True, or at random in eval mode")
+    same = _close(call(x[1:])[0], output[1:])
+    require(same, "gives an output that depends on the other sequences of the batch")
+    now = initial_state(core, x)
+    for name, first, last in zip(dims, leaves(now), leaves(state), strict=True):
+        expect(f"an initial state {name}", first, *last.shape)
+    require(
+        _close(call(x, now)[0], output),
+        "starts from another state than zero; give it a method initial_state(batch_size)",
     )
+    for t in range(T):
+        y, now = call(x[:, t : t + 1], now)
+        require(
+            _close(y, output[:, t : t + 1]),
+            "gives another output where a sequence is cut and goes on from its state; put all that "
+            "it remembers into the state",
+        )
+        same = _close(now, optree.tree_map(lambda steps, t=t: steps[:, t], states))
+        require(same, "returns states that are not those after each step")
+    for name, (own, value) in getattr(core, "weights", dict)().items():
+        free = not (_is_reserved(name) or name in dims or name == "h")
+        require(free, f"has a weight {name!r}, which a record uses itself; give it another name")
+        expect(f"a weight {name}", value, *(sizes.get(dim, dim) for dim in own))
+    core.train(training)
 
 
-def _weight(core: nn.Module) -> Tensor:
-    """Some parameter, which tells device and dtype."""
-    return next(core.parameters(), torch.zeros(()))
+def describe(value: Any) -> str:
+    """A state, or what was given as one, in words."""
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
 
 
-def _where(core: Any) -> str:
-    return f"{core.__module__}.{getattr(core, '__qualname__', core)}"
+def _close(a: State, b: State) -> bool:
+    pairs = zip(optree.tree_leaves(a), optree.tree_leaves(b), strict=True)
+    return all(x.shape == y.shape and torch.allclose(x, y, 1e-3, 1e-4) for x, y in pairs)
+
+
+def _is_reserved(name: str) -> bool:
+    return name in RESERVED or not name.isidentifier() or bool(re.search(r"_(\d+|start)$", name))
+
+
+def _where(core: type) -> str:
+    return f"{core.__module__}.{core.__qualname__}"

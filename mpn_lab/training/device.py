@@ -18,7 +18,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         found = torch.device(device)
-        torch.empty(0, device=found)
+        torch.empty(0, device=found).numpy(force=True)  # meta tensors hold no numbers
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
             f"device is {str(device)!r}, which torch does not find on this machine; choose 'cpu', "

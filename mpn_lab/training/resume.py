@@ -40,6 +40,7 @@ def resume(
     """
     run = load_run(run.folder if isinstance(run, Run) else run)
     run.check_task()
+    run.check_core()
     run.prepare_to_resume()
     where = resolve_device(run.content.get("device", "cpu") if device is None else device)
     threads = run.content.get("threads", 1) if threads is None else threads

@@ -170,7 +170,7 @@ class Run:
             return self.network
         path = self.checkpoint_path(trials)
         arrays, _ = read_tensors(path)
-        core_class(self.config.core, self.content.get("modules", {}).get("core"))
+        self.check_core()
         network = make_network(self.config, self.obs_size, self.n_actions)
         try:
             load_arrays(network, arrays)
@@ -214,6 +214,10 @@ class Run:
     def check_task(self) -> None:
         """Raise ValueError, naming the module that registered it, where the task is unknown."""
         check_task(self.config.task, self.content.get("modules", {}).get("task"))
+
+    def check_core(self) -> None:
+        """Raise ValueError where the core is not registered, with the module it came from."""
+        core_class(self.config.core, self.content.get("modules", {}).get("core"))
 
     def save(
         self,

@@ -63,13 +63,13 @@ def main() -> None:
 
     def redraw(k: int) -> None:
         with style():
-            picture.moving.to(k % steps)
+            picture.panel.update(k % steps)
             picture.canvas.draw()
         explorer.set_frame(png(picture.image()))
 
     slide(0)
     frame = milliseconds(slide, 200)
-    for artist in picture.moving.artists:
+    for artist in picture.panel.artists:
         artist.set_animated(False)
     whole = milliseconds(redraw, 30)
     explorer = mpn_lab.TrialExplorer(trials)

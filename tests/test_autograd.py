@@ -56,7 +56,7 @@ def compare(core, x, state=None, rtol=1e-8, **options):
         expected = run(core, x, state, **options)
         assert core.backend == "loop"
     found = run(core, x, state, **options)
-    assert core.backend == "fused"
+    assert core.backend == "compiled"
     for a, b in zip(found, expected, strict=True):
         assert a.shape == b.shape
         assert a.dtype == b.dtype
@@ -95,7 +95,7 @@ def test_nothing_to_do(B, T):
 
 @pytest.mark.parametrize("T", [2, 3, 5, 16, 17])
 def test_chunks_of_every_length(T, monkeypatch):
-    monkeypatch.setattr(fused, "_CHUNK_BYTES", 0)  # then chunks of sqrt(T) steps
+    monkeypatch.setattr(autograd, "_CHUNK_BYTES", 0)  # then chunks of sqrt(T) steps
     compare(layer(bound=1.0), random(3, T, 3), random(3, 5, 3, seed=2))
 
 
@@ -150,7 +150,7 @@ def test_gradcheck():
 
     inputs = [a.detach().requires_grad_() for a in (x, state, *parameters.values())]
     assert torch.autograd.gradcheck(function, inputs)
-    assert core.backend == "fused"
+    assert core.backend == "compiled"
     assert torch.autograd.gradgradcheck(function, inputs)
 
 
@@ -179,7 +179,7 @@ def test_one_step_after_the_other_is_the_whole_sequence():
 
 
 def test_the_same_bits_with_one_thread_and_with_two(monkeypatch):
-    monkeypatch.setattr(fused, "_THREAD_WORTH", 1)
+    monkeypatch.setattr(autograd, "_THREAD_WORTH", 1)
     core, x = layer(6, 70, torch.float32), random(11, 20, 6, dtype=torch.float32)
     results = []
     try:
@@ -212,7 +212,7 @@ def test_vmap_falls_back_to_the_loop():
     found = torch.func.vmap(lambda x: core(x)[0])(x)
     assert core.backend == "loop"
     torch.testing.assert_close(found[3], core(x[3])[0])
-    assert core.backend == "fused"
+    assert core.backend == "compiled"
 
 
 def python(code, *, threads=1):

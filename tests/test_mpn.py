@@ -56,7 +56,7 @@ def numpy_mpn(core, x, M0=None):
     return hs, Ms
 
 
-BACKENDS = {"fused": contextlib.nullcontext, "loop": plain_loop}
+BACKENDS = {"compiled": contextlib.nullcontext, "loop": plain_loop}
 both_backends = pytest.mark.parametrize("backend", BACKENDS)
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mpn_lab.networks.autograd import mpn_fused
+from mpn_lab.networks.autograd import mpn_compiled
 from mpn_lab.networks.recurrence import Activation, Modulation, Update, mpn_loop
 
 PlasticityShape = Literal["scalar", "input", "hidden", "synapse"]
@@ -25,7 +25,7 @@ class MPN(nn.Module):
     state M [B, n, d]. Without a state a sequence starts at M_0 = 0 (or the trained M_0).
     With `return_states=True` a third value is returned: M_t at every step, [B, T, n, d].
 
-    `backend` says what ran last: "fused", the compiled kernels (tanh and ReLU, float32 and float64,
+    `backend` says what ran last: "compiled", the compiled kernels (tanh and ReLU, float32 and float64,
     on the CPU), or "loop", the same equations in plain PyTorch; None before the first call.
 
     Source: Aitken & Mihalas, eLife 2023;12:e83035, equations 1 to 3; the additive modulation is
@@ -91,7 +91,7 @@ class MPN(nn.Module):
         self.input_size, self.hidden_size = input_size, hidden_size
         self.update, self.modulation, self.activation = update, modulation, activation
         self.bound, self.lam_max = bound, lam_max
-        self.backend: Literal["fused", "loop"] | None = None
+        self.backend: Literal["compiled", "loop"] | None = None
 
         shapes = {"scalar": (), "input": (input_size,), "hidden": (hidden_size, 1)}
         shapes["synapse"] = (hidden_size, input_size)
@@ -119,9 +119,7 @@ class MPN(nn.Module):
         """M_0 of `batch_size` sequences: zero, or the trained M_0."""
         if self.M0 is not None:
             return self.M0.expand(batch_size, -1, -1)
-        # laid out as the kernels keep M, neurons last: no copy at the start of a sequence
-        M = self.W.new_zeros(batch_size, self.input_size, self.hidden_size)
-        return M.transpose(1, 2)
+        return self.W.new_zeros(self.hidden_size, self.input_size).expand(batch_size, -1, -1)
 
     def forward(
         self,
@@ -147,8 +145,8 @@ class MPN(nn.Module):
             "bound": self.bound,
             "return_states": return_states,
         }
-        result = mpn_fused(*arguments, **options)
-        self.backend = "loop" if result is None else "fused"
+        result = mpn_compiled(*arguments, **options)
+        self.backend = "loop" if result is None else "compiled"
         output, M, states = result or mpn_loop(*arguments, **options)
         return (output, M, states) if return_states else (output, M)
 

@@ -136,6 +136,13 @@ def _update(M, new, lam, gain, pre, bound):
 
 @compiled
 @no_type_check
+def _at(array, s, t):
+    """Step t of sample s in [B, T, d], or the only one in [1, 1, d]."""
+    return array[min(s, array.shape[0] - 1), min(t, array.shape[1] - 1)]
+
+
+@compiled
+@no_type_check
 def _gain(eta, post, gain):
     """gain <- eta post."""
     for r in range(len(eta)):
@@ -154,37 +161,40 @@ def forward(first, stride, mpn, width, chunk, x, W, b, eta, lam, M0, h, MT, chec
     states [B, T, d, n]: M after every step ([B, 0, d, n]: not wanted).
     """
     (B, T, d), n, kind, real = x.shape, len(b), x.dtype, x.dtype.type
-    W_, M, z = np.zeros((d, width), kind), np.zeros((d, width), kind), np.zeros(width, kind)
+    W_, M = np.zeros((d, width), kind), np.zeros((d, width), kind)
     eta_, lam_ = np.zeros((len(eta), width), kind), np.zeros((len(lam), width), kind)
-    gain, post = np.zeros_like(eta_), np.full(width, 1 / math.sqrt(n), kind)
-    pre, zero, one = np.full(d, 1 / math.sqrt(d), kind), np.zeros(d, kind), np.ones(width, kind)
-    bound = real(mpn.bound)
+    b_, z, gain = np.zeros(width, kind), np.zeros(width, kind), np.zeros_like(eta_)
+    one, zero = np.ones(width, kind), np.zeros(d, kind)
+    post = z if mpn.post_is_output else np.full(width, 1 / math.sqrt(n), kind)
+    pre = x if mpn.pre_is_input else np.full((1, 1, d), 1 / math.sqrt(d), kind)
+    bound, shared = real(mpn.bound), len(eta) == len(lam) == 1
     for lo in range(0, n, width):
         _read(W, lo, W_)
         _read(eta, lo, eta_)
         _read(lam, lo, lam_)
+        _copy(b[lo:], b_)
         for s in range(first, B, stride):
             _read(M0[min(s, len(M0) - 1)], lo, M)
-            for t in range(T + 1):
-                x_t = x[s, t] if t < T else zero
-                _copy(b[lo:], z)
-                if t > 0 and mpn.pre_is_input:
-                    pre = x[s, t - 1]
-                if t > 0 and len(eta) == len(lam) == 1:
-                    _step(M, W_, lam_[0], gain[0], pre, x_t, bound, mpn.additive, z)
+            for t in range(T):
+                _copy(b_, z)
+                if shared and t > 0:
+                    pre_t = _at(pre, s, t - 1)
+                    _step(M, W_, lam_[0], gain[0], pre_t, x[s, t], bound, mpn.additive, z)
                 else:
                     if t > 0:
-                        _update(M, M, lam_, gain, pre, bound)
-                    _step(M, W_, one, one, zero, x_t, real(math.inf), mpn.additive, z)  # M as it is
+                        _update(M, M, lam_, gain, _at(pre, s, t - 1), bound)
+                    _step(M, W_, one, one, zero, x[s, t], real(math.inf), mpn.additive, z)
                 if t > 0 and states.shape[1] > 0:
                     _write(M, lo, states[s, t - 1])
-                if t == T:
-                    break
                 if chunk > 0 and t > 0 and t % chunk == 0:
                     _write(M, lo, checkpoints[s, t // chunk - 1])
-                _activate(z, mpn.relu)  # h_{t+1}
+                _activate(z, mpn.relu)  # h_t
                 _copy(z, h[s, t, lo:])
-                _gain(eta_, z if mpn.post_is_output else post, gain)
+                _gain(eta_, post, gain)
+            if T > 0:
+                _update(M, M, lam_, gain, _at(pre, s, T - 1), bound)
+                if states.shape[1] > 0:
+                    _write(M, lo, states[s, T - 1])
             _write(M, lo, MT[s])
 
 
@@ -306,7 +316,8 @@ def backward(
     M = np.zeros((chunk, d, width), kind)
     h_, dh = np.zeros((chunk, width), kind), np.zeros((chunk, width), kind)
     one, unused, bound = np.ones(width, kind), np.zeros(width, kind), real(mpn.bound)
-    post, pre = np.full(width, 1 / math.sqrt(n), kind), np.full(d, 1 / math.sqrt(d), kind)
+    post = h_ if mpn.post_is_output else np.full((1, width), 1 / math.sqrt(n), kind)
+    pre = x if mpn.pre_is_input else np.full((1, 1, d), 1 / math.sqrt(d), kind)
     for cut in range(first, groups * ((n - 1) // width + 1), stride):
         group, lo = cut % groups, cut // groups * width
         _read(W, lo, W_)
@@ -328,25 +339,20 @@ def backward(
                     else:
                         _read(checkpoints[s, start // chunk - 1], lo, M[0])
                     for k in range(at):
-                        if mpn.pre_is_input:
-                            pre = x[s, start + k]
-                        _gain(eta_, h_[k] if mpn.post_is_output else post, gain)
-                        _update(M[k], M[k + 1], lam_, gain, pre, bound)
-                x_t, M_t, h_t, dz = x[s, t], M[at], h_[at], dh[at]
-                if mpn.pre_is_input:
-                    pre = x_t
-                if mpn.post_is_output:
-                    post = h_t
+                        _gain(eta_, _row(post, k), gain)
+                        _update(M[k], M[k + 1], lam_, gain, _at(pre, s, start + k), bound)
+                x_t, pre_t, post_t = x[s, t], _at(pre, s, t), _row(post, at)
+                M_t, h_t, dz = M[at], h_[at], dh[at]
                 if bound < math.inf or len(gx) > 0:
-                    _gain(eta_, post, gain)
+                    _gain(eta_, post_t, gain)
 
                 if gstates.shape[1] > 0:
                     for i in range(d):
                         _add(gstates[s, t, i, lo:], G[i])
                 if bound < math.inf:
-                    _stop(M_t, lam_, gain, pre, bound, G)
-                _to_gain(G, pre, sent)
-                _to_eta(eta_, sent, post, geta_, dz, mpn.post_is_output)
+                    _stop(M_t, lam_, gain, pre_t, bound, G)
+                _to_gain(G, pre_t, sent)
+                _to_eta(eta_, sent, post_t, geta_, dz, mpn.post_is_output)
                 _to_z(h_t, mpn.relu, dz, gb_)
                 if len(gx) > 0:
                     width_ = min(width, n - lo)

@@ -82,7 +82,12 @@ def python(code, *, threads=1, **environment):
     code = f"import torch; torch.set_num_threads({threads})\n" + textwrap.dedent(code)
     command = [sys.executable, "-W", "always", "-c", code]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=120, env=os.environ | environment
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=os.environ | environment,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr

@@ -147,7 +147,8 @@ class _MPN(torch.autograd.Function):
         *tensors, h = ctx.saved_tensors
         if torch.is_grad_enabled():  # these gradients will be differentiated in turn
             return None, None, None, *_loop_gradients(ctx.options, tensors, gh, gMT, gstates)
-        x, M0, W, b, eta, lam = tensors
+        outside = gh, gMT, gstates
+        x, _, W, b, eta, lam = tensors
         x_, M0_, W_, b_, eta_, lam_ = ctx.arrays
         (B, T, d), n, dtype = x.shape, W.shape[0], x_.dtype
         gh = np.zeros((B, T, n), dtype) if gh is None else _array(gh)
@@ -157,21 +158,24 @@ class _MPN(torch.autograd.Function):
         width = ctx.kernels.block_width(n)
         groups, blocks = min(B, _GROUPS), -(-n // width)
         parts = [np.empty((groups, *a.shape), dtype) for a in (W_, b_, eta_, lam_)]
-        gx = np.empty((blocks if x.requires_grad else 0, B, T, d), dtype)
-        gM0 = np.empty((B if M0.requires_grad else 0, d, n), dtype)
+        gx = np.empty((blocks if ctx.needs_input_grad[3] else 0, B, T, d), dtype)
+        gM0 = np.empty((B if ctx.needs_input_grad[4] else 0, d, n), dtype)
         inputs = (x_, W_, eta_, lam_, M0_, _array(h), ctx.checkpoints, gh, gMT, gstates)
-        _run(
-            ctx.kernels.backward,
-            groups * blocks,
-            B * T * n * d,
-            *(_equations(ctx.kernels, ctx.options), width, ctx.chunk, *inputs, gx, *parts, gM0),
-        )
+        case = (_equations(ctx.kernels, ctx.options), width, ctx.chunk)
+        outputs = (gx, *parts, gM0)
+        try:
+            _run(ctx.kernels.backward, groups * blocks, B * T * n * d, *case, *inputs, *outputs)
+        except Exception as error:  # it is compiled at its first call, which may fail
+            _run_the_loop_from_now_on(error)
+            with torch.enable_grad():
+                gradients = _loop_gradients(ctx.options, tensors, *outside)
+            return None, None, None, *gradients
         with np.errstate(all="ignore"):  # infinity - infinity is NaN in torch without a word
             gx, gW, gb, geta, glam = (torch.from_numpy(a.sum(0)) for a in (gx, *parts))
         return (
             *(None, None, None),
-            gx if x.requires_grad else None,
-            torch.from_numpy(gM0) if M0.requires_grad else None,
+            gx if ctx.needs_input_grad[3] else None,
+            torch.from_numpy(gM0) if ctx.needs_input_grad[4] else None,
             gW.t(),
             None if b is None else gb,
             geta.t().sum_to_size(eta.shape),

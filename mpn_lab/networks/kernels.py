@@ -1,4 +1,4 @@
-"""The MPN forward and backward through time, compiled by numba: `recurrence.py` without its tensors.
+"""The MPN forward and backward through time: the equations of `recurrence.py`, compiled.
 
 Within a step the neurons do not see each other: row j of M depends on the input and on its own h_j
 only. So one sample and one block of neurons run through all of time with their piece of M in the
@@ -201,6 +201,7 @@ def forward(first, stride, mpn, width, chunk, x, W, b, eta, lam, M0, h, MT, chec
 @compiled
 @no_type_check
 def _add(source, target):
+    """target += source, as far as both go."""
     for j in range(min(len(source), len(target))):
         target[j] += source[j]
 
@@ -208,16 +209,18 @@ def _add(source, target):
 @compiled
 @no_type_check
 def _stop(M, lam, gain, pre, bound, G):
+    """G_t <- 0 where |u_t| > bound: nothing passes through the clip there."""
     for i in range(len(pre)):
         M_i, lam_i, gain_i, G_i, pre_i = M[i], _row(lam, i), _row(gain, i), G[i], pre[i]
         for j in range(len(M_i)):
             u = lam_i[j] * M_i[j] + gain_i[j] * pre_i
-            G_i[j] = G_i[j] if abs(u) <= bound else bound * 0
+            G_i[j] = G_i[j] if abs(u) <= bound else bound - bound
 
 
 @compiled
 @no_type_check
 def _to_gain(G, pre, sent):
+    """sent <- G_t pre_t, the sum over the inputs that share an eta."""
     for r in range(len(sent)):
         sent_r = sent[r]
         for j in range(len(sent_r)):
@@ -231,6 +234,7 @@ def _to_gain(G, pre, sent):
 @compiled
 @no_type_check
 def _to_eta(eta, sent, post, geta, dh, post_is_output):
+    """geta += G_t * post_t pre_t^T, and dh_t += (eta * G_t) pre_t where post is h."""
     for r in range(len(eta)):
         eta_r, sent_r, geta_r = eta[r], sent[r], geta[r]
         for j in range(len(post)):
@@ -242,6 +246,7 @@ def _to_eta(eta, sent, post, geta, dh, post_is_output):
 @compiled
 @no_type_check
 def _to_z(h, relu, dz, gb):
+    """dz_t = phi'(z_t) * dh_t, in place, and gb += dz_t."""
     one = h.dtype.type(1)
     for j in range(len(h)):
         if relu:
@@ -253,12 +258,13 @@ def _to_z(h, relu, dz, gb):
 
 @compiled
 @no_type_check
-def _to_input(dz, W, M, additive, gain, G, pre_is_input, gx):
+def _to_input(dz, W, M, mpn, gain, G, gx):
+    """gx_t = [W * (1 + M_{t-1})]^T dz_t, and (eta * G_t)^T post_t where pre is x."""
     for i in range(len(gx)):
         W_i, M_i, gain_i, G_i, total = W[i], M[i], _row(gain, i), G[i], dz.dtype.type(0)
         for j in range(len(dz)):
-            total += dz[j] * (W_i[j] + (M_i[j] if additive else W_i[j] * M_i[j]))
-            if pre_is_input:
+            total += dz[j] * (W_i[j] + (M_i[j] if mpn.additive else W_i[j] * M_i[j]))
+            if mpn.pre_is_input:
                 total += gain_i[j] * G_i[j]
         gx[i] = total
 
@@ -266,6 +272,7 @@ def _to_input(dz, W, M, additive, gain, G, pre_is_input, gx):
 @compiled
 @no_type_check
 def _decay(G, M, lam, glam):
+    """glam += G_t * M_{t-1} and G <- lam G_t, for a lam that differs between inputs."""
     for i in range(len(G)):
         G_i, M_i, lam_i, glam_i = G[i], M[i], lam[i], glam[i]
         for j in range(len(G_i)):
@@ -276,6 +283,7 @@ def _decay(G, M, lam, glam):
 @compiled
 @no_type_check
 def _to_previous(dz, x, W, M, lam, additive, gW, glam, G):
+    """gW += dz_t x_t^T * (1 + M_{t-1}), and G_{t-1} from G_t. One lam per neuron, as in `_step`."""
     for i in range(len(x)):
         x_i, W_i, M_i, gW_i, G_i = x[i], W[i], M[i], gW[i], G[i]
         for j in range(len(dz)):
@@ -295,7 +303,7 @@ def backward(
 
     The work is cut into (block of neurons, group of samples), whatever the number of threads;
     cuts first, first + stride, ... are done here. Each has sums of its own, gW [groups, d, n] and
-    so on and gx [blocks, B, T, d] (blocks 0: not wanted), so that all is added up in one order only.
+    so on and gx [blocks, B, T, d] (blocks 0: not wanted), so that all is added up in one order.
 
     With G_t the gradient of M_t, and u_t = lam M_{t-1} + eta post_t pre_t^T before the bound:
 
@@ -355,8 +363,8 @@ def backward(
                 _to_eta(eta_, sent, post_t, geta_, dz, mpn.post_is_output)
                 _to_z(h_t, mpn.relu, dz, gb_)
                 if len(gx) > 0:
-                    width_ = min(width, n - lo)
-                    _to_input(dz[:width_], W_, M_t, mpn.additive, gain, G, mpn.pre_is_input, gx[lo // width, s, t])
+                    gx_t, real_dz = gx[lo // width, s, t], dz[: min(width, n - lo)]
+                    _to_input(real_dz, W_, M_t, mpn, gain, G, gx_t)
                 if len(lam) == 1:
                     _to_previous(dz, x_t, W_, M_t, lam_[0], mpn.additive, gW_, glam_[0], G)
                 else:

@@ -1,4 +1,4 @@
-"""An MPN away from special values, and its results by either path: for the tests of the networks."""
+"""An MPN away from special values, and its results by either path."""
 
 import torch
 

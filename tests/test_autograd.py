@@ -8,10 +8,10 @@ import textwrap
 import numpy as np
 import pytest
 import torch
-from tests.mpn_layers import layer, random, run
 
 from mpn_lab.networks import autograd
 from mpn_lab.networks.autograd import plain_loop
+from tests.mpn_layers import layer, random, run
 
 
 def test_gradcheck():

@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from tests.mpn_layers import compare, layer, random
 
 from mpn_lab import MPN
 from mpn_lab.networks import autograd, kernels
+from tests.mpn_layers import compare, layer, random
 
 # Every choice with every other for tanh; ReLU is another line of its own, so each update once.
 UPDATES = ("associative", "presynaptic", "postsynaptic")

@@ -11,11 +11,11 @@ Memory: the most that one forward and backward pass adds to the process at B, T,
 The machine's rate: an MPN of this size is forward and backward 8 multiply-adds, 4 multiplications
 and 1 addition per synapse and time step (as counted in `networks/kernels.py`: tanh, the loads and
 the stores are not counted, nor what fills the last vector of neurons). `mix` runs just these, in
-the same order, on numbers that never leave the registers, enough of them side by side that no
-operation waits for the one before. Its time per synapse and step, over the kernels' own, is the
-fraction of the machine's rate that the whole call reaches, autograd included. Both are taken in
-turns, in one process on one thread; of these two the least time counts, not the median: a neighbour
-on the machine slows down what needs the caches more than what needs only registers.
+the same order, in a plain numba loop over numbers in the nearest cache. Its time per synapse and
+step, over the kernels' own, is the fraction of the machine's rate that the whole call reaches,
+autograd included. Both are taken in turns, in one process on one thread; of these two the least
+time counts, not the median: a neighbour on the machine slows down what needs the caches more than
+what needs only registers.
 
 Prints the tables and saves results/kernel.md, and every number in results/kernel.csv. Takes some
 five minutes; `kernel.py rate acting`, say, does these parts alone and keeps the other numbers.
@@ -157,51 +157,42 @@ def acting() -> list[dict]:
 # The machine's rate --------------------------------------------------------------------------
 
 
-def make_mix() -> tuple[Callable, int]:
-    """`mix(numbers, steps)`: the arithmetic of so many steps; how many synapses it works on."""
+def make_mix() -> Callable:
+    """`mix(numbers, p, q, steps)`: the arithmetic of so many steps on each of the numbers."""
     from numba import njit
 
-    from mpn_lab.networks.simd import load, put, rows, spread
-
-    @njit(error_model="numpy")
+    @njit(error_model="numpy", fastmath={"contract"})
     @no_type_check
-    def mix(numbers, steps):
-        a, b, c = load(numbers, 0, 64), load(numbers, 64, 64), load(numbers, 128, 64)
-        p, q = spread(numbers[0], a), spread(numbers[1], a)
+    def mix(numbers, p, q, steps):
         for _ in range(steps):
-            # mul, fma / fma, fma, fma / mul, fma, add / mul, fma, fma / mul, fma: 8, 4 and 1
-            a, b, c = a * p * q + p, b * p * q + p, c * p * q + p
-            a, b, c = a * q + p, b * q + p, c * q + p
-            a, b, c = a * p + q, b * p + q, c * p + q
-            a, b, c = a * p * q + q + p, b * p * q + q + p, c * p * q + q + p
-            a, b, c = a * p * q + p, b * p * q + p, c * p * q + p
-            a, b, c = a * p + q, b * p + q, c * p + q
-            a, b, c = a * q * p + q, b * q * p + q, c * q * p + q
-            a, b, c = a * q + q, b * q + q, c * q + q
-        out = rows(3, numbers)
-        put(out, 0, a)
-        put(out, 1, b)
-        put(out, 2, c)
-        return out
+            for j in range(len(numbers)):
+                a = numbers[j]
+                a = a * p * q + p
+                a = a * q + p
+                a = a * p + q
+                a = a * p * q + q + p
+                a = a * p * q + p
+                a = a * p + q
+                a = a * q * p + q
+                numbers[j] = a * q + q
 
-    return mix, 3 * 64
+    return mix
 
 
 def rate() -> list[dict]:
     """The fraction of the machine's rate for this mix; see the top."""
-    mix, synapses = make_mix()
-    numbers, steps = np.full(synapses, 0.5, np.float32), 20_000
-    mix(numbers, steps)
+    mix, p, q = make_mix(), np.float32(0.5), np.float32(0.25)
+    numbers, steps = np.full(1024, 0.5, np.float32), 1000
     rows = []
     for size in SIZES:
         B, T, d, n = size
         x, to_output = torch.randn(B, T, d), torch.randn(B, T, n)
         calls = {
             "MPN": training_call(contenders(d, n)["MPN"], x, to_output),
-            "registers": lambda: mix(numbers, steps),
+            "registers": lambda: mix(numbers, p, q, steps),
         }
         ms = milliseconds(calls, 2.0, min)
-        per_synapse = ms["registers"] / (steps * synapses)
+        per_synapse = ms["registers"] / (steps * len(numbers))
         rows.append(
             _row(
                 "machine's rate",
@@ -246,7 +237,7 @@ start = time.perf_counter()
 with torch.no_grad():
     core(x)
 core(x)[0].sum().backward()
-assert core.backend == "fused"
+assert core.backend == "compiled"
 print(time.perf_counter() - start)
 """
 

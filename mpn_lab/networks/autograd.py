@@ -1,20 +1,16 @@
-"""The MPN's compiled kernels as one differentiable function of tensors.
-
-A single step without gradients takes the same path, with next to nothing left but the kernel call.
-"""
+"""Which path an MPN runs, the plain loop or the compiled kernels, and the kernels' gradients."""
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,21 +20,9 @@ from torch import Tensor
 from mpn_lab.networks.recurrence import Activation, Modulation, Update, mpn_loop
 
 _GROUPS = 8  # the samples' gradients are added up in so many groups, on however many threads
-_BLOCK_BYTES = 256  # of one block of neurons: `simd.BYTES`, here without importing numba
 _CHUNK_BYTES = 512 * 1024  # of M recomputed at a time, one block of neurons: fits the L2 cache
 _THREAD_WORTH = 200_000  # synapses times steps; handing over to a thread costs about 20 us
 
-
-class _Plan(NamedTuple):
-    """One case of the equations, with the kernels that are compiled for it."""
-
-    kernels: ModuleType
-    how: Any  # a kernels.Equations
-    to_input: tuple  # a switch: whether the input's gradient is wanted
-    options: dict[str, Any]  # the case, as `mpn_loop` takes it
-
-
-_plans: dict[tuple, _Plan] = {}
 _loop_only = False  # inside `plain_loop()`, or for good once the kernels failed
 _pool: ThreadPoolExecutor | None = None
 
@@ -54,7 +38,7 @@ def plain_loop() -> Iterator[None]:
         _loop_only = before
 
 
-def mpn_fused(
+def mpn_compiled(
     input: Float[Tensor, "B T d"],
     M: Float[Tensor, "B n d"],
     W: Float[Tensor, "n d"],
@@ -68,35 +52,74 @@ def mpn_fused(
     bound: float | None = None,
     return_states: bool = False,
 ) -> tuple[Float[Tensor, "B T n"], Float[Tensor, "B n d"], Float[Tensor, "B T n d"] | None] | None:
-    """`mpn_loop`, compiled: the same arguments and results; or None where this does not apply.
+    """Run `mpn_loop` by the compiled kernels: same arguments and results, or None for not this way.
 
-    It applies to tanh and ReLU, float32 and float64, on the CPU, outside of torch.compile and
-    torch.func, if numba is there. The first call compiles: some seconds, once per installation.
+    The kernels take float32 and float64 on the CPU, outside of torch.compile and torch.func, if
+    numba is installed. The first call compiles: some seconds, once per installation.
     """
     tensors = (input, M.transpose(1, 2), W, b, eta, lam)
-    if not _applies(activation, tensors):
+    if _loop_only or not _covered(tensors):
         return None
     options = {"update": update, "modulation": modulation, "activation": activation, "bound": bound}
-    gradients = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    plan = _plan(options, gradients, tensors)
-    if plan is None:
+    try:
+        kernels = _kernels()
+        if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+            h, MT, states = _MPN.apply(kernels, options, return_states, *tensors)
+        else:
+            h, MT, states, _ = _forward(kernels, options, return_states, 0, _arrays(*tensors))
+    except Exception as error:
+        _run_the_loop_from_now_on(error)
         return None
-    if gradients:
-        h, MT, states = _MPN.apply(plan, return_states, *tensors)
-    else:
-        h, MT, states, _ = _forward(plan, return_states, 0, _arrays(*tensors))
     return h, MT.transpose(1, 2), states.transpose(2, 3) if return_states else None
 
 
-def _applies(activation: Activation, tensors: tuple[Tensor | None, ...]) -> bool:
+def _covered(tensors: tuple[Tensor | None, ...]) -> bool:
     dtypes = {t.dtype for t in tensors if t is not None}
     return (
-        not _loop_only
-        and activation in ("tanh", "relu")
-        and (dtypes == {torch.float32} or dtypes == {torch.float64})
+        (dtypes == {torch.float32} or dtypes == {torch.float64})
         and all(t is None or t.is_cpu for t in tensors)
         and not torch.compiler.is_compiling()
         and not torch._C._are_functorch_transforms_active()
+    )
+
+
+@functools.cache
+def _kernels() -> ModuleType:
+    """The compiled kernels. numba takes a while to import, so as late as this."""
+    try:
+        import numba.core.event as numba_event
+    except ImportError as error:
+        raise ImportError("numba is missing; `pip install numba` brings it") from error
+    from mpn_lab.networks import kernels
+
+    class Notice(numba_event.Listener):
+        """Says once that the kernels are being compiled; hears nothing if the cache has them."""
+
+        said = False
+
+        def on_start(self, event) -> None:
+            if event.data["dispatcher"].py_func.__module__ == kernels.__name__ and not self.said:
+                self.said = True
+                print(
+                    "mpn_lab: compiling the MPN's kernels, some seconds, once per installation",
+                    file=sys.stderr,
+                )
+
+        def on_end(self, event) -> None:
+            pass
+
+    numba_event.register("numba:compile", Notice())
+    return kernels
+
+
+def _run_the_loop_from_now_on(error: Exception) -> None:
+    global _loop_only
+    _loop_only = True
+    warnings.warn(
+        "The MPN runs its plain loop, which is many times slower, because its compiled kernels "
+        f"failed: {type(error).__name__}: {error}",
+        RuntimeWarning,
+        stacklevel=4,
     )
 
 
@@ -104,47 +127,55 @@ class _MPN(torch.autograd.Function):
     """The kernels as a differentiable function. M lies as [B, d, n] here, as it does in them."""
 
     @staticmethod
-    def forward(ctx, plan, return_states, *tensors):
-        T, d = tensors[0].shape[1:]
+    def forward(ctx, kernels, options, return_states, *tensors):
+        x, _, W, *_ = tensors
+        T, (n, d) = x.shape[1], W.shape
         # sqrt(T) steps take the least memory; more save time as long as the cache holds them
-        chunks = -(-T // max(math.isqrt(T), _CHUNK_BYTES // (d * _BLOCK_BYTES), 1))
+        step_bytes = d * kernels.block_width(n) * x.element_size()
+        chunks = -(-T // max(math.isqrt(T), _CHUNK_BYTES // step_bytes, 1))
         ctx.chunk = -(-T // max(chunks, 1)) or 1
-        h, MT, states, ctx.kept = _forward(plan, return_states, ctx.chunk, _arrays(*tensors))
+        arrays = _arrays(*tensors)
+        results = _forward(kernels, options, return_states, ctx.chunk, arrays)
+        h, MT, states, ctx.checkpoints = results
         ctx.save_for_backward(*tensors, h)
         ctx.set_materialize_grads(False)
-        ctx.plan = plan
+        ctx.kernels, ctx.options, ctx.arrays = kernels, options, arrays
         return h, MT, states
 
     @staticmethod
     def backward(ctx, gh, gMT, gstates):
         *tensors, h = ctx.saved_tensors
         if torch.is_grad_enabled():  # these gradients will be differentiated in turn
-            return None, None, *_loop_gradients(ctx.plan.options, tensors, gh, gMT, gstates)
+            return None, None, None, *_loop_gradients(ctx.options, tensors, gh, gMT, gstates)
+        outside = gh, gMT, gstates
         x, _, W, b, eta, lam = tensors
-        x_, M0_, W_, b_, eta_, lam_ = _arrays(*tensors)
+        x_, M0_, W_, b_, eta_, lam_ = ctx.arrays
         (B, T, d), n, dtype = x.shape, W.shape[0], x_.dtype
         gh = np.zeros((B, T, n), dtype) if gh is None else _array(gh)
-        gMT = np.zeros((B, d, n), dtype) if gMT is None else _array(gMT)
+        gMT = np.empty((0, d, n), dtype) if gMT is None else _array(gMT)
         gstates = np.empty((B, 0, d, n), dtype) if gstates is None else _array(gstates)
 
-        groups, blocks = min(B, _GROUPS), -(-n * x_.itemsize // _BLOCK_BYTES)
+        width = ctx.kernels.block_width(n)
+        groups, blocks = min(B, _GROUPS), -(-n // width)
         parts = [np.empty((groups, *a.shape), dtype) for a in (W_, b_, eta_, lam_)]
-        gx = np.empty((blocks if ctx.plan.to_input else 0, B, T, d), dtype)
-        gM0 = np.empty((B, d, n), dtype)
-        inputs = (x_, W_, eta_, lam_, M0_, _array(h), ctx.kept, gh, gMT, gstates)
-        _run(
-            ctx.plan.kernels.backward,
-            groups * blocks,
-            B * T * n * d,
-            *(ctx.plan.how, ctx.plan.to_input, ctx.chunk, *inputs, gx, *parts, gM0),
-        )
+        gx = np.empty((blocks if ctx.needs_input_grad[3] else 0, B, T, d), dtype)
+        gM0 = np.empty((B if ctx.needs_input_grad[4] else 0, d, n), dtype)
+        inputs = (x_, W_, eta_, lam_, M0_, _array(h), ctx.checkpoints, gh, gMT, gstates)
+        case = (_equations(ctx.kernels, ctx.options), width, ctx.chunk)
+        outputs = (gx, *parts, gM0)
+        try:
+            _run(ctx.kernels.backward, groups * blocks, B * T * n * d, *case, *inputs, *outputs)
+        except Exception as error:  # it is compiled at its first call, which may fail
+            _run_the_loop_from_now_on(error)
+            with torch.enable_grad():
+                gradients = _loop_gradients(ctx.options, tensors, *outside)
+            return None, None, None, *gradients
         with np.errstate(all="ignore"):  # infinity - infinity is NaN in torch without a word
             gx, gW, gb, geta, glam = (torch.from_numpy(a.sum(0)) for a in (gx, *parts))
         return (
-            None,
-            None,
-            gx if ctx.plan.to_input else None,
-            torch.from_numpy(gM0),
+            *(None, None, None),
+            gx if ctx.needs_input_grad[3] else None,
+            torch.from_numpy(gM0) if ctx.needs_input_grad[4] else None,
             gW.t(),
             None if b is None else gb,
             geta.t().sum_to_size(eta.shape),
@@ -152,16 +183,28 @@ class _MPN(torch.autograd.Function):
         )
 
 
-def _forward(plan, return_states, chunk, arrays):
+def _forward(kernels, options, return_states, chunk, arrays):
     """h [B, T, n], M_T [B, d, n], M at every step where asked; M every `chunk` steps."""
     x, M0, W, b, eta, lam = arrays
     (B, T, d), n = x.shape, len(b)
     h, MT = np.empty((B, T, n), x.dtype), np.empty((B, d, n), x.dtype)
     states = np.empty((B, T if return_states else 0, d, n), x.dtype)
-    kept = np.empty((B, max(T - 1, 0) // chunk if chunk else 0, d, n), x.dtype)
-    arguments = (plan.how, chunk, x, W, b, eta, lam, M0, h, MT, kept, states)
-    _run(plan.kernels.forward, B, B * T * n * d, *arguments)
-    return torch.from_numpy(h), torch.from_numpy(MT), torch.from_numpy(states), kept
+    checkpoints = np.empty((B, max(T - 1, 0) // chunk if chunk else 0, d, n), x.dtype)
+    case = (_equations(kernels, options), kernels.block_width(n), chunk)
+    outputs = (h, MT, checkpoints, states)
+    _run(kernels.forward, B, B * T * n * d, *case, x, W, b, eta, lam, M0, *outputs)
+    return torch.from_numpy(h), torch.from_numpy(MT), torch.from_numpy(states), checkpoints
+
+
+def _equations(kernels, options) -> tuple:
+    bound = options["bound"]
+    return kernels.Equations(
+        pre_is_input=options["update"] != "postsynaptic",
+        post_is_output=options["update"] != "presynaptic",
+        additive=options["modulation"] == "additive",
+        relu=options["activation"] == "relu",
+        bound=math.inf if bound is None else float(bound),
+    )
 
 
 def _arrays(x, M0, W, b, eta, lam) -> tuple[np.ndarray, ...]:
@@ -173,6 +216,7 @@ def _arrays(x, M0, W, b, eta, lam) -> tuple[np.ndarray, ...]:
 
     x_ = _array(x)
     b_ = np.zeros(n, x_.dtype) if b is None else _array(b)
+    M0 = M0[:1] if M0.stride(0) == 0 else M0  # one start for all samples
     return x_, _array(M0), _array(W.t()), b_, by_neuron(eta), by_neuron(lam)
 
 
@@ -225,58 +269,3 @@ def _loop_gradients(options, tensors, gh, gMT, gstates):
         )
     )
     return [next(found) if t is not None and t.requires_grad else None for t in tensors]
-
-
-def _plan(options: dict[str, Any], gradients: bool, tensors: tuple) -> _Plan | None:
-    """The kernels for this case, compiled the first time; None where that failed."""
-    global _loop_only
-    x, *_, eta, lam = tensors
-    by_input = [a.dim() > 0 and a.shape[-1] > 1 for a in (eta, lam)]
-    case = (x.dtype, *options.values(), *by_input, gradients, x.requires_grad)
-    if case not in _plans:
-        word = "mpn_lab: compiling the MPN's kernels, some seconds, once per installation"
-        patience = threading.Timer(1.5, print, (word,), {"file": sys.stderr})  # cached: no word
-        patience.daemon = True
-        patience.start()
-        try:
-            _plans[case] = _compile(options, gradients, x, by_input)
-        except Exception as error:
-            _loop_only = True
-            warnings.warn(
-                "The MPN runs its plain loop, which is many times slower, because its kernels do "
-                f"not compile: {type(error).__name__}: {error}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        finally:
-            patience.cancel()
-    return _plans.get(case)
-
-
-def _compile(options: dict[str, Any], gradients: bool, x: Tensor, by_input: list[bool]) -> _Plan:
-    from mpn_lab.networks import kernels  # imports numba, so as late as this
-
-    def switch(on: bool) -> tuple:
-        return kernels.ON if on else kernels.OFF
-
-    how = kernels.Equations(
-        pre_is_input=switch(options["update"] != "postsynaptic"),
-        post_is_output=switch(options["update"] != "presynaptic"),
-        additive=switch(options["modulation"] == "additive"),
-        relu=switch(options["activation"] == "relu"),
-        eta_by_input=switch(by_input[0]),
-        lam_by_input=switch(by_input[1]),
-        bounded=switch(options["bound"] is not None),
-        bound=float(options["bound"] or 0),
-    )
-    to_input = switch(x.requires_grad)
-    # glibc hands a freed block back to the system, and asks for it again page by page, until it has
-    # once seen one as large as this: measured, up to half of the time of a training step
-    torch.empty(31 * 2**20, dtype=torch.uint8)
-    # numba compiles at the first call for these types: one on empty arrays, which does nothing
-    a1, a2, a3, a4 = (x.detach().new_empty((0,) * k + (1,)).numpy() for k in range(4))
-    kernels.forward(0, 1, how, 0, a3, a2, a1, a2, a2, a3, a3, a3, a4, a4)
-    if gradients:
-        inputs, outputs = (a3, a2, a2, a2, a3, a3, a4, a3, a3, a4), (a4, a3, a2, a3, a3, a3)
-        kernels.backward(0, 1, how, to_input, 1, *inputs, *outputs)
-    return _Plan(kernels, how, to_input, options)

@@ -1,147 +1,309 @@
-"""The MPN forward and backward through time, compiled: the equations of `loop.py`, fused.
+"""The MPN forward and backward through time: the equations of `recurrence.py`, compiled.
 
 Within a step the neurons do not see each other: row j of M depends on the input and on its own h_j
-only. So one sample and one block of neurons (the lanes of a vector) run through all of time with
-their piece of M in the cache, and arrays of synapses lie as [d, n], neurons last.
+only. So one sample and one block of neurons run through all of time with their piece of M in the
+cache. Arrays of synapses lie as [d, n], neurons last: the innermost loops run over neighbours in
+memory and LLVM makes vectors of them. eta and lam come as [1, n] (the same for all inputs of a
+neuron) or as [d, n]. Which MPN it is, `Equations` says at run time, so that there is one variant
+of each function per dtype.
 
-eta and lam come as [1, n] (the same for all inputs of a neuron) or [d, n].
-
-`no_type_check` keeps jaxtyping's import hook from wrapping what numba compiles.
-
-Imports numba: import it late.
+`no_type_check` keeps jaxtyping's import hook from wrapping what numba compiles. Imports numba:
+import it late.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 from typing import NamedTuple, no_type_check
 
-from numba import njit
+import numba
+import numpy as np
 
-from mpn_lab.networks import simd
-from mpn_lab.networks.simd import (
-    clip,
-    expect,
-    get,
-    lanes,
-    load,
-    put,
-    rows,
-    spread,
-    store,
-    tanh,
-    total,
-    where,
-)
-
-# numba's cache looks at the date of this file only, yet the vectors are compiled in as well
-if os.stat(simd.__file__).st_mtime > os.stat(__file__).st_mtime:
-    with contextlib.suppress(OSError):
-        os.utime(__file__)
-
-AHEAD = 8  # steps between asking for a row of h and writing it: main memory takes so long
-compiled = njit(error_model="numpy", nogil=True, cache=True)
-
-
-ON, OFF = (1,), ()  # a switch: its *type* says which, so the other way is not even compiled
-Switch = tuple
+VECTOR = 16  # numbers: a row of a block is a multiple of this, or its end runs one by one
+BLOCK = 128  # neurons at most: several arrays of d rows have to share the cache
 
 
 class Equations(NamedTuple):
-    """Which MPN: M_t = lam M_{t-1} + eta post pre^T."""
+    """Which MPN: M_t = clip(lam M_{t-1} + eta post pre^T)."""
 
-    pre_is_input: Switch  # pre = x_t; off: the constant 1/sqrt(d)
-    post_is_output: Switch  # post = h_t; off: the constant 1/sqrt(n)
-    additive: Switch  # z = (W + M) x + b; off: [W * (1 + M)] x + b
-    relu: Switch  # phi; off: tanh
-    eta_by_input: Switch  # eta is [d, n]; off: [1, n]
-    lam_by_input: Switch
-    bounded: Switch  # M_t is clipped to
-    bound: float
+    pre_is_input: bool  # pre = x_t; otherwise the constant 1/sqrt(d)
+    post_is_output: bool  # post = h_t; otherwise the constant 1/sqrt(n)
+    additive: bool  # z = (W + M) x + b; otherwise [W * (1 + M)] x + b
+    relu: bool  # phi; otherwise tanh
+    bound: float  # of |M|; infinite where there is none
 
 
-@compiled
-@no_type_check
-def _fetch(memory, array, block, at, n, count):
-    """Copy one block of neurons of array[..., n], `count` rows from row `at` on, into memory."""
-    for i in range(count):
-        put(memory, i, load(array, (at + i) * n + block, n - block))
+def compiled(function):
+    """`numba.njit`, with a cache on disk where numba finds a folder that it can write to."""
+    options = {"error_model": "numpy", "fastmath": {"contract", "reassoc"}, "nogil": True}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # "no locator available": every folder is read-only
+        return numba.njit(**options)(function)
 
 
-@compiled
-@no_type_check
-def _keep(array, block, at, n, memory, count):
-    """Copy the first `count` vectors of memory back into array[..., n], from row `at` on."""
-    for i in range(count):
-        store(array, (at + i) * n + block, get(memory, i), n - block)
+def block_width(n: int) -> int:
+    """How many neurons share a block: equal parts of n, padded to whole vectors."""
+    blocks = -(-n // BLOCK)
+    return -(-n // (blocks * VECTOR)) * VECTOR
 
 
 @compiled
 @no_type_check
-def _update(M, old, new, x_t, h_t, eta, lam, n, how):
-    """M_t = lam M_{t-1} + eta post pre^T, clipped: from row `old` of M on to row `new` on."""
-    d = len(x_t)
-    post = h_t if how.post_is_output else spread(1 / math.sqrt(n), h_t)
-    pre, gain = x_t.dtype.type(1 / math.sqrt(d)), get(eta, 0) * post
-    for i in range(d):
-        if how.pre_is_input:
-            pre = x_t[i]
-        if how.eta_by_input:
-            gain = get(eta, i) * post
-        u = get(lam, i if how.lam_by_input else 0) * get(M, old + i) + gain * pre
-        put(M, new + i, clip(u, -how.bound, how.bound) if how.bounded else u)
+def _copy(source, target):
+    """Copy a row, as far as both go: a block may stick out over the last neuron."""
+    for j in range(min(len(source), len(target))):
+        target[j] = source[j]
 
 
 @compiled
 @no_type_check
-def forward(first, stride, how, chunk, x, W, b, eta, lam, M0, h, MT, kept, states):
+def _read(array, lo, block):
+    """Copy the columns of array[rows, n] from lo on into a block of them."""
+    for i in range(len(array)):
+        _copy(array[i, lo:], block[i])
+
+
+@compiled
+@no_type_check
+def _write(block, lo, array):
+    """Copy a block back into the columns of array[rows, n] from lo on."""
+    for i in range(len(array)):
+        _copy(block[i], array[i, lo:])
+
+
+@compiled
+@no_type_check
+def _row(array, i):
+    """Row i of [d, n], or the only row of [1, n]."""
+    return array[min(i, len(array) - 1)]
+
+
+@compiled
+@no_type_check
+def _activate(z, relu):
+    """z <- phi(z), tanh to a few units of rounding.
+
+    tanh(z / 16) by its [7/6] Pade approximant P / Q, then four times
+    tanh(2y) = 2 tanh(y) / (1 + tanh(y)^2). From 20 on tanh is 1, in float64 too.
+    """
+    real = z.dtype.type
+    for j in range(len(z)):
+        if relu:
+            z[j] = real(0) if z[j] < 0 else z[j]
+        else:
+            y = min(max(z[j], real(-20)), real(20)) * real(1 / 16)
+            s = y * y
+            P = y * (real(1) + s * (real(5 / 39) + s * (real(2 / 715) + s * real(1 / 135135))))
+            Q = real(1) + s * (real(6 / 13) + s * (real(10 / 429) + s * real(4 / 19305)))
+            for _ in range(4):
+                P, Q = (P + P) * Q, P * P + Q * Q
+            z[j] = P / Q
+
+
+@compiled
+@no_type_check
+def _step(M, W, lam, gain, pre, x, bound, additive, z):
+    """M <- clip(lam M + gain pre^T), and in the same pass z <- z + [W * (1 + M)] x.
+
+    For one lam and one gain per neuron: with rows for all inputs it takes a third longer.
+    """
+    bounded = bound < math.inf
+    for i in range(len(x)):
+        M_i, W_i, pre_i, x_i = M[i], W[i], pre[i], x[i]
+        for j in range(len(z)):
+            u = lam[j] * M_i[j] + gain[j] * pre_i
+            if bounded:
+                u = min(max(u, -bound), bound)
+            M_i[j] = u
+            z[j] += (W_i[j] + (u if additive else W_i[j] * u)) * x_i
+
+
+@compiled
+@no_type_check
+def _update(M, new, lam, gain, pre, bound):
+    """new <- clip(lam M + gain pre^T)."""
+    bounded = bound < math.inf
+    for i in range(len(pre)):
+        M_i, new_i, lam_i, gain_i = M[i], new[i], _row(lam, i), _row(gain, i)
+        pre_i = pre[i]
+        for j in range(len(M_i)):
+            u = lam_i[j] * M_i[j] + gain_i[j] * pre_i
+            if bounded:
+                u = min(max(u, -bound), bound)
+            new_i[j] = u
+
+
+@compiled
+@no_type_check
+def _at(array, s, t):
+    """Step t of sample s in [B, T, d], or the only one in [1, 1, d]."""
+    return array[min(s, array.shape[0] - 1), min(t, array.shape[1] - 1)]
+
+
+@compiled
+@no_type_check
+def _gain(eta, post, gain):
+    """gain <- eta post."""
+    for r in range(len(eta)):
+        eta_r, gain_r = eta[r], gain[r]
+        for j in range(len(post)):
+            gain_r[j] = eta_r[j] * post[j]
+
+
+@compiled
+@no_type_check
+def forward(first, stride, mpn, width, chunk, x, W, b, eta, lam, M0, h, MT, checkpoints, states):
     """Samples first, first + stride, ... through time; the last four arrays are written.
 
     x [B, T, d]; W [d, n]; b [n]; eta, lam; M0 [B, d, n] -> h [B, T, n]; MT [B, d, n];
-    kept [B, .., d, n]: M before steps chunk, 2 chunk, ... (chunk 0: none, nothing to be kept);
+    checkpoints [B, .., d, n]: M before steps chunk, 2 chunk, ... (chunk 0: none);
     states [B, T, d, n]: M after every step ([B, 0, d, n]: not wanted).
     """
-    B, T, d = x.shape
-    n = len(b)
-    M, W_, eta_, lam_ = rows(d, x), rows(d, x), rows(len(eta), x), rows(len(lam), x)
-    for block in range(0, n, lanes(x)):
-        _fetch(W_, W, block, 0, n, d)
-        _fetch(eta_, eta, block, 0, n, len(eta))
-        _fetch(lam_, lam, block, 0, n, len(lam))
+    (B, T, d), n, kind, real = x.shape, len(b), x.dtype, x.dtype.type
+    W_, M = np.zeros((d, width), kind), np.zeros((d, width), kind)
+    eta_, lam_ = np.zeros((len(eta), width), kind), np.zeros((len(lam), width), kind)
+    b_, z, gain = np.zeros(width, kind), np.zeros(width, kind), np.zeros_like(eta_)
+    one, zero = np.ones(width, kind), np.zeros(d, kind)
+    post = z if mpn.post_is_output else np.full(width, 1 / math.sqrt(n), kind)
+    pre = x if mpn.pre_is_input else np.full((1, 1, d), 1 / math.sqrt(d), kind)
+    bound, shared = real(mpn.bound), len(eta) == len(lam) == 1
+    for lo in range(0, n, width):
+        _read(W, lo, W_)
+        _read(eta, lo, eta_)
+        _read(lam, lo, lam_)
+        _copy(b[lo:], b_)
         for s in range(first, B, stride):
-            _fetch(M, M0, block, s * d, n, d)
+            _read(M0[min(s, len(M0) - 1)], lo, M)
             for t in range(T):
-                x_t, now = x[s, t], s * T + t
-                expect(h, (now + AHEAD) * n + block)
+                _copy(b_, z)
+                if shared and t > 0:
+                    pre_t = _at(pre, s, t - 1)
+                    _step(M, W_, lam_[0], gain[0], pre_t, x[s, t], bound, mpn.additive, z)
+                else:
+                    if t > 0:
+                        _update(M, M, lam_, gain, _at(pre, s, t - 1), bound)
+                    _step(M, W_, one, one, zero, x[s, t], real(math.inf), mpn.additive, z)
+                if t > 0 and states.shape[1] > 0:
+                    _write(M, lo, states[s, t - 1])
                 if chunk > 0 and t > 0 and t % chunk == 0:
-                    _keep(kept, block, (s * kept.shape[1] + t // chunk - 1) * d, n, M, d)
-
-                z = load(b, block, n - block)
-                for i in range(d):  # z_t = [W * (1 + M_{t-1})] x_t + b, or (W + M_{t-1}) x_t + b
-                    W_i, M_i = get(W_, i), get(M, i)
-                    z = z + (W_i + (M_i if how.additive else W_i * M_i)) * x_t[i]
-                h_t = where(z < 0, spread(0, z), z) if how.relu else tanh(z)  # h_t = phi(z_t)
-                _update(M, 0, 0, x_t, h_t, eta_, lam_, n, how)  # M_t
-
-                store(h, now * n + block, h_t, n - block)
+                    _write(M, lo, checkpoints[s, t // chunk - 1])
+                _activate(z, mpn.relu)  # h_t
+                _copy(z, h[s, t, lo:])
+                _gain(eta_, post, gain)
+            if T > 0:
+                _update(M, M, lam_, gain, _at(pre, s, T - 1), bound)
                 if states.shape[1] > 0:
-                    _keep(states, block, now * d, n, M, d)
-            _keep(MT, block, s * d, n, M, d)
+                    _write(M, lo, states[s, T - 1])
+            _write(M, lo, MT[s])
+
+
+@compiled
+@no_type_check
+def _add(source, target):
+    """target += source, as far as both go."""
+    for j in range(min(len(source), len(target))):
+        target[j] += source[j]
+
+
+@compiled
+@no_type_check
+def _stop(M, lam, gain, pre, bound, G):
+    """G_t <- 0 where |u_t| > bound: nothing passes through the clip there."""
+    for i in range(len(pre)):
+        M_i, lam_i, gain_i, G_i, pre_i = M[i], _row(lam, i), _row(gain, i), G[i], pre[i]
+        for j in range(len(M_i)):
+            u = lam_i[j] * M_i[j] + gain_i[j] * pre_i
+            G_i[j] = G_i[j] if abs(u) <= bound else bound - bound
+
+
+@compiled
+@no_type_check
+def _to_gain(G, pre, sent):
+    """sent <- G_t pre_t, the sum over the inputs that share an eta."""
+    for r in range(len(sent)):
+        sent_r = sent[r]
+        for j in range(len(sent_r)):
+            sent_r[j] = 0
+    for i in range(len(pre)):
+        G_i, sent_i, pre_i = G[i], _row(sent, i), pre[i]
+        for j in range(len(G_i)):
+            sent_i[j] += G_i[j] * pre_i
+
+
+@compiled
+@no_type_check
+def _to_eta(eta, sent, post, geta, dh, post_is_output):
+    """geta += G_t * post_t pre_t^T, and dh_t += (eta * G_t) pre_t where post is h."""
+    for r in range(len(eta)):
+        eta_r, sent_r, geta_r = eta[r], sent[r], geta[r]
+        for j in range(len(post)):
+            geta_r[j] += sent_r[j] * post[j]
+            if post_is_output:
+                dh[j] += eta_r[j] * sent_r[j]
+
+
+@compiled
+@no_type_check
+def _to_z(h, relu, dz, gb):
+    """dz_t = phi'(z_t) * dh_t, in place, and gb += dz_t."""
+    one = h.dtype.type(1)
+    for j in range(len(h)):
+        if relu:
+            dz[j] = one - one if h[j] <= 0 else dz[j]
+        else:
+            dz[j] *= one - h[j] * h[j]
+        gb[j] += dz[j]
+
+
+@compiled
+@no_type_check
+def _to_input(dz, W, M, mpn, gain, G, gx):
+    """gx_t = [W * (1 + M_{t-1})]^T dz_t, and (eta * G_t)^T post_t where pre is x."""
+    for i in range(len(gx)):
+        W_i, M_i, gain_i, G_i, total = W[i], M[i], _row(gain, i), G[i], dz.dtype.type(0)
+        for j in range(len(dz)):
+            total += dz[j] * (W_i[j] + (M_i[j] if mpn.additive else W_i[j] * M_i[j]))
+            if mpn.pre_is_input:
+                total += gain_i[j] * G_i[j]
+        gx[i] = total
+
+
+@compiled
+@no_type_check
+def _decay(G, M, lam, glam):
+    """glam += G_t * M_{t-1} and G <- lam G_t, for a lam that differs between inputs."""
+    for i in range(len(G)):
+        G_i, M_i, lam_i, glam_i = G[i], M[i], lam[i], glam[i]
+        for j in range(len(G_i)):
+            glam_i[j] += G_i[j] * M_i[j]
+            G_i[j] *= lam_i[j]
+
+
+@compiled
+@no_type_check
+def _to_previous(dz, x, W, M, lam, additive, gW, glam, G):
+    """gW += dz_t x_t^T * (1 + M_{t-1}), and G_{t-1} from G_t. One lam per neuron, as in `_step`."""
+    for i in range(len(x)):
+        x_i, W_i, M_i, gW_i, G_i = x[i], W[i], M[i], gW[i], G[i]
+        for j in range(len(dz)):
+            dzx, G_ij, M_ij = dz[j] * x_i, G_i[j], M_i[j]
+            gW_i[j] += dzx if additive else dzx + dzx * M_ij
+            glam[j] += G_ij * M_ij
+            G_i[j] = lam[j] * G_ij + (dzx if additive else dzx * W_i[j])
 
 
 @compiled
 @no_type_check
 def backward(
-    first, stride, how, to_input, chunk, x, W, eta, lam, M0, h, kept, gh, gMT, gstates,
+    first, stride, mpn, width, chunk, x, W, eta, lam, M0, h, checkpoints, gh, gMT, gstates,
     gx, gW, gb, geta, glam, gM0,
 ):  # fmt: skip
     """The gradients of `forward`, from gh [B, T, n], gMT [B, d, n] and gstates [B, T or 0, d, n].
 
     The work is cut into (block of neurons, group of samples), whatever the number of threads;
     cuts first, first + stride, ... are done here. Each has sums of its own, gW [groups, d, n] and
-    so on and gx [blocks, B, T, d] (if `to_input`), so that all is added up in one order only.
+    so on and gx [blocks, B, T, d] (blocks 0: not wanted), so that all is added up in one order.
 
     With G_t the gradient of M_t, and u_t = lam M_{t-1} + eta post_t pre_t^T before the bound:
 
@@ -153,85 +315,64 @@ def backward(
 
     where the last part of gx_t is there if pre is x, and that of dh_t if post is h.
     """
-    (B, T, d), (groups, n) = x.shape, gb.shape
-    W_, eta_, lam_ = rows(d, x), rows(len(eta), x), rows(len(lam), x)
-    gW_, geta_, glam_ = rows(d, x), rows(len(eta), x), rows(len(lam), x)
-    G, M = rows(d, x), rows(chunk * d, x)  # M before each step of a chunk
-    zero = spread(0, load(W, 0, 0))
-    for cut in range(first, groups * ((n - 1) // lanes(x) + 1), stride):
-        group, block = cut % groups, cut // groups * lanes(x)
-        _fetch(W_, W, block, 0, n, d)
-        _fetch(eta_, eta, block, 0, n, len(eta))
-        _fetch(lam_, lam, block, 0, n, len(lam))
-        gW_[:], geta_[:], glam_[:], gb_ = 0, 0, 0, zero
+    (B, T, d), (groups, n), kind, real = x.shape, gb.shape, x.dtype, x.dtype.type
+    W_, gW_, G = np.zeros((d, width), kind), np.zeros((d, width), kind), np.zeros((d, width), kind)
+    eta_, lam_ = np.zeros((len(eta), width), kind), np.zeros((len(lam), width), kind)
+    geta_, glam_, gb_ = np.zeros_like(eta_), np.zeros_like(lam_), np.zeros(width, kind)
+    gain, sent = np.zeros_like(eta_), np.zeros_like(eta_)
+    # of a chunk of steps: M before each, h and dh, which becomes dz
+    M = np.zeros((chunk, d, width), kind)
+    h_, dh = np.zeros((chunk, width), kind), np.zeros((chunk, width), kind)
+    one, unused, bound = np.ones(width, kind), np.zeros(width, kind), real(mpn.bound)
+    post = h_ if mpn.post_is_output else np.full((1, width), 1 / math.sqrt(n), kind)
+    pre = x if mpn.pre_is_input else np.full((1, 1, d), 1 / math.sqrt(d), kind)
+    for cut in range(first, groups * ((n - 1) // width + 1), stride):
+        group, lo = cut % groups, cut // groups * width
+        _read(W, lo, W_)
+        _read(eta, lo, eta_)
+        _read(lam, lo, lam_)
+        gW_[:], geta_[:], glam_[:], gb_[:] = 0, 0, 0, 0
         for s in range((group + 1) * B // groups - 1, group * B // groups - 1, -1):
-            _fetch(G, gMT, block, s * d, n, d)
+            G[:] = 0
+            if len(gMT) > 0:
+                _read(gMT[s], lo, G)
             for t in range(T - 1, -1, -1):
-                x_t, now = x[s, t], s * T + t
-                start, at = t // chunk * chunk, t % chunk * d  # of the chunk; of M_{t-1} in it
-                if t == T - 1 or t % chunk == chunk - 1:  # M throughout the chunk, once more
+                at = t % chunk
+                start = t - at
+                if t == T - 1 or at == chunk - 1:  # the next chunk: M throughout it, once more
+                    _read(h[s, start : t + 1], lo, h_)
+                    _read(gh[s, start : t + 1], lo, dh)
                     if start == 0:
-                        _fetch(M, M0, block, s * d, n, d)
+                        _read(M0[min(s, len(M0) - 1)], lo, M[0])
                     else:
-                        _fetch(M, kept, block, (s * kept.shape[1] + start // chunk - 1) * d, n, d)
-                    for k in range(t - start):
-                        h_k = load(h, (s * T + start + k) * n + block, n - block)
-                        _update(M, k * d, (k + 1) * d, x[s, start + k], h_k, eta_, lam_, n, how)
-                expect(h, (now - chunk) * n + block)
-                expect(gh, (now - chunk) * n + block)
-                h_t = load(h, now * n + block, n - block)
-                post = h_t if how.post_is_output else spread(1 / math.sqrt(n), h_t)
-                pre, eta_i, sent = x.dtype.type(1 / math.sqrt(d)), get(eta_, 0), zero
+                        _read(checkpoints[s, start // chunk - 1], lo, M[0])
+                    for k in range(at):
+                        _gain(eta_, _row(post, k), gain)
+                        _update(M[k], M[k + 1], lam_, gain, _at(pre, s, start + k), bound)
+                x_t, pre_t, post_t = x[s, t], _at(pre, s, t), _row(post, at)
+                M_t, h_t, dz = M[at], h_[at], dh[at]
+                if bound < math.inf or len(gx) > 0:
+                    _gain(eta_, post_t, gain)
 
                 if gstates.shape[1] > 0:
                     for i in range(d):
-                        put(G, i, get(G, i) + load(gstates, (now * d + i) * n + block, n - block))
-                for i in range(d):  # through M_t = clip(u_t), to h_t and eta
-                    if how.pre_is_input:
-                        pre = x_t[i]
-                    if how.eta_by_input:
-                        eta_i = get(eta_, i)
-                    G_i = get(G, i)
-                    if how.bounded:
-                        u = (
-                            get(lam_, i if how.lam_by_input else 0) * get(M, at + i)
-                            + eta_i * post * pre
-                        )
-                        G_i = where(u <= how.bound, where(u >= -how.bound, G_i, zero), zero)
-                        put(G, i, G_i)
-                    sent = sent + (eta_i * G_i if how.eta_by_input else G_i) * pre
-                    if how.eta_by_input:
-                        put(geta_, i, get(geta_, i) + G_i * post * pre)
-                if not how.eta_by_input:  # one eta for all inputs of a neuron comes out of the sum
-                    put(geta_, 0, get(geta_, 0) + sent * post)
-                    sent = eta_i * sent
-
-                dh = load(gh, now * n + block, n - block)
-                if how.post_is_output:
-                    dh = dh + sent
-                dz = where(h_t <= 0, zero, dh) if how.relu else dh * (1 - h_t * h_t)
-                gb_ = gb_ + dz
-
-                decayed = zero
-                for i in range(d):  # through z_t to W and x_t; through M_t to lam, x_t and M_{t-1}
-                    G_i, M_i, W_i = get(G, i), get(M, at + i), get(W_, i)
-                    dzx = dz * x_t[i]
-                    put(gW_, i, get(gW_, i) + (dzx if how.additive else dzx + dzx * M_i))
-                    if to_input:
-                        gx_i = dz * (W_i + (M_i if how.additive else W_i * M_i))
-                        if how.pre_is_input:
-                            gx_i = gx_i + get(eta_, i if how.eta_by_input else 0) * G_i * post
-                        gx[block // lanes(x), s, t, i] = total(gx_i, n - block)
-                    if how.lam_by_input:
-                        put(glam_, i, get(glam_, i) + G_i * M_i)
-                    else:
-                        decayed = decayed + G_i * M_i
-                    lam_i = get(lam_, i if how.lam_by_input else 0)
-                    put(G, i, lam_i * G_i + (dzx if how.additive else dzx * W_i))
-                if not how.lam_by_input:
-                    put(glam_, 0, get(glam_, 0) + decayed)
-            _keep(gM0, block, s * d, n, G, d)
-        _keep(gW, block, group * d, n, gW_, d)
-        _keep(geta, block, group * len(eta), n, geta_, len(eta))
-        _keep(glam, block, group * len(lam), n, glam_, len(lam))
-        store(gb, group * n + block, gb_, n - block)
+                        _add(gstates[s, t, i, lo:], G[i])
+                if bound < math.inf:
+                    _stop(M_t, lam_, gain, pre_t, bound, G)
+                _to_gain(G, pre_t, sent)
+                _to_eta(eta_, sent, post_t, geta_, dz, mpn.post_is_output)
+                _to_z(h_t, mpn.relu, dz, gb_)
+                if len(gx) > 0:
+                    gx_t, real_dz = gx[lo // width, s, t], dz[: min(width, n - lo)]
+                    _to_input(real_dz, W_, M_t, mpn, gain, G, gx_t)
+                if len(lam) == 1:
+                    _to_previous(dz, x_t, W_, M_t, lam_[0], mpn.additive, gW_, glam_[0], G)
+                else:
+                    _decay(G, M_t, lam_, glam_)
+                    _to_previous(dz, x_t, W_, M_t, one, mpn.additive, gW_, unused, G)
+            if len(gM0) > 0:
+                _write(G, lo, gM0[s])
+        _write(gW_, lo, gW[group])
+        _write(geta_, lo, geta[group])
+        _write(glam_, lo, glam[group])
+        _copy(gb_, gb[group, lo:])

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mpn_lab.networks.autograd import mpn_fused
+from mpn_lab.networks.autograd import mpn_compiled
 from mpn_lab.networks.recurrence import Activation, Modulation, Update, mpn_loop
 from mpn_lab.networks.registry import register_core
 
@@ -20,17 +20,17 @@ PlasticityShape = Literal["scalar", "input", "hidden", "synapse"]
 
 
 class MPN(nn.Module):
-    """One layer whose input weights W are modulated by a fast Hebbian matrix M_t.
+    """One layer whose input weights W are modulated by a fast Hebbian matrix M.
 
         h_t = phi([W * (1 + M_{t-1})] x_t + b)      (multiplicative)
         M_t = lam M_{t-1} + eta h_t x_t^T           (associative)
 
-    Called as `output, state = core(input, state=None)`: input [B, T, d], output h [B, T, n],
-    state M [B, n, d]. Without a state a sequence starts at M_0 = 0 (or the trained M_0).
-    With `return_states=True` a third value is returned: M_t at every step, [B, T, n, d].
+    `output, state = core(input, state=None)` takes input [B, T, d] and gives h [B, T, n] and the
+    last M [B, n, d]. Without a state a sequence starts at M_0 = 0 (or at the trained M_0). With
+    `return_states=True` it also returns M_t after every step, [B, T, n, d].
 
-    `backend` says what ran last: "fused", the compiled kernels (tanh and ReLU, float32 and float64,
-    on the CPU), or "loop", the same equations in plain PyTorch; None before the first call.
+    `backend` names the path of the last call: "compiled", the numba kernels (float32 and float64 on
+    the CPU), or "loop", the same equations in plain PyTorch; None before the first call.
 
     Source: Aitken & Mihalas, eLife 2023;12:e83035, equations 1 to 3; the additive modulation is
     HebbFF's (Tyulmankov et al., Neuron 2022).
@@ -45,7 +45,7 @@ class MPN(nn.Module):
         bias: whether b is trained; without it b = 0.
         bound: |M_ij| is clipped to this after each update; None: not clipped.
         eta_init: the start value of eta, or "uniform": drawn from U[-sqrt 3, sqrt 3], as the
-            paper does. A draw near 0 hardly moves and leaves the network without a memory.
+            paper does. An eta drawn near 0 hardly moves: such a network has no memory.
         eta_shape, lam_shape: one value for all (`scalar`), one per input unit [d], per hidden
             unit [n, 1] or per synapse [n, d].
         lam_init: the start value of lam; None: lam_max, as in the paper.
@@ -97,7 +97,7 @@ class MPN(nn.Module):
         self.input_size, self.hidden_size = input_size, hidden_size
         self.update, self.modulation, self.activation = update, modulation, activation
         self.bound, self.lam_max = bound, lam_max
-        self.backend: Literal["fused", "loop"] | None = None
+        self.backend: Literal["compiled", "loop"] | None = None
 
         shapes = {"scalar": (), "input": (input_size,), "hidden": (hidden_size, 1)}
         shapes["synapse"] = (hidden_size, input_size)
@@ -125,9 +125,7 @@ class MPN(nn.Module):
         """M_0 of `batch_size` sequences: zero, or the trained M_0."""
         if self.M0 is not None:
             return self.M0.expand(batch_size, -1, -1)
-        # laid out as the kernels keep M, neurons last: no copy at the start of a sequence
-        M = self.W.new_zeros(batch_size, self.input_size, self.hidden_size)
-        return M.transpose(1, 2)
+        return self.W.new_zeros(self.hidden_size, self.input_size).expand(batch_size, -1, -1)
 
     def forward(
         self,
@@ -135,7 +133,7 @@ class MPN(nn.Module):
         state: Float[Tensor, "_ n d"] | None = None,
         return_states: bool = False,
     ):
-        """Run a batch of sequences; see the class. Raises ValueError where a shape does not fit."""
+        """Run a batch of sequences, as the class describes. Raises ValueError for a wrong shape."""
         if input.dim() != 3 or input.shape[2] != self.input_size:
             raise ValueError(
                 f"input has shape {tuple(input.shape)}; expected [B, T, {self.input_size}]."
@@ -153,17 +151,17 @@ class MPN(nn.Module):
             "bound": self.bound,
             "return_states": return_states,
         }
-        result = mpn_fused(*arguments, **options)
-        self.backend = "loop" if result is None else "fused"
-        output, M, states = result or mpn_loop(*arguments, **options)
+        result = mpn_compiled(*arguments, **options)
+        self.backend = "loop" if result is None else "compiled"
+        output, M, states = mpn_loop(*arguments, **options) if result is None else result
         return (output, M, states) if return_states else (output, M)
 
     @torch.no_grad()
     def project_(self) -> None:
-        """Put lam back into [0, lam_max]: called after every optimizer step.
+        """Clamp the parameter lam to [0, lam_max]; to be called after every optimizer step.
 
-        The clamp in `forward` has no gradient outside the range; a lam that an optimizer step
-        carried past the edge would stay there for ever.
+        The clamp in `forward` has no gradient outside the range: a lam that an optimizer step
+        carried past the edge would never come back.
         """
         self.lam.clamp_(0.0, self.lam_max)
 

@@ -14,14 +14,9 @@ from torch import Tensor
 
 Update = Literal["associative", "presynaptic", "postsynaptic"]
 Modulation = Literal["multiplicative", "additive"]
-Activation = Literal["tanh", "relu", "sigmoid", "identity"]
+Activation = Literal["tanh", "relu"]
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "sigmoid": torch.sigmoid,
-    "identity": lambda z: z,
-}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
 
 
 def mpn_loop(

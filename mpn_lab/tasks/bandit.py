@@ -76,8 +76,7 @@ class ReversalBandit(gym.Env):
         self.observation_space.name = names  # type: ignore[attr-defined]  # neurogym's way
         self.action_space = spaces.Discrete(3)
         self.action_space.name = {"fixation": 0, "arm_1": 1, "arm_2": 2}  # type: ignore[attr-defined]
-        self._has_gt = True
-        self.gt = np.zeros(self.length, np.int64)  # the right action at every step
+        self.gt = np.zeros(self.length, np.int64)  # the correct action at every step
         self._better = 0  # none before the first reset
 
     def reset(

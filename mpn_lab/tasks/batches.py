@@ -75,7 +75,6 @@ class BatchTask(gym.Env):
         self.action_space = spaces.Discrete(n_classes)
         classes = {f"class_{i + 1}": i for i in range(n_classes)}
         self.action_space.name = classes  # type: ignore[attr-defined]
-        self._has_gt = True
 
     def sample_batch(self, rng: np.random.Generator, batch_size: int) -> TaskBatch:
         """Draw `batch_size` independent trials; `rng` alone decides which."""

@@ -310,11 +310,6 @@ def _make(task: Task, task_kwargs: dict) -> gym.Env:
                 "already; give them to its constructor, or give TrialEnv the task's id."
             )
         return task
-    if not isinstance(task, str) and not callable(task):
-        raise ValueError(
-            f"task is {task!r}; expected the id of a registered task, a class or function that "
-            "makes an environment, or an environment."
-        )
     name = task if isinstance(task, str) else getattr(task, "__name__", repr(task))
     if isinstance(task, str):
         check_task(task)

@@ -89,7 +89,7 @@ TAKES_SEVERAL = {
 def test_one_environment_for_several_slots_is_refused(use):
     """Made already, or made once by a function: every slot would step the same one."""
     one = gym.make("CartPole-v1")
-    with pytest.raises(ValueError, match="task is one TimeLimit object.* give the id") as made:
+    with pytest.raises(ValueError, match=r"task is one TimeLimit object.* give the id") as made:
         TAKES_SEVERAL[use](one)
     with pytest.raises(ValueError, match="CartPole-v1 returns the same environment") as shared:
         TAKES_SEVERAL[use](lambda: one)

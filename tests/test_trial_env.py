@@ -266,7 +266,7 @@ class MarksTruncation(gym.Wrapper):
     """Marks its trials by `terminated or truncated`."""
 
     def step(self, action):
-        obs, reward, terminated, truncated, info = self.env.step(action)
+        obs, reward, terminated, truncated, _ = self.env.step(action)
         return obs, reward, terminated, truncated, {"new_trial": terminated or truncated}
 
 
@@ -372,15 +372,15 @@ def test_the_module_of_a_registered_task(monkeypatch):
 
 @pytest.mark.slow
 def test_cartpole_is_learned():
-    """One episode is one trial; the return of trials with little exploration rises."""
+    """One episode is one trial, and its return rises."""
     config = TrainConfig(
-        task="CartPole-v1", trials=300, batch_size=16, hidden_size=32, core="rnn",
-        gradient_steps=12, eval_freq=50, eval_trials=20,
+        task="CartPole-v1", trials=300, batch_size=16, hidden_size=32, core="gru",
+        gradient_steps=12, learning_starts=50, learning_rate=0.002, eval_freq=50, eval_trials=20,
     )  # fmt: skip
     metrics = train(config, out=False, progress=False).metrics
     assert metrics.accuracy.isna().all()  # CartPole does not say which trials are correct
-    assert metrics.train_return.iloc[0] < 30  # random actions: about 22
-    assert metrics.mean_return.iloc[-1] > 60
+    assert metrics.train_return.iloc[0] < 30  # random actions
+    assert metrics.train_return.iloc[-1] > 60
 
 
 @pytest.mark.parametrize(
@@ -390,9 +390,12 @@ def test_cartpole_is_learned():
         (lambda: TrialEnv("ReachingDelayResponse-v0"), "has the action space Box.*only Discrete"),
         (lambda: TrialEnv("AnnubesEnv-v0"), r"cannot be made with \{\}.*'session'"),
         (lambda: TrialEnv("DelayMatchSample-v0", foo=1), r"cannot be made with \{'foo': 1\}"),
-        (lambda: TrialEnv(lambda: "env"), "<lambda> makes a str; expected a gymnasium environment"),
+        (lambda: TrialEnv(lambda: "env"), "<lambda> makes a str; expected an environment"),
         (lambda: TrialEnv(Marked), r"Marked cannot be made with \{\}: .*'observation_space'"),
-        (lambda: TrialEnv(Episode, gt=1), r"Episode has a gt of shape \(\); expected one number per"),
+        (
+            lambda: TrialEnv(Episode, gt=1),
+            r"Episode has a gt of shape \(\); expected one number per",
+        ),
         (
             lambda: TrialEnv(Marked(spaces.Discrete(2), spaces.Box(0, 1, (1,)))),
             "only Discrete actions",

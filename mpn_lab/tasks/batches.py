@@ -32,8 +32,8 @@ class BatchTask(gym.Env):
 
     - Observation: `input_1` to `input_d`. Actions: `class_1` to `class_N`, no fixation.
     - Reward: 1 for the correct class at `go`, else 0; all actions before it are ignored.
-    - `gt` [T]: the correct class at every step, as action. `trial`: the trial's conditions. `latent`:
-      what the task knows of each of its steps.
+    - `gt` [T]: the correct class at every step, as action. `trial`: the trial's conditions.
+      `latent`: what the task knows of each of its steps.
 
     Args:
         periods: name -> steps, in the order of time; those without a step are left out.

@@ -35,8 +35,8 @@ class Integration(BatchTask):
     - Observation, [d]: `input_1` ...; actions: `class_1` ...; see `BatchTask`.
     - `latent`: `shown` [T], the class shown as action (0 to N - 1), N for null, N + 1 for go, -1
       for nothing; `evidence` [T, N], how often each class was shown up to and with this step.
-    - `trial`: `label` (the correct action), `evidence_1` ... (the last `evidence` of each class) and,
-      with `anti`, `context` ("pro" or "anti").
+    - `trial`: `label` (the correct action), `evidence_1` ... (the last `evidence` of each class)
+      and, with `anti`, `context` ("pro" or "anti").
 
     Args:
         n_classes: N.

@@ -107,8 +107,8 @@ class TrialStream:
         self.task_id, self.dt = one.task_id, one.dt
         if getattr(one.task, "action_0_is_response", False):
             raise ValueError(
-                f"{one.task_id} asks for a response at one step and has no fixation; streams train every "
-                "step: train its whole trials instead."
+                f"{one.task_id} asks for a response at one step and has no fixation; streams train "
+                "every step: train its whole trials instead."
             )
         self.channels, self.actions = one.channels, one.actions
         self._planned = (
@@ -139,9 +139,10 @@ class TrialStream:
         All steps are in the mask: what is trained and scored is every step. `latent` holds
 
         - `responds` [B, T] bool: the steps at which the correct action is not action 0 (fixation).
-          It is the decision period, but for trials in which no response is the correct one (GoNogo's no-go
-          trials), and where the response is a moment of a period (ReadySetGo). An action where
-          none is asked for shows only in the accuracy over all steps: report both.
+          It is the decision period, but for trials in which fixation is correct to the end
+          (GoNogo's no-go trials), and for tasks whose response is due at one step of a period
+          (ReadySetGo). A response where none is due shows only in the accuracy over all steps:
+          report both.
         - `trial_step` [B, T] int64: the step within its trial; 0 where a trial begins.
         """
         B, T = self.batch_size, self.steps

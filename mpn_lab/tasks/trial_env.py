@@ -298,7 +298,9 @@ def task_ids() -> list[str]:
 
     gymnasium's own environments are left out.
     """
-    own = [name for name in gym.registry if not task_module(name).startswith(("gymnasium", "neurogym"))]
+    own = [
+        name for name in gym.registry if not task_module(name).startswith(("gymnasium", "neurogym"))
+    ]
     return [*all_envs(), *OWN_TASKS, *(name for name in own if name not in OWN_TASKS)]
 
 
@@ -316,15 +318,13 @@ def _make(task: Task, task_kwargs: dict) -> gym.Env:
     try:
         with warnings.catch_warnings():  # neurogym's metadata lacks what gymnasium likes to see
             warnings.filterwarnings("ignore", message=".*render_modes")
-            env = (
-                ngym.make(task, **task_kwargs) if isinstance(task, str) else task(**task_kwargs)
-            )
+            env = ngym.make(task, **task_kwargs) if isinstance(task, str) else task(**task_kwargs)
     except Exception as error:  # whatever the task's own constructor objects to
         reason = str(error).split(" was raised from")[0]  # gymnasium appends its own call
         raise ValueError(f"{name} cannot be made with {task_kwargs}: {reason}.") from error
     if not isinstance(env, gym.Env):
         raise ValueError(
-            f"{name} makes a {type(env).__name__}; expected a gymnasium environment (gymnasium.Env)."
+            f"{name} makes a {type(env).__name__}; expected an environment (gymnasium.Env)."
         )
     return env
 

@@ -15,7 +15,7 @@ REVERSAL_BANDIT = "mpn_lab/ReversalBandit-v0"
 
 
 class ReversalBandit(gym.Env):
-    """Fixate, choose one of two arms, see what it paid; now and then the better arm changes.
+    """Offers two arms, shows what the chosen one paid, and now and then swaps the better one.
 
     One arm pays with probability p, the other with 1 - p, and before every trial they change
     places with probability `reversal`. A trial is `fixation`, `choice` (one step) and `feedback`,

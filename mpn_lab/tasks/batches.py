@@ -24,7 +24,7 @@ class TaskBatch(NamedTuple):
 
 
 class BatchTask(gym.Env):
-    """A task of N classes that asks for one of them at `go`, a trial's last step.
+    """Asks for one of N classes at `go`, a trial's last step.
 
     A subclass says in `sample_batch` what a trial is; this is all that makes it an environment. It
     marks its trials as neurogym does: `info["new_trial"]` at a trial's last step, with the next

@@ -1,4 +1,4 @@
-"""What can be trained: channels, actions, periods, lengths, ceilings and traps of each task."""
+"""Lists and describes the tasks: channels, actions, periods, lengths, ceilings and traps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mpn_lab.tasks.trial_env import Task, TrialEnv, task_ids
 
 
 class TaskDescription(BaseModel):
-    """One task, as measured on sampled trials."""
+    """Describes one task, as measured on sampled trials."""
 
     task: str
     channels: list[str]

@@ -19,7 +19,7 @@ CONTINUOUS_INTEGRATION = "mpn_lab/ContinuousIntegration-v0"
 
 
 class Integration(BatchTask):
-    """See a sequence of inputs, each of one of N classes or null; at go, tell the commonest class.
+    """Asks at go which of N classes was shown most often in a sequence of inputs.
 
     A trial is `stimulus` (steps - 1 inputs), `delay` (nothing is shown) and `go` (one step). Each
     class, null and go are shown by a random binary vector of their own, with entries 0 and
@@ -111,7 +111,7 @@ class Integration(BatchTask):
 
 
 class ContextIntegration(BatchTask):
-    """Two integration tasks of two classes at once, and a context that tells which one counts.
+    """Shows two integration tasks of two classes at once, and a context: which of them counts.
 
     The first half of the inputs shows subtask a, the second subtask b, each with vectors of its own
     for its two classes and null. Their evidence vectors and orders are independent and drawn as in
@@ -198,7 +198,7 @@ class ContextIntegration(BatchTask):
 
 
 class ContinuousIntegration(BatchTask):
-    """See one input whose strength varies from step to step; at go, tell the sign of its sum.
+    """Asks at go for the sign of the summed strength of one input that varies from step to step.
 
     A trial draws a mean, uniform in [-0.1875, 0.1875]. At each of the steps - 1 steps of `stimulus`
     the strength is that mean plus Gaussian noise of variance steps / 750, where `steps` are all the

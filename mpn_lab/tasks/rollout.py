@@ -1,4 +1,4 @@
-"""Everything that steps a task: seeded environments, and trials collected in lockstep."""
+"""Makes and seeds environments, and collects trials from them in lockstep."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ them no network can tell all correct actions from the observations:
 
 
 class TrialStream:
-    """`batch_size` environments whose trials run on and on, cut every `steps` steps.
+    """Cuts the endless trials of `batch_size` environments into sequences of `steps` steps.
 
     A sequence begins where its environment's last one ended, in the middle of a trial or not, and
     runs over as many trials as fit. The environments are independent; each begins at a random step
@@ -120,7 +120,7 @@ class TrialStream:
         self.reseed(seed)
 
     def reseed(self, seed: int | np.integer | Sequence[int]) -> None:
-        """Begin afresh: every batch from here on follows from `seed`, whatever came before.
+        """Begin anew: `seed` alone fixes every batch from here on.
 
         Environment i is seeded from `[*seed, i]`, so that streams such as `(run, purpose, n)` need
         no state to be saved.

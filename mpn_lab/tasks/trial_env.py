@@ -1,4 +1,4 @@
-"""One neurogym trial as one gymnasium episode."""
+"""Makes every trial of a task one gymnasium episode."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LAYOUT = ("trial", "gt", "start_ind")  # what has one of these describes its tr
 
 
 class TrialEnv(gym.Env):
-    """A gymnasium environment in which one trial is one episode.
+    """A gymnasium environment in which every trial is one episode.
 
     neurogym's own environments never terminate, take a random step in `reset`, ignore its seed
     and hand out the next trial's observation with the last reward. Here

@@ -79,7 +79,7 @@ class _Arguments(BaseModel):
     modules: Modules = ()
     device: str = "cpu"
     """Where the network computes: cpu, auto for a GPU where there is one, or torch's name of it."""
-    threads: int = 1
+    threads: Annotated[int, Field(ge=1)] = 1
     """Threads of torch."""
 
     def settings(self) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_version(capsys):
         (["train", "--core", "nothing"], "error: core is 'nothing'; expected one of mpn, gru"),
         (["train", "--core-options", "foo=1"], "error: the core 'mpn' cannot be made with .*foo"),
         (["train", "--device", "abacus"], "error: device is 'abacus', which torch does not find"),
-        (["train", "--threads", "0"], "error: threads is 0; expected 1 or more"),
+        (["train", "--threads", "0"], "error: threads is 0: Input should be greater"),
         (["train-supervised", "--stop", "accuracy=2"], "stop.accuracy is 2"),
         (["train-supervised", "CartPole-v1"], "error: CartPole-v1 does not tell the correct act"),
         (["evaluate", "no/such/run"], "error: no/such/run is no run folder"),
@@ -213,10 +213,11 @@ def test_a_task_and_a_core_of_ones_own_in_fresh_processes(tmp_path, monkeypatch,
     first, *messages, last = fresh("-c", FRESH, "run")
     assert first == "1 mine/Coin-v0"
     assert len(messages) == 4  # one line each
-    for message in messages[:3]:
-        assert "'mine/Coin-v0' is not registered; import my_module, which registered" in message
+    for message in messages:
+        assert "import my_module, which registered it, first" in message
+        assert "--import my_module" in message
+    assert "'mine/Coin-v0' is not registered" in messages[0]
     assert "core is 'my_core'" in messages[3]
-    assert "--import my_module" in messages[3]
     assert last == "1.0 5"
     evaluated = fresh("-m", "mpn_lab", "evaluate", "run", "--trials", "20", "--import", "my_module")
     assert "ideal observer  1.0000" in "\n".join(evaluated)

@@ -268,7 +268,7 @@ def task_module(task: str) -> str:
     entry = gym.registry[task].entry_point
     if isinstance(entry, str):
         return entry.partition(":")[0]
-    return str(getattr(entry, "func", entry).__module__)  # `func`: of a functools.partial
+    return str(getattr(getattr(entry, "func", entry), "__module__", ""))  # func: of a partial
 
 
 def check_task(task: str, module: str | None = None) -> None:

@@ -35,7 +35,7 @@ def resolve_defaults(config: Config) -> Config:
     """
     core = core_class(config.core)
     missing = [n for n in ("gamma", "td_lambda", "learning_rate") if getattr(config, n, 0) is None]
-    of_core = set(core.horizon_options(1)) if hasattr(core, "horizon_options") else set()
+    of_core = set(core.horizon_options(1.0)) if hasattr(core, "horizon_options") else set()
     if not missing and of_core <= set(config.core_options):
         return config
     steps = mean_trial_length(config)

@@ -8,7 +8,7 @@ QUICKSTART := runs/quickstart
 
 quickstart: .venv/installed  ## train an MPN on DelayMatchSample-v0 and look at it
 	@if [ -e $(QUICKSTART)/config.json ]; \
-	then $(BIN)/mpn-lab train --resume $(QUICKSTART); \
+	then $(BIN)/mpn-lab resume $(QUICKSTART); \
 	else $(BIN)/mpn-lab train DelayMatchSample-v0 --out $(QUICKSTART); fi
 	@$(BIN)/mpn-lab plot $(QUICKSTART)
 	@echo 'Next: make lab opens the notebooks in JupyterLab; start with 01_quickstart.ipynb.'

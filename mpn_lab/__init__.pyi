@@ -8,7 +8,7 @@ from .networks.recurrent import GRU, LSTM, RNN
 from .networks.registry import CoreError, register_core
 from .replay.trials import TrialBatch, TrialReplayBuffer
 from .tasks.catalog import TaskDescription, describe_task, trainable_tasks
-from .tasks.ideal import ideal_accuracy, ideal_actions
+from .tasks.ideal import ideal_accuracy, ideal_actions, register_observer
 from .tasks.rollout import Trial, collect_trials
 from .tasks.trial_env import TrialEnv
 from .training.config import SequenceConfig, StopConfig, SupervisedConfig, TrainConfig, paper_config
@@ -57,6 +57,7 @@ __all__ = [
     "paper_config",
     "record",
     "register_core",
+    "register_observer",
     "resume",
     "save_record",
     "staleness",

@@ -1,79 +1,148 @@
-"""The command line: `mpn-lab tasks`, `mpn-lab train`, `mpn-lab evaluate`, `mpn-lab plot`."""
+"""The command line `mpn-lab`: tasks, train, train-supervised, resume, evaluate, plot."""
 
 from __future__ import annotations
 
+import importlib
 import json
+import math
+import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from mpn_lab.tasks.catalog import TaskDescription, describe_task, trainable_tasks
-from mpn_lab.training.config import TrainConfig
+from mpn_lab.training.config import SupervisedConfig, TrainConfig
 from mpn_lab.training.dqn import train
-from mpn_lab.training.resume import resume
 from mpn_lab.training.files import RunError
+from mpn_lab.training.resume import resume
 from mpn_lab.training.run import Run, load_run
+from mpn_lab.training.supervised import train_supervised
+
+PLOTTED = 100  # trials that `plot` records, to choose one from
 
 
-def _parse_kwargs(words: list[str]) -> dict[str, Any]:
-    """KEY=VALUE pairs; a VALUE is read as JSON where it is JSON (True and False too)."""
-    kwargs: dict[str, Any] = {}
+def _parse_pairs(words: list[str]) -> dict[str, Any]:
+    """KEY=VALUE pairs; a VALUE is read as JSON where it is JSON (True, False and None too)."""
+    pairs: dict[str, Any] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise ValueError(f"{word!r} is not of the form KEY=VALUE, such as dt=20.")
         try:
-            kwargs[key] = json.loads({"True": "true", "False": "false"}.get(value, value))
+            python = {"True": "true", "False": "false", "None": "null"}
+            pairs[key] = json.loads(python.get(value, value))
         except json.JSONDecodeError:
-            kwargs[key] = value
-    return kwargs
+            pairs[key] = value
+    return pairs
 
 
-TaskKwargs = Annotated[
-    dict[str, Any],
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs="*",
-        metavar="KEY=VALUE",
-        instance_from_str=_parse_kwargs,
-        is_instance=lambda value: isinstance(value, dict),
-        str_from_instance=lambda kwargs: [f"{k}={json.dumps(v)}" for k, v in kwargs.items()],
+_PAIRS = tyro.constructors.PrimitiveConstructorSpec(
+    nargs="*",
+    metavar="KEY=VALUE",
+    instance_from_str=_parse_pairs,
+    is_instance=lambda value: value is None or isinstance(value, dict),
+    str_from_instance=lambda pairs: [f"{k}={json.dumps(v)}" for k, v in (pairs or {}).items()],
+)
+_NONE = tyro.conf.arg(help_behavior_hint="(default: none)")
+Pairs = Annotated[dict[str, Any], _PAIRS, _NONE]
+Task = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK")]
+RunFolder = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+
+Modules = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(
+        name="import",
+        metavar="MODULE",
+        help_behavior_hint="(default: none)",
+        help="Modules to import first, which register tasks, observers or cores of your own.",
     ),
 ]
 
 
-class TrainArguments(TrainConfig):
-    """Train an MPN (or another core) by replaying whole trials, or resume a run."""
+class _Arguments(BaseModel):
+    """What both training commands take beside their configuration."""
 
-    task: tyro.conf.Positional[str] = "DelayMatchSample-v0"
-    """A neurogym id; `mpn-lab tasks` lists them."""
-    task_kwargs: TaskKwargs = Field(default_factory=dict)
+    task: Task = "DelayMatchSample-v0"
+    """The id of a task; `mpn-lab tasks` lists them."""
+    task_kwargs: Pairs = Field(default_factory=dict)
     """Arguments of the task, for example dt=20 use_expl_context=True."""
+    core_options: Pairs = Field(default_factory=dict)
+    """Options of the core, which checks them, for example update=presynaptic lam_max=0.9."""
     out: Path | None = None
-    """Folder of the run; default: runs/TASK-seedN."""
-    resume: Path | None = None
-    """Go on with this run, as it was configured; every other option is then ignored."""
+    """Folder of the run; default: runs/TASK-seedN (supervised: runs/TASK-supervised-seedN)."""
+    modules: Modules = ()
+    device: str = "cpu"
+    """Where the network computes: cpu, auto for a GPU where there is one, or torch's name of it."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """Threads of torch."""
+
+    def settings(self) -> dict[str, Any]:
+        """The fields of the configuration."""
+        return self.model_dump(exclude={"out", "modules", "device", "threads"})
+
+
+class TrainArguments(_Arguments, TrainConfig):
+    """Train a network by deep Q-learning on whole replayed trials."""
+
+
+class SupervisedArguments(_Arguments, SupervisedConfig):
+    """Train a network on the correct actions."""
+
+    stop: Annotated[dict[str, Any] | None, _PAIRS, _NONE] = None  # type: ignore[assignment]
+    """Stop early, by the rules of `StopConfig`, for example accuracy=0.98 min_updates=500."""
 
 
 def train_command(arguments: Annotated[TrainArguments, tyro.conf.arg(name="")]) -> None:
-    """Train, or resume, and report the result beside the ideal observer's."""
-    if arguments.resume is not None:
-        run = resume(arguments.resume)
-    else:
-        config = TrainConfig(**arguments.model_dump(exclude={"out", "resume"}))
-        run = train(config, arguments.out)
-    _report(run, trials=1000, seed=0, as_json=False)
-    print(f"run: {run.path}")
+    """Train a network by deep Q-learning, and report the result beside the ideal observer's."""
+    a = arguments
+    _import(a.modules)
+    run = train(TrainConfig(**a.settings()), a.out, device=a.device, threads=a.threads)
+    _report_training(run, a.device, a.threads)
+
+
+def train_supervised_command(
+    arguments: Annotated[SupervisedArguments, tyro.conf.arg(name="")],
+) -> None:
+    """Train a network on the correct actions, and report the result beside the ideal observer's."""
+    a = arguments
+    _import(a.modules)
+    config = SupervisedConfig(**a.settings())
+    run = train_supervised(config, a.out, device=a.device, threads=a.threads)
+    _report_training(run, a.device, a.threads)
+
+
+def resume_command(
+    run: RunFolder,
+    modules: Modules = (),
+    device: str | None = None,
+    threads: int | None = None,
+) -> None:
+    """Go on with a run of either kind from its last checkpoint, as it was configured.
+
+    Args:
+        run: the run folder.
+        device: where the network computes; default: as the run began.
+        threads: of torch; default: as the run began.
+    """
+    _import(modules)
+    resumed = resume(run, device=device, threads=threads)
+    _report_training(resumed, device, threads or 1)
 
 
 def evaluate_command(
-    run: tyro.conf.Positional[Path],
+    run: RunFolder,
     trials: int = 1000,
     seed: int = 0,
     json: bool = False,
+    modules: Modules = (),
+    device: str = "cpu",
+    threads: int = 1,
 ) -> None:
     """Evaluate a run on fresh greedy trials, beside the ideal observer on the same trials.
 
@@ -81,76 +150,154 @@ def evaluate_command(
         run: the run folder.
         trials: how many trials.
         seed: fixes the trials.
-        json: print one JSON object and nothing else.
+        json: print one JSON object and nothing else; what is unknown is null.
+        device: where the network computes: cpu, auto for a GPU where there is one, or torch's name.
+        threads: of torch.
     """
-    _report(load_run(run), trials, seed, json)
+    _import(modules)
+    _report(load_run(run), trials, seed, json, device=device, threads=threads)
 
 
-def plot_command(run: tyro.conf.Positional[Path], trial: int = 0) -> None:
-    """Leave two pictures in a run's folder: its learning curve, and one trial from inside.
+def plot_command(
+    run: RunFolder,
+    trial: int = 0,
+    modules: Modules = (),
+    device: str = "cpu",
+    threads: int = 1,
+) -> None:
+    """Draw two pictures into a run's folder: its learning curve, and one trial from inside.
 
     Args:
         run: the run folder.
-        trial: which of 100 fresh greedy trials to show, at the moment of its response.
+        trial: which of 100 fresh greedy trials to show, at the step of its response.
+        device: where the network computes: cpu, auto for a GPU where there is one, or torch's name.
+        threads: of torch.
     """
+    _import(modules)
+    if not 0 <= trial < PLOTTED:
+        raise ValueError(f"trial is {trial}; expected 0 to {PLOTTED - 1}.")
     from mpn_lab.analysis import hidden_order, pca, record  # slow to import, and not for training
     from mpn_lab.plotting import draw_training, draw_trial, style
 
     opened = load_run(run)
-    trials = record(opened, trials=100, seed=0)
-    moment = float((int(trials["length"].sel(trial=trial)) - 1) * trials.attrs["dt"])
-    components = pca(trials, "M" if "M" in trials else "h")
+    trials = record(opened, trials=PLOTTED, seed=0, device=device, threads=threads)
+    time = float((int(trials["length"].sel(trial=trial)) - 1) * trials.attrs["dt"])
+    components, order = pca(trials, "M" if "M" in trials else "h"), hidden_order(trials)
     with style():
         figures = {
             "learning_curve.png": draw_training(opened.metrics)[0],
-            "trial.png": draw_trial(trials, components, trial, moment, order=hidden_order(trials))[
-                0
-            ],
+            "trial.png": draw_trial(trials, components, trial, time, order=order)[0],
         }
         for name, figure in figures.items():
-            figure.savefig(opened.path / name)
-            print(f"picture: {opened.path / name}")
+            figure.savefig(opened.folder / name)
+            print(f"picture: {opened.folder / name}")
 
 
-def tasks_command(task: tyro.conf.Positional[str] = "", trials: int = 100) -> None:
-    """List what can be trained: channels, actions, periods, trial length, dt, ceilings, traps.
+def tasks_command(
+    task: Task = "",
+    all: bool = False,
+    trials: int = 100,
+    modules: Modules = (),
+) -> None:
+    """List the tasks by name, or describe one: channels, actions, periods, length, ceilings, traps.
+
+    Any other id that is registered with gymnasium, such as CartPole-v1, can be described and
+    trained too.
 
     Args:
-        task: only this one; default: all.
-        trials: trials to sample of each.
+        task: the one to describe.
+        all: describe all of them, which takes a minute or two.
+        trials: trials to sample for a description.
     """
+    _import(modules)
+    if not task and not all:
+        print("\n".join(trainable_tasks()))
+        return
     for name in [task] if task else trainable_tasks():
         print(_describe(describe_task(name, trials=trials)), flush=True)
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Entry point of `mpn-lab`; errors end it with one sentence and exit code 1."""
+    args = sys.argv[1:] if args is None else list(args)
+    if args == ["--version"]:
+        print(f"mpn-lab {version('mpn_lab')}")
+        return
     commands: dict[str, Callable[..., None]] = {
+        "tasks": tasks_command,
         "train": train_command,
+        "train-supervised": train_supervised_command,
+        "resume": resume_command,
         "evaluate": evaluate_command,
         "plot": plot_command,
-        "tasks": tasks_command,
     }
+    about = (
+        "Train multi-plasticity networks on cognitive tasks and look inside them. "
+        "`mpn-lab COMMAND --help` tells the options of a command, `mpn-lab --version` the version."
+    )
     try:
-        tyro.extras.subcommand_cli_from_dict(commands, prog="mpn-lab", args=args)
+        tyro.extras.subcommand_cli_from_dict(commands, prog="mpn-lab", description=about, args=args)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        sys.exit(f"error: {where} is {first['input']!r}: {first['msg']}")
-    except (ValueError, RunError) as error:
+        what = f"{where} is {first['input']!r}: " if where else ""
+        sys.exit(f"error: {what}{first['msg'].removeprefix('Value error, ')}")
+    except (ValueError, RunError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("interrupted: `mpn-lab train --resume RUN` goes on from the last checkpoint")
+        sys.exit("interrupted: `mpn-lab resume RUN` goes on from the last checkpoint")
 
 
-def _report(run: Run, trials: int, seed: int, as_json: bool) -> None:
-    result = run.evaluate(trials=trials, seed=seed)
+def _import(modules: Sequence[str]) -> None:
+    """Import modules by name, from the current folder too, as `python -m` would.
+
+    Raises:
+        ValueError: an import that fails.
+    """
+    if modules and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    for name in modules:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError(
+                f"--import {name}: expected the name of a module, such as my_tasks for the file "
+                "my_tasks.py (the task or run is named before the options)."
+            )
+        try:
+            importlib.import_module(name)
+        except (Exception, SystemExit) as error:
+            missing = error.name if isinstance(error, ModuleNotFoundError) else None
+            if missing is not None and (name == missing or name.startswith(f"{missing}.")):
+                raise ValueError(
+                    f"--import {name}: there is no module {missing!r} in this folder or installed; "
+                    "run the command in the folder that holds it, or install it."
+                ) from error
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            reason = str(error).strip().split("\n")[0]
+            raise ValueError(
+                f"--import {name}: importing it fails with {type(error).__name__}: {reason} "
+                f"({Path(last.filename).name}, line {last.lineno}); correct it, then try again."
+            ) from error
+
+
+def _report_training(run: Run, device: str | None, threads: int) -> None:
+    _report(run, trials=1000, seed=0, as_json=False, device=device, threads=threads)
+    print(f"run: {run.path}")
+
+
+def _report(
+    run: Run, trials: int, seed: int, as_json: bool, *, device: str | None, threads: int
+) -> None:
+    result = run.evaluate(trials=trials, seed=seed, device=device, threads=threads)
     if as_json:
-        print(json.dumps(result.model_dump()))
+        print(result.model_dump_json())  # nan as null
         return
     low, high = result.accuracy_ci95
+    interval = f"(95 % interval {low:.4f} to {high:.4f})"
     print(f"{run.config.task}: {result.trials} fresh greedy trials")
-    print(f"  accuracy        {result.accuracy:.4f}   (95 % interval {low:.4f} to {high:.4f})")
+    if math.isnan(result.accuracy):
+        print("  accuracy        unknown: the task does not tell which trials are correct")
+    else:
+        print(f"  accuracy        {result.accuracy:.4f}   {interval}")
     if result.ideal_accuracy is not None:
         print(f"  ideal observer  {result.ideal_accuracy:.4f}   on the same trials")
         print(f"  ratio           {result.ratio:.4f}")
@@ -161,6 +308,7 @@ def _describe(task: TaskDescription) -> str:
     periods = ", ".join(f"{name} {ms:.0f}" for name, ms in task.periods_ms.items()) or "none"
     low, mean, high = task.steps
     length = f"{low} steps" if low == high else f"{low} to {high} steps (mean {mean:.0f})"
+    duration = "" if task.dt == 1 else f" of {task.dt:.0f} ms"  # 1: unknown
     ceilings = [
         f"{name} {value:.3f}"
         for name, value in (("ideal", task.ideal_accuracy), ("oracle", task.oracle_accuracy))
@@ -171,7 +319,7 @@ def _describe(task: TaskDescription) -> str:
         f"  channels  {len(task.channels)}: {_shorten(task.channels)}",
         f"  actions   {len(task.actions)}: {_shorten(task.actions)}",
         f"  periods   {periods}   (mean ms)",
-        f"  length    {length} of {task.dt:.0f} ms",
+        f"  length    {length}{duration}",
         f"  accuracy  {', '.join(ceilings) or 'no ground truth: look at the return'}",
     ]
     if task.warning:

@@ -9,7 +9,7 @@ from mpn_lab.tasks.bandit import REVERSAL_BANDIT
 from mpn_lab.tasks.rollout import Trial
 
 
-def live(env, choose):
+def run_trial(env, choose):
     """A trial; `choose` gives the action at the choice, [T] all else is fixation."""
     obs, _ = env.reset()
     seen, rewards = [obs], []
@@ -27,7 +27,7 @@ def test_names_periods_and_ground_truth():
     assert env.channels == ["fixation", "go", "arm_1", "arm_2", "paid"]
     assert env.actions == ["fixation", "arm_1", "arm_2"]
     assert env.dt == 100
-    _, _, info = live(env, 1)
+    _, _, info = run_trial(env, 1)
     assert info["periods"] == {"fixation": (0, 2), "choice": (2, 3), "feedback": (3, 5)}
     better = info["trial"]["better_arm"]
     assert info["ground_truth"].tolist() == [0, 0, better, 0, 0]
@@ -38,11 +38,11 @@ def test_the_feedback_alone_tells_what_was_paid():
     env = TrialEnv(REVERSAL_BANDIT, seed=0)
     for i in range(50):
         arm = 1 + i % 2
-        obs, rewards, _ = live(env, arm)
+        obs, rewards, _ = run_trial(env, arm)
         assert obs[:3].tolist() == [[1, 0, 0, 0, 0], [1, 0, 0, 0, 0], [0, 1, 0, 0, 0]]
         feedback = [1, 0, int(arm == 1), int(arm == 2), 1 if rewards[2] else -1]
         assert obs[3:].tolist() == [feedback, feedback]
-    obs, rewards, info = live(env, 0)  # no choice, no feedback
+    obs, rewards, info = run_trial(env, 0)  # no choice, no feedback
     assert rewards == [0] * 5
     assert obs[3:].tolist() == [[1, 0, 0, 0, 0]] * 2
     assert info["performance"] == 0
@@ -50,7 +50,7 @@ def test_the_feedback_alone_tells_what_was_paid():
 
 def test_arms_pay_and_change_as_often_as_said():
     env = TrialEnv(REVERSAL_BANDIT, seed=1, p=0.8, reversal=0.1)
-    trials = [live(env, 1) for _ in range(3000)]
+    trials = [run_trial(env, 1) for _ in range(3000)]
     better = np.array([info["trial"]["better_arm"] for *_, info in trials])
     paid = np.array([rewards[2] for _, rewards, _ in trials])
     assert paid[better == 1].mean() == pytest.approx(0.8, abs=0.03)
@@ -63,7 +63,7 @@ def test_arms_pay_and_change_as_often_as_said():
 def test_the_same_chances_whatever_is_chosen():
     def better(choose):
         env = TrialEnv(REVERSAL_BANDIT, seed=3)
-        infos = [live(env, choose)[2]["trial"] for _ in range(40)]
+        infos = [run_trial(env, choose)[2]["trial"] for _ in range(40)]
         return [info["better_arm"] for info in infos]
 
     assert better(0) == better(1) == better(2)
@@ -75,7 +75,7 @@ def test_belief_is_bayes_over_all_histories():
     env = TrialEnv(REVERSAL_BANDIT, seed=2, p=p, reversal=r)
     rng = np.random.default_rng(0)
     choices = rng.integers(0, 3, T).tolist()
-    trials = [live(env, arm) for arm in choices]
+    trials = [run_trial(env, arm) for arm in choices]
     paid = [bool(rewards[2]) for _, rewards, _ in trials]
     for t in range(T):
         weight = np.zeros(3)

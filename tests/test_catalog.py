@@ -1,4 +1,4 @@
-"""What can be trained, as `mpn-lab tasks` tells it."""
+"""The list of tasks and their descriptions."""
 
 import pytest
 

@@ -1,17 +1,28 @@
 """Ideal observers: their accuracies, and that nothing beats them."""
 
+import dataclasses
 from math import comb
 
+import gymnasium as gym
+import neurogym as ngym
 import numpy as np
 import pytest
 import torch
 
-from mpn_lab import TrialEnv, collect_trials, ideal_accuracy, ideal_actions
-from mpn_lab.training.evaluate import make_envs
+from mpn_lab import (
+    TrialEnv,
+    collect_trials,
+    evaluate,
+    ideal_accuracy,
+    ideal_actions,
+    register_observer,
+)
+from mpn_lab.tasks import ideal
+from mpn_lab.tasks.rollout import make_envs
 
 
 class Fixate:
-    """Never answers, so that every trial runs to its end."""
+    """Never responds, so that every trial runs to its end."""
 
     def step(self, obs, state):
         return torch.tensor([[1.0, 0.0, 0.0]]).expand(len(obs), -1), None
@@ -25,10 +36,10 @@ class Fixate:
 
 def trials_of(task, kwargs, n):
     envs = make_envs(task, kwargs, min(n, 250), (1,))
-    lived = []
-    while len(lived) < n:
-        lived += collect_trials(envs, Fixate(), 0.0, np.random.default_rng(0))
-    return envs[0], lived
+    trials = []
+    while len(trials) < n:
+        trials += collect_trials(envs, Fixate(), 0.0, np.random.default_rng(0))
+    return envs[0], trials
 
 
 @pytest.mark.parametrize(
@@ -41,16 +52,16 @@ def trials_of(task, kwargs, n):
     ],
 )
 def test_accuracy(task, kwargs, expected):
-    env, lived = trials_of(task, kwargs, 4000)
-    assert ideal_accuracy(env, lived) == pytest.approx(expected, abs=4 * 0.3 / 4000**0.5)
+    env, trials = trials_of(task, kwargs, 4000)
+    assert ideal_accuracy(env, trials) == pytest.approx(expected, abs=4 * 0.3 / 4000**0.5)
 
 
 def test_a_noisier_match_is_still_the_most_likely_one():
     """More directions and more noise: against the posterior by brute force over all stimuli."""
-    env, lived = trials_of("DelayMatchSample-v0", {"dim_ring": 4, "sigma": 12.0}, 300)
+    env, trials = trials_of("DelayMatchSample-v0", {"dim_ring": 4, "sigma": 12.0}, 300)
     theta, sigma = env.task.theta, env.task.sigma
-    answers = ideal_actions(env, lived)
-    for trial, answer in zip(lived, answers, strict=True):
+    responses = ideal_actions(env, trials)
+    for trial, response in zip(trials, responses, strict=True):
         likelihood = {1: 0.0, 2: 0.0}
         for match in (1, 2):
             for k in theta:
@@ -62,29 +73,27 @@ def test_a_noisier_match_is_still_the_most_likely_one():
                 likelihood[match] += np.exp(
                     -((trial.obs[:, 1:] - expected) ** 2).sum() / 2 / sigma**2
                 )
-        assert answer == (1 if likelihood[1] >= likelihood[2] else 2)
-    assert 0.6 < ideal_accuracy(env, lived) < 0.95
+        assert response == (1 if likelihood[1] >= likelihood[2] else 2)
+    assert 0.6 < ideal_accuracy(env, trials) < 0.95
 
 
 def test_pulses_are_counted_and_a_tie_is_worth_half():
     """Against the accuracy by enumeration: only ties, which a coin settles, are ever wrong."""
-    env, lived = trials_of("PulseDecisionMaking-v0", {}, 4000)
+    env, trials = trials_of("PulseDecisionMaking-v0", {}, 4000)
     tie = sum(comb(6, k) ** 2 for k in range(7)) * (0.3 * 0.7) ** 6
-    assert ideal_accuracy(env, lived) == pytest.approx(1 - tie / 2, abs=4 * 0.14 / 4000**0.5)
-    n1, n2 = (np.array([t.conditions[p].sum() for t in lived]) for p in ("pulse1", "pulse2"))
-    answers, truth = (
-        ideal_actions(env, lived),
-        np.array([trial.correct_response for trial in lived]),
-    )
-    assert (answers[n1 != n2] == truth[n1 != n2]).all()
-    assert ideal_accuracy(env, lived) == 1 - (n1 == n2).mean() / 2
-    assert ideal_accuracy(env, [lived[int(np.flatnonzero(n1 == n2)[0])]]) == 0.5
+    assert ideal_accuracy(env, trials) == pytest.approx(1 - tie / 2, abs=4 * 0.14 / 4000**0.5)
+    n1, n2 = (np.array([t.conditions[p].sum() for t in trials]) for p in ("pulse1", "pulse2"))
+    responses = ideal_actions(env, trials)
+    truth = np.array([trial.correct_response for trial in trials])
+    assert (responses[n1 != n2] == truth[n1 != n2]).all()
+    assert ideal_accuracy(env, trials) == 1 - (n1 == n2).mean() / 2
+    assert ideal_accuracy(env, [trials[int(np.flatnonzero(n1 == n2)[0])]]) == 0.5
 
 
 def test_pulses_shorter_than_a_step_are_not_seen():
-    env, lived = trials_of("PulseDecisionMaking-v0", {"dt": 20}, 20)
-    assert not np.any([trial.obs[:, 1:] for trial in lived])
-    assert ideal_accuracy(env, lived) == 0.5
+    env, trials = trials_of("PulseDecisionMaking-v0", {"dt": 20}, 20)
+    assert not np.any([trial.obs[:, 1:] for trial in trials])
+    assert ideal_accuracy(env, trials) == 0.5
 
 
 def test_a_task_without_an_ideal_observer():
@@ -94,9 +103,75 @@ def test_a_task_without_an_ideal_observer():
 
 
 def test_a_trial_cut_before_its_evidence_is_refused():
-    import dataclasses
-
-    env, lived = trials_of("PerceptualDecisionMaking-v0", {}, 1)
-    short = dataclasses.replace(lived[0], obs=lived[0].obs[:5], planned_obs=None)
+    env, trials = trials_of("PerceptualDecisionMaking-v0", {}, 1)
+    short = dataclasses.replace(trials[0], obs=trials[0].obs[:5], planned_obs=None)
     with pytest.raises(ValueError, match="the trial has 5 steps; its stimulus ends at step 21"):
         ideal_actions(env, [short])
+
+
+@pytest.fixture
+def observers(monkeypatch):
+    """The table of observers, as it was afterwards."""
+    monkeypatch.setattr(ideal, "_OBSERVERS", dict(ideal._OBSERVERS))
+
+
+def first_action(env, trial):
+    return [1]
+
+
+@pytest.mark.usefixtures("observers")
+def test_a_registered_observer_judges_its_task():
+    assert evaluate(Fixate(), "GoNogo-v0", trials=20).ideal_accuracy is None
+    register_observer("GoNogo-v0", first_action)
+    result = evaluate(Fixate(), "GoNogo-v0", trials=200)
+    env, trials = trials_of("GoNogo-v0", {}, 200)
+    go = np.mean([trial.correct_response == 1 for trial in trials])
+    assert 0 < go < 1
+    assert ideal_accuracy(env, trials) == go
+    assert 0.3 < result.ideal_accuracy < 0.7
+
+
+class DelayMatchSample(gym.Env):
+    """Called like neurogym's, but another task: its observer would read channels it lacks."""
+
+    observation_space = gym.spaces.Box(0, 1, (1,))
+    action_space = gym.spaces.Discrete(3)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(1, np.float32), 0.0, True, False, {"performance": float(action == 0)}
+
+
+@pytest.mark.filterwarnings("ignore:.*render_modes")
+def test_no_observer_is_found_by_a_name():
+    """By the id alone, and only for what the id makes: a wrapper may hide the evidence."""
+    result = evaluate(Fixate(), DelayMatchSample, trials=5)
+    assert (result.accuracy, result.ideal_accuracy) == (1, None)
+    task = "DelayMatchSample-v0"
+    noisier = gym.wrappers.TransformObservation(ngym.make(task), lambda obs: 0 * obs)
+    assert ideal.has_observer(TrialEnv(task, seed=0))
+    assert ideal.has_observer(TrialEnv(lambda: ngym.make(task), seed=0))
+    assert not ideal.has_observer(TrialEnv(noisier, seed=0))
+    assert not ideal.has_observer(TrialEnv(type(ngym.make(task).unwrapped), seed=0))
+
+
+@pytest.mark.usefixtures("observers")
+def test_a_second_observer_is_refused_and_the_same_one_is_not():
+    register_observer("GoNogo-v0", first_action)
+    register_observer("GoNogo-v0", first_action)  # as when a notebook's cell runs twice
+    with pytest.raises(ValueError, match=r"'GoNogo-v0' has an ideal observer already .*first_act"):
+        register_observer("GoNogo-v0", lambda env, trial: [0])
+    with pytest.raises(ValueError, match="'DelayMatchSample-v0' has an ideal observer already"):
+        register_observer("DelayMatchSample-v0", first_action)
+
+
+@pytest.mark.usefixtures("observers")
+@pytest.mark.parametrize("responses", [[], [2], [-1]])
+def test_an_observer_that_names_no_action_is_refused(responses):
+    register_observer("GoNogo-v0", lambda env, trial: responses)
+    env, trials = trials_of("GoNogo-v0", {}, 1)
+    with pytest.raises(ValueError, match="expected one or more of the actions 0 to 1"):
+        ideal_actions(env, trials)

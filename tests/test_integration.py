@@ -1,4 +1,4 @@
-"""The integration tasks: what they draw, show, ask and know, against slow loops and enumeration."""
+"""The integration tasks against slow loops and enumeration."""
 
 import itertools
 from collections import Counter
@@ -14,6 +14,7 @@ from mpn_lab import TrialEnv, collect_trials, describe_task, ideal_accuracy
 from mpn_lab.analysis.trial_variables import latent_variables
 from mpn_lab.tasks.batches import binary_vectors
 from mpn_lab.tasks.evidence import compositions, evidence_vectors, sequences
+from mpn_lab.tasks.expert import ExpertPolicy
 from mpn_lab.tasks.integration import (
     CONTEXT_INTEGRATION,
     CONTINUOUS_INTEGRATION,
@@ -22,11 +23,10 @@ from mpn_lab.tasks.integration import (
     ContinuousIntegration,
     Integration,
 )
-from mpn_lab.tasks.expert import ExpertPolicy
 from mpn_lab.tasks.rollout import Trial
 from mpn_lab.training.config import TrainConfig
+from mpn_lab.training.horizon import mean_trial_length, resolve_defaults
 from mpn_lab.training.stored_trials import load_stored_trials, save_stored_trials
-from mpn_lab.training.horizon import trial_length, resolve_defaults
 
 VARIANTS = [
     (INTEGRATION, {}),
@@ -300,7 +300,7 @@ def test_names_and_a_bad_argument_by_id():
         TrialEnv(INTEGRATION, delay=-1)
 
 
-def test_an_answer_at_go_alone_counts_and_nothing_leaks():
+def test_only_the_response_at_go_counts_and_nothing_leaks():
     env = TrialEnv(INTEGRATION, seed=3, noise=0.0)
     go = env.task.vectors["go"].astype(np.float32)
     outcomes = []
@@ -321,7 +321,7 @@ def test_an_answer_at_go_alone_counts_and_nothing_leaks():
     assert set(outcomes) == {0, 1}
 
 
-def test_the_answer_can_be_action_0():
+def test_the_correct_response_can_be_action_0():
     one, truth = np.zeros(1), np.array([0, 0])
     trial = Trial(one, one, one, one, ground_truth=truth)
     assert trial.correct_response is None
@@ -352,17 +352,17 @@ def test_what_a_record_holds(task, kwargs):
             .sel(action="class_2")
             .equals(record.evidence.isel(time=-1, action=1))
         )
-        right = record.evidence.isel(time=-1).argmax("action")
+        most_shown = record.evidence.isel(time=-1).argmax("action")
         pro = record.label == record.label if n == 2 else record.context == "pro"
-        assert (right == record.label).values[pro.values].all()
+        assert (most_shown == record.label).values[pro.values].all()
 
 
 def test_latents_of_other_shapes_are_recorded_too():
-    def lived(T, **latent):
+    def trial_with(T, **latent):
         return Trial(np.zeros((T, 1)), np.zeros(T, int), np.zeros(T), np.zeros(T), latent=latent)
 
     trials = [
-        lived(T, a=np.arange(4.0), e=np.ones((4, 3), int), c=np.ones(4, bool)) for T in (2, 3)
+        trial_with(T, a=np.arange(4.0), e=np.ones((4, 3), int), c=np.ones(4, bool)) for T in (2, 3)
     ]
     found = latent_variables(trials, 2)
     np.testing.assert_array_equal(found["a"][1], [[0, 1, np.nan], [0, 1, 2]])
@@ -384,14 +384,14 @@ def test_lengths_descriptions_and_ideal_observers(task, kwargs):
     T = make(task, kwargs).length
     assert described.steps == (T, T, T)
     config = TrainConfig(task=task, task_kwargs=kwargs)
-    assert trial_length(config) == T
+    assert mean_trial_length(config) == T
     assert resolve_defaults(config).gamma == pytest.approx(0.99)
 
 
-def test_ideal_observers_answer_from_the_observations_alone():
+def test_ideal_observers_use_the_observations_alone():
     env = TrialEnv(INTEGRATION, seed=0, noise=20.0)  # nothing can be told
-    lived = [collect_trials([env], ExpertPolicy([env]), 0.0, rng())[0] for _ in range(200)]
-    assert 0.4 < ideal_accuracy(env, lived) < 0.75
+    trials = [collect_trials([env], ExpertPolicy([env]), 0.0, rng())[0] for _ in range(200)]
+    assert 0.4 < ideal_accuracy(env, trials) < 0.75
 
 
 def test_the_explorer_and_the_file_take_them(tmp_path):
@@ -403,15 +403,15 @@ def test_the_explorer_and_the_file_take_them(tmp_path):
         assert again.identical(record)
 
 
-def test_kept_trials_still_know_their_answer(tmp_path):
+def test_stored_trials_still_know_their_correct_response(tmp_path):
     network = mpn_lab.QNetwork(50, 2, hidden_size=5)
     envs = [TrialEnv(INTEGRATION, seed=i) for i in range(6)]
-    lived = collect_trials(envs, network, 0.0, rng())
-    save_stored_trials(tmp_path, 0, lived, network)
+    trials = collect_trials(envs, network, 0.0, rng())
+    save_stored_trials(tmp_path, 0, trials, network)
     again, _ = load_stored_trials(tmp_path, 0, network)
-    assert {trial.correct_response for trial in lived} == {0, 1}
+    assert {trial.correct_response for trial in trials} == {0, 1}
     assert [trial.correct_response for trial in again] == [
-        trial.correct_response for trial in lived
+        trial.correct_response for trial in trials
     ]
 
 
@@ -423,9 +423,9 @@ def test_ideal_observers_refuse_a_trial_that_was_cut(task):
         select_state=lambda state, keep: state,
         join_states=lambda states: None,
     )
-    lived = collect_trials([env], fixate, 0.0, np.random.default_rng(0))
+    trials = collect_trials([env], fixate, 0.0, np.random.default_rng(0))
     with pytest.raises(ValueError, match="the trial has 10 steps"):
-        ideal_accuracy(env, lived)
+        ideal_accuracy(env, trials)
 
 
 def test_what_a_task_calls_like_a_records_own_is_renamed():

@@ -1,11 +1,14 @@
 """The lockstep collector against trials collected one by one."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 
+import mpn_lab
 from mpn_lab import QNetwork, TrialEnv, collect_trials
-from mpn_lab.training.evaluate import make_envs
+from mpn_lab.tasks.rollout import make_envs
+from mpn_lab.tasks.streams import TrialStream
 
 TASK = "ContextDecisionMaking-v0"  # its trials differ in length
 
@@ -48,7 +51,7 @@ def test_exploration_is_the_generators():
     assert all(np.array_equal(a.action, b.action) for a, b in zip(trials, again, strict=True))
 
 
-def test_answer_is_the_right_response():
+def test_the_correct_response_is_the_last_ground_truth_that_is_one():
     env = TrialEnv("PerceptualDecisionMaking-v0", seed=0)
     trial = collect_trials([env], network_for(env), 0.0, np.random.default_rng(0))[0]
     assert (
@@ -61,3 +64,40 @@ def test_trial_longer_than_the_first_storage():
     trial = collect_trials([env], network_for(env), 0.0, np.random.default_rng(0))[0]
     assert 200 <= len(trial) <= 250
     np.testing.assert_array_equal(trial.obs, trial.planned_obs[: len(trial)])
+
+
+def test_a_class_or_a_function_makes_an_environment_for_every_slot():
+    """With the trials of the id, whichever way the environments are made."""
+    by_id = make_envs("GoNogo-v0", {"dt": 50}, 3, (3,))
+    for task in (type(by_id[0].task), lambda dt: gym.make("GoNogo-v0", dt=dt).unwrapped):
+        made = make_envs(task, {"dt": 50}, 3, (3,))
+        assert len({id(env.task) for env in made}) == 3
+        for env, expected in zip(made, by_id, strict=True):
+            assert env.dt == expected.dt == 50
+            np.testing.assert_array_equal(env.task.ob, expected.task.ob)
+
+
+TAKES_SEVERAL = {
+    "make_envs": lambda task: make_envs(task, {}, 2, (0,)),
+    "record": lambda task: mpn_lab.record(QNetwork(4, 2, hidden_size=4), task, trials=2),
+    "evaluate": lambda task: mpn_lab.evaluate(QNetwork(4, 2, hidden_size=4), task, trials=2),
+    "TrialStream": lambda task: TrialStream(task, 2),
+}
+
+
+@pytest.mark.parametrize("use", TAKES_SEVERAL)
+def test_one_environment_for_several_slots_is_refused(use):
+    """Made already, or made once by a function: every slot would step the same one."""
+    one = gym.make("CartPole-v1")
+    with pytest.raises(ValueError, match=r"task is one TimeLimit object.* give the id") as made:
+        TAKES_SEVERAL[use](one)
+    with pytest.raises(ValueError, match="CartPole-v1 returns the same environment") as shared:
+        TAKES_SEVERAL[use](lambda: one)
+    assert "\n" not in str(made.value) + str(shared.value)
+    assert TrialEnv(one, seed=0).task is one.unwrapped  # where one is enough, it will do
+
+
+def test_a_trial_that_is_cut_has_no_terminal_step():
+    env = TrialEnv("CartPole-v1", seed=0, max_steps=4)
+    trial = collect_trials([env], network_for(env), 0.0, np.random.default_rng(0))[0]
+    assert trial.terminated.tolist() == [False] * 4

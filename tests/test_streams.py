@@ -17,7 +17,7 @@ def own_seed(seed, i):
 
 
 def stepped(task, seed, steps, act, **task_kwargs):
-    """`steps` steps of an environment that is lived trial by trial: obs and truth."""
+    """`steps` steps of an environment that is run trial by trial: obs and truth."""
     env = TrialEnv(task, seed=seed, **task_kwargs)
     seen, truth = [], []
     obs, _ = env.reset(seed=seed)
@@ -69,7 +69,7 @@ def test_the_papers_tasks_step_by_step(name):
     assert truth.min() == 0
     assert 0 < truth.max() < len(stream.actions)
     for i in range(2):
-        expected = stepped(task, own_seed(7, i), 300, lambda right: 0, **task_kwargs)
+        expected = stepped(task, own_seed(7, i), 300, lambda correct: 0, **task_kwargs)
         np.testing.assert_array_equal(obs[i], expected[0])
         np.testing.assert_array_equal(truth[i], expected[1])
 
@@ -106,7 +106,7 @@ def test_trial_steps_count_from_each_trials_start():
     assert (truth[:, :-1][starts[:, 1:]] != 0).all()  # the response was the step before
 
 
-def test_a_task_without_planned_observations_is_stepped_with_the_right_actions():
+def test_a_task_without_planned_observations_is_stepped_with_the_correct_actions():
     batch = from_its_start(TrialStream(OWN, 2, 100, seed=5)).sample_batch()
     for i in range(2):
         obs, truth = stepped(OWN, own_seed(5, i), 100, int)
@@ -161,8 +161,8 @@ def test_delay_match_category_shows_one_number_of_an_angle():
 
 
 @pytest.mark.parametrize("task", ["Bandit-v0", "EconomicDecisionMaking-v0", "Reaching1D-v0"])
-def test_a_task_without_right_actions_is_refused(task):
-    with pytest.raises(ValueError, match=f"^{task} does not tell the right action at every step"):
+def test_a_task_without_correct_actions_is_refused(task):
+    with pytest.raises(ValueError, match=f"^{task} does not tell the correct action at every step"):
         TrialStream(task, 2)
 
 
@@ -183,5 +183,5 @@ def test_first_sequences_hold_every_part_of_long_trials():
 
 
 def test_a_task_without_fixation_is_no_stream():
-    with pytest.raises(ValueError, match="asks for an answer at one step and has no fixation"):
+    with pytest.raises(ValueError, match="asks for a response at one step and has no fixation"):
         TrialStream("mpn_lab/Integration-v0", 2)

@@ -1,4 +1,6 @@
-"""neurogym's traps, one by one, and what TrialEnv makes of them."""
+"""One trial as one episode: neurogym's traps one by one, and gymnasium's own environments."""
+
+import functools
 
 import gymnasium as gym
 import neurogym as ngym
@@ -6,14 +8,15 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from mpn_lab import TrialEnv
+from mpn_lab import TrainConfig, TrialEnv, train
 from mpn_lab.tasks.catalog import trainable_tasks
+from mpn_lab.tasks.trial_env import check_task, task_module
 
 TASKS = ("DelayMatchSample-v0", "PerceptualDecisionMaking-v0", "ContextDecisionMaking-v0")
 ALL_TASKS = trainable_tasks()
 
 
-def live(env, rng, epsilon=1.0):
+def run_trial(env, rng, epsilon=1.0):
     """A trial of random actions: obs, actions, rewards and the last info."""
     obs, _ = env.reset()
     seen, actions, rewards = [obs], [], []
@@ -30,7 +33,7 @@ def live(env, rng, epsilon=1.0):
 def several(env, seed, trials=12):
     env.reset(seed=seed)
     rng = np.random.default_rng(0)
-    return [live(env, rng) for _ in range(trials)]
+    return [run_trial(env, rng) for _ in range(trials)]
 
 
 @pytest.mark.parametrize("task", ALL_TASKS)
@@ -66,11 +69,11 @@ def test_trial_ends_where_neurogym_says_and_nothing_leaks_in(task):
     env.reset(seed=5)
     raw = ngym.make(task).unwrapped
     raw.seed(5)
-    raw.new_trial()  # the one that reset(seed=5) began and nobody lived
+    raw.new_trial()  # the one that reset(seed=5) began and nobody stepped
     raw.new_trial()
     for _ in range(20):
         planned, truth, conditions = raw.ob.copy(), raw.gt.copy(), dict(raw.trial)
-        obs, actions, rewards, info, last = live(env, rng, epsilon=0.1)
+        obs, actions, rewards, info, last = run_trial(env, rng, epsilon=0.1)
         for t, action in enumerate(actions):
             np.testing.assert_array_equal(obs[t], planned[t].astype(np.float32))
             _, reward, _, _, raw_info = raw.step(action)
@@ -95,7 +98,7 @@ def test_exploration_needs_a_generator_of_its_own():
 
 def test_decision_observation_is_zero_and_periods_are_known():
     env = TrialEnv("DelayMatchSample-v0", seed=0)
-    obs, _, _, info, _ = live(env, np.random.default_rng(0), epsilon=0.0)
+    obs, _, _, info, _ = run_trial(env, np.random.default_rng(0), epsilon=0.0)
     assert list(info["periods"]) == ["fixation", "sample", "delay", "test", "decision"]
     start, end = info["periods"]["decision"]
     assert not obs[start:end].any()
@@ -123,10 +126,10 @@ def test_follows_gymnasiums_own_rules():
 class Marked(gym.Env):
     """A small environment that marks its trials as neurogym does."""
 
-    def __init__(self, observation_space, action_space=None, mark=True, length=3):
+    def __init__(self, observation_space, action_space=None, length=3):
         self.observation_space = observation_space
         self.action_space = action_space or spaces.Discrete(2)
-        self.mark, self.length = mark, length
+        self.length = length
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -139,8 +142,7 @@ class Marked(gym.Env):
     def step(self, action):
         self.t += 1
         self.log.append(self.observation_space.sample())
-        info = {"new_trial": self.t % self.length == 0} if self.mark else {}
-        return self.log[-1], 1.0, False, False, info
+        return self.log[-1], 1.0, False, False, {"new_trial": self.t % self.length == 0}
 
 
 SPACES = {
@@ -186,7 +188,7 @@ def test_wrapped_task_shows_what_the_wrapper_shows():
 
     task = "DelayMatchSample-v0"
     env = TrialEnv(Double(ngym.make(task)), seed=1)
-    obs, _, _, info, _ = live(env, np.random.default_rng(0), epsilon=0.0)
+    obs, _, _, info, _ = run_trial(env, np.random.default_rng(0), epsilon=0.0)
     inner = env.task
     assert len(obs) == 32
     assert info["planned_obs"] is None
@@ -203,6 +205,184 @@ def test_trial_that_never_ends_is_cut():
         assert flags[-1] == (False, True)
 
 
+class Episode(gym.Env):
+    """Terminates after `length` steps and marks no trials; `info` is added at its last step.
+
+    Observations count the resets, so that a trial's own can be told from the next one's.
+    """
+
+    observation_space = spaces.Box(0, np.inf, (2,))
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, length=4, mark=None, **attributes):
+        self.length, self.mark, self.seeds = length, mark, []
+        vars(self).update(attributes)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.seeds.append(seed)
+        self.t, self.drawn = 0, self.np_random.random()
+        return np.array([len(self.seeds), self.drawn]), {}
+
+    def step(self, action):
+        self.t += 1
+        ended = self.t == self.length
+        info = {} if self.mark is None else {"new_trial": self.mark and ended}
+        return np.array([len(self.seeds), self.drawn]), 1.0, ended, False, info
+
+
+def ends(env, trials):
+    """(length, terminated, truncated) of each trial."""
+    found = []
+    for _ in range(trials):
+        env.reset()
+        steps, terminated, truncated = 0, False, False
+        while not (terminated or truncated):
+            _, _, terminated, truncated, info = env.step(0)
+            steps += 1
+        assert {"trial", "performance", "ground_truth", "periods"} <= set(info)
+        found.append((steps, terminated, truncated))
+    return found
+
+
+@pytest.mark.parametrize("mark", [None, False, True])
+def test_an_episode_is_a_trial_whatever_it_says_of_new_trials(mark):
+    env = TrialEnv(Episode(mark=mark), seed=0)
+    assert ends(env, 3) == [(4, True, False)] * 3
+    first = [env.reset()[0][0]]
+    while True:
+        obs, _, terminated, _, info = env.step(0)
+        if terminated:
+            break
+        first.append(obs[0])
+    assert len(set(first)) == 1  # one reset per trial, and its observations alone
+    assert not obs.any()
+    assert np.isnan(info["performance"])  # unknown, not wrong
+    assert (info["trial"], info["ground_truth"], info["periods"]) == ({}, None, {})
+    assert env.reset()[0][0] == first[0] + 1
+
+
+class MarksTruncation(gym.Wrapper):
+    """Marks its trials by `terminated or truncated`."""
+
+    def step(self, action):
+        obs, reward, terminated, truncated, _ = self.env.step(action)
+        return obs, reward, terminated, truncated, {"new_trial": terminated or truncated}
+
+
+@pytest.mark.parametrize("wrap", [lambda env: env, MarksTruncation])
+def test_a_time_limit_truncates_and_the_next_trial_is_a_whole_one(wrap):
+    """What is cut is never read as ended, and the next trial is reset, not one step long."""
+    env = TrialEnv(wrap(gym.wrappers.TimeLimit(Episode(length=9), 5)), seed=0)
+    assert ends(env, 3) == [(5, False, True)] * 3
+    env = TrialEnv(wrap(gym.wrappers.TimeLimit(Episode(length=5), 5)), seed=0)
+    assert ends(env, 2) == [(5, True, False)] * 2  # it ended by itself at the limit
+
+
+def test_a_reset_is_seeded_only_when_the_environment_is():
+    raw = Episode()
+    env = TrialEnv(raw, seed=3)
+    ends(env, 3)
+    assert raw.seeds == [3, None, None, None]
+    env.reset(seed=8)
+    assert raw.seeds[4:] == [8]
+    firsts = [[env.reset(seed=8)[0][1]] + [env.reset()[0][1] for _ in range(4)] for _ in range(2)]
+    assert firsts[0] == firsts[1]
+    assert len(set(firsts[0])) == 5
+
+
+def test_attributes_of_another_meaning_are_left_alone():
+    plain = TrialEnv(Episode(dt=0.2, latent=3.0), seed=0)
+    assert plain.dt == 1  # of unknown unit: nothing else says that it follows neurogym
+    plain.reset()
+    assert [plain.step(0) for _ in range(4)][-1][4]["latent"] == {}
+    counting = TrialEnv(Episode(trial=7), seed=0)
+    counting.reset()
+    assert [counting.step(0) for _ in range(4)][-1][4]["trial"] == {}
+    described = TrialEnv(Episode(dt=20, trial={"cue": 1}, gt=[0, 0, 0, 1]), seed=0)
+    assert described.dt == 20
+    assert described.planned_ground_truth.tolist() == [0, 0, 0, 1]
+
+
+def test_cartpole_follows_gymnasium_step_by_step():
+    env, raw = TrialEnv("CartPole-v1", seed=0), gym.make("CartPole-v1")
+    actions = np.random.default_rng(0)
+    for trial in range(5):
+        seed = 11 if trial == 0 else None
+        (obs, _), (expected, _) = env.reset(seed=seed), raw.reset(seed=seed)
+        ended = False
+        while not ended:
+            np.testing.assert_array_equal(obs, expected)
+            action = int(actions.integers(2))
+            obs, reward, ended, cut, _ = env.step(action)
+            expected, *theirs, _ = raw.step(action)
+            assert [reward, ended, cut] == theirs
+
+
+@pytest.mark.filterwarnings("ignore:.*render_modes")
+def test_ids_of_environments():
+    """The id that makes this very environment, or the name of what did."""
+
+    def noisy():
+        return gym.wrappers.TransformObservation(ngym.make("GoNogo-v0"), lambda obs: obs + 1)
+
+    found = {
+        "id": TrialEnv("GoNogo-v0", seed=0),
+        "object": TrialEnv(ngym.make("GoNogo-v0"), seed=0),
+        "function": TrialEnv(lambda: ngym.make("GoNogo-v0"), seed=0),
+        "class": TrialEnv(Episode, seed=0),
+        "wrapped": TrialEnv(noisy, seed=0),
+    }
+    assert {kind: (env.task_id, env.registered_id) for kind, env in found.items()} == {
+        "id": ("GoNogo-v0", "GoNogo-v0"),
+        "object": ("GoNogo-v0", "GoNogo-v0"),
+        "function": ("GoNogo-v0", "GoNogo-v0"),
+        "class": ("Episode", None),
+        "wrapped": ("noisy", None),  # a wrapper makes another task of it
+    }
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (None, "There is no task 'mine/Task-v0'; expected an id that is registered"),
+        ("my_tasks", "is not registered; import my_tasks, which .*--import my_tasks"),
+        ("__main__", "a notebook or script registered it: do so again first"),
+    ],
+)
+def test_a_task_that_is_not_registered(module, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        check_task("mine/Task-v0", module)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_module_of_a_registered_task(monkeypatch):
+    monkeypatch.setattr(gym.envs.registration, "registry", dict(gym.registry))
+    monkeypatch.setattr(gym, "registry", gym.envs.registration.registry)
+    for name, entry in (
+        ("text", "some_module:Some"),
+        ("class", Episode),
+        ("partial", functools.partial(Episode, length=3)),
+    ):
+        gym.register(f"mine/{name}-v0", entry)
+    modules = {name: task_module(f"mine/{name}-v0") for name in ("text", "class", "partial")}
+    assert modules == {"text": "some_module", "class": __name__, "partial": __name__}
+    assert "mine/partial-v0" in trainable_tasks()
+
+
+@pytest.mark.slow
+def test_cartpole_is_learned():
+    """One episode is one trial, and its return rises."""
+    config = TrainConfig(
+        task="CartPole-v1", trials=300, batch_size=16, hidden_size=32, core="gru",
+        gradient_steps=12, learning_starts=50, learning_rate=0.002, eval_freq=50, eval_trials=20,
+    )  # fmt: skip
+    metrics = train(config, out=False, progress=False).metrics
+    assert metrics.accuracy.isna().all()  # CartPole does not say which trials are correct
+    assert metrics.train_return.iloc[0] < 30  # random actions
+    assert metrics.train_return.iloc[-1] > 60
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -210,7 +390,12 @@ def test_trial_that_never_ends_is_cut():
         (lambda: TrialEnv("ReachingDelayResponse-v0"), "has the action space Box.*only Discrete"),
         (lambda: TrialEnv("AnnubesEnv-v0"), r"cannot be made with \{\}.*'session'"),
         (lambda: TrialEnv("DelayMatchSample-v0", foo=1), r"cannot be made with \{'foo': 1\}"),
-        (lambda: TrialEnv(Marked(spaces.Discrete(2), mark=False)), "Marked marks no trials"),
+        (lambda: TrialEnv(lambda: "env"), "<lambda> makes a str; expected an environment"),
+        (lambda: TrialEnv(Marked), r"Marked cannot be made with \{\}: .*'observation_space'"),
+        (
+            lambda: TrialEnv(Episode, gt=1),
+            r"Episode has a gt of shape \(\); expected one number per",
+        ),
         (
             lambda: TrialEnv(Marked(spaces.Discrete(2), spaces.Box(0, 1, (1,)))),
             "only Discrete actions",

@@ -15,7 +15,7 @@ REVERSAL_BANDIT = "mpn_lab/ReversalBandit-v0"
 
 
 class ReversalBandit(gym.Env):
-    """Fixate, choose one of two arms, see what it paid; now and then the better arm changes.
+    """Offers two arms, shows what the chosen one paid, and now and then swaps the better one.
 
     One arm pays with probability p, the other with 1 - p, and before every trial they change
     places with probability `reversal`. A trial is `fixation`, `choice` (one step) and `feedback`,
@@ -76,8 +76,7 @@ class ReversalBandit(gym.Env):
         self.observation_space.name = names  # type: ignore[attr-defined]  # neurogym's way
         self.action_space = spaces.Discrete(3)
         self.action_space.name = {"fixation": 0, "arm_1": 1, "arm_2": 2}  # type: ignore[attr-defined]
-        self._has_gt = True
-        self.gt = np.zeros(self.length, np.int64)  # the right action at every step
+        self.gt = np.zeros(self.length, np.int64)  # the correct action at every step
         self._better = 0  # none before the first reset
 
     def reset(

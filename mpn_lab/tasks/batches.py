@@ -24,7 +24,7 @@ class TaskBatch(NamedTuple):
 
 
 class BatchTask(gym.Env):
-    """A task of N classes that asks for one of them at `go`, a trial's last step.
+    """Asks for one of N classes at `go`, a trial's last step.
 
     A subclass says in `sample_batch` what a trial is; this is all that makes it an environment. It
     marks its trials as neurogym does: `info["new_trial"]` at a trial's last step, with the next
@@ -32,8 +32,8 @@ class BatchTask(gym.Env):
 
     - Observation: `input_1` to `input_d`. Actions: `class_1` to `class_N`, no fixation.
     - Reward: 1 for the correct class at `go`, else 0; all actions before it are ignored.
-    - `gt` [T]: the correct class at every step, as action. `trial`: the trial's conditions. `latent`:
-      what the task knows of each of its steps.
+    - `gt` [T]: the correct class at every step, as action. `trial`: the trial's conditions.
+      `latent`: what the task knows of each of its steps.
 
     Args:
         periods: name -> steps, in the order of time; those without a step are left out.
@@ -75,7 +75,6 @@ class BatchTask(gym.Env):
         self.action_space = spaces.Discrete(n_classes)
         classes = {f"class_{i + 1}": i for i in range(n_classes)}
         self.action_space.name = classes  # type: ignore[attr-defined]
-        self._has_gt = True
 
     def sample_batch(self, rng: np.random.Generator, batch_size: int) -> TaskBatch:
         """Draw `batch_size` independent trials; `rng` alone decides which."""

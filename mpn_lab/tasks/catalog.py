@@ -1,21 +1,20 @@
-"""What can be trained: channels, actions, periods, lengths, ceilings and traps of each task."""
+"""Lists and describes the tasks: channels, actions, periods, lengths, ceilings and traps."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from neurogym.envs.registration import all_envs
 from pydantic import BaseModel
 
 from mpn_lab.tasks.expert import ExpertPolicy, are_actions
-from mpn_lab.tasks.ideal import OBSERVERS, ideal_accuracy
+from mpn_lab.tasks.ideal import has_observer, ideal_accuracy
 from mpn_lab.tasks.rollout import Trial, collect_trials
-from mpn_lab.tasks.trial_env import OWN_TASKS, TrialEnv
+from mpn_lab.tasks.trial_env import Task, TrialEnv, task_ids
 
 
 class TaskDescription(BaseModel):
-    """One task, as measured on sampled trials."""
+    """Describes one task, as measured on sampled trials."""
 
     task: str
     channels: list[str]
@@ -46,9 +45,13 @@ class TaskDescription(BaseModel):
 
 
 def trainable_tasks() -> list[str]:
-    """Ids of tasks, neurogym's and our own, that need no arguments and have discrete actions."""
+    """Lists the tasks that need no arguments and have discrete actions.
+
+    They are neurogym's, mpn_lab's and those that imported modules have registered; gymnasium's own
+    environments, such as "CartPole-v1", can be trained too and are not listed.
+    """
     names = []
-    for name in (*all_envs(), *OWN_TASKS):
+    for name in task_ids():
         try:
             TrialEnv(name, seed=0)
         except ValueError:
@@ -57,11 +60,11 @@ def trainable_tasks() -> list[str]:
     return names
 
 
-def describe_task(task: str, *, trials: int = 100, **task_kwargs: Any) -> TaskDescription:
-    """Sample trials of a task and describe it.
+def describe_task(task: Task, *, trials: int = 100, **task_kwargs: Any) -> TaskDescription:
+    """Samples trials of a task and describes it.
 
     Args:
-        task: a neurogym id.
+        task: what `TrialEnv` takes, such as an id.
         trials: how many to sample (the ideal observer gets 20 times as many).
         task_kwargs: passed on to the task.
 
@@ -69,13 +72,12 @@ def describe_task(task: str, *, trials: int = 100, **task_kwargs: Any) -> TaskDe
         ValueError: a task that `TrialEnv` does not take.
     """
     env = TrialEnv(task, seed=0, **task_kwargs)
-    fixating = _live(env, trials, oracle=False)
+    fixating = _collect(env, trials, oracle=False)
     has_truth = any(trial.correct_response is not None for trial in fixating) and all(
         are_actions(trial.ground_truth, len(env.actions)) for trial in fixating
     )
-    oracle = _live(env, trials, oracle=True) if has_truth else []
-    has_ideal = type(env.task).__name__ in OBSERVERS
-    ideal = _live(env, 20 * trials, oracle=True) if has_ideal else []
+    oracle = _collect(env, trials, oracle=True) if has_truth else []
+    ideal = _collect(env, 20 * trials, oracle=True) if has_observer(env) else []
     lengths = [len(trial) for trial in fixating]
     asked = [obs for trial in fixating for obs in _response_observations(trial)]
     return TaskDescription(
@@ -91,13 +93,13 @@ def describe_task(task: str, *, trials: int = 100, **task_kwargs: Any) -> TaskDe
     )
 
 
-def _live(env: TrialEnv, trials: int, *, oracle: bool) -> list[Trial]:
+def _collect(env: TrialEnv, trials: int, *, oracle: bool) -> list[Trial]:
     policy, rng = ExpertPolicy([env], fixate=not oracle), np.random.default_rng(0)
     return [collect_trials([env], policy, 0.0, rng)[0] for _ in range(trials)]
 
 
 def _response_observations(trial: Trial) -> list[np.ndarray]:
-    """Observations at the steps whose right action is a response."""
+    """The observations at steps whose correct action is a response."""
     if trial.ground_truth is None:
         return []
     T = min(len(trial), len(trial.ground_truth))

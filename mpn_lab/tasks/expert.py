@@ -1,4 +1,4 @@
-"""A policy that follows the task's ground truth."""
+"""A policy that takes the correct action at every step."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _State = tuple[tuple[int, ...], int]  # the environments whose trial goes on, an
 
 
 class ExpertPolicy:
-    """Takes the correct action at every step, as the ground truth of the trial tells it.
+    """Takes the correct action at every step, read from the trial's ground truth.
 
     It collects trials like any other policy (`collect_trials`).
 
     Args:
-        envs: the very environments that trials are collected from, in their order.
+        envs: the environments that trials are collected from, in their order.
         fixate: take action 0 at every step instead.
 
     Raises:
@@ -30,7 +30,10 @@ class ExpertPolicy:
         self.envs, self.fixate = envs, fixate
 
     def step(self, obs: Tensor, state: _State | None) -> tuple[Tensor, _State]:
-        """One step of the trials in `state` (None: the first step of all). obs [B, d] -> [B, A]."""
+        """Value the correct actions as 1, all others as 0: obs [B, d] -> Q [B, A].
+
+        `state` holds the trials that go on, and their step; None: the first step of all.
+        """
         where, t = (tuple(range(len(obs))), 0) if state is None else state
         q = torch.zeros(len(where), len(self.envs[0].actions))
         for row, i in enumerate(where):

@@ -1,10 +1,14 @@
-"""Ideal observers: the best answer that a trial's noisy observations allow.
+"""Ideal observers: the best response that a trial's noisy observations allow.
 
-They answer the very same trials that a network answers, so accuracies can be compared one trial at
-a time. Each is the exact maximum-a-posteriori choice under the task's own generative model, but of
+They judge the very same trials as a network, so accuracies can be compared one trial at a time.
+Each is the exact maximum-a-posteriori choice under the task's own generative model, but of
 `Integration` and `ContextIntegration` only as long as their noise confuses no two inputs. Where
-several answers are equally probable (a tie that the task settles by a coin), any of them is right
-as often as the coin says: `ideal_accuracy` counts that chance, `ideal_actions` names the first.
+several responses are equally probable (a tie that the task settles by a coin), any of them is
+correct as often as the coin says: `ideal_accuracy` counts that chance, `ideal_actions` names the
+first.
+
+An observer is found by the id that a task is registered by, never by a class's name; those of this
+module are registered at its end in the same way as anyone's own.
 """
 
 from __future__ import annotations
@@ -13,40 +17,99 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from mpn_lab.tasks.bandit import REVERSAL_BANDIT
+from mpn_lab.tasks.integration import CONTEXT_INTEGRATION, CONTINUOUS_INTEGRATION, INTEGRATION
 from mpn_lab.tasks.rollout import Trial
 from mpn_lab.tasks.trial_env import TrialEnv
 
+Observer = Callable[[TrialEnv, Trial], Sequence[int]]
+"""Takes an environment and one of its trials, returns the equally good best responses."""
+
+_OBSERVERS: dict[str, Observer] = {}
+
+
+def register_observer(task_id: str, observer: Observer) -> None:
+    """Registers the ideal observer of a task: `evaluate`, `record` and the metrics then tell it.
+
+    Args:
+        task_id: the id by which the task is registered with gymnasium.
+        observer: called as `observer(env, trial)`. The `Trial` holds what was seen (`obs`, or
+            `planned_obs` up to the latest possible end) and when (`periods`); `env.task` is the
+            task with its parameters. Returns the responses that are most probably correct, as
+            actions: one, or several that are equally good.
+
+    Raises:
+        ValueError: the task has another observer already, or the observer cannot be called. The
+            same function may be registered again, as a notebook's cell does that is run twice.
+
+    Example:
+        >>> register_observer("my_tasks/Brighter-v0", brighter_observer)  # doctest: +SKIP
+    """
+    if not callable(observer):
+        raise ValueError(
+            f"the observer of {task_id!r} is {observer!r}; expected a function (env, trial) -> "
+            "list of equally good responses."
+        )
+    before = _OBSERVERS.get(task_id)
+    if before is not None and _where(before) != _where(observer):
+        raise ValueError(
+            f"{task_id!r} has an ideal observer already ({_where(before)}); register the task by "
+            "another id to judge it by another observer."
+        )
+    _OBSERVERS[task_id] = observer
+
+
+def has_observer(env: TrialEnv) -> bool:
+    """Whether the task that an environment is made of has an ideal observer."""
+    return env.registered_id in _OBSERVERS
+
 
 def ideal_actions(env: TrialEnv, trials: Sequence[Trial]) -> np.ndarray | None:
-    """The ideal observer's answers to `trials`, [len(trials)] int; None if the task has none.
+    """The ideal observer's responses to `trials`, [len(trials)] int; None if the task has none.
 
     Raises:
         ValueError: a trial that ended before its evidence was complete and whose planned
-            observations are not known.
+            observations are not known, or an observer that names no action of the task.
     """
     best = _best(env, trials)
-    return None if best is None else np.array([answers[0] for answers in best], int)
+    return None if best is None else np.array([responses[0] for responses in best], int)
 
 
 def ideal_accuracy(env: TrialEnv, trials: Sequence[Trial]) -> float:
-    """The share of `trials` that the ideal observer answers correctly; nan if there is none.
+    """The share of `trials` in which the ideal observer is correct; nan if there is none.
 
-    Of a trial with k equally good answers it gets 1/k, which is what it gets on average.
+    Of a trial with k equally good responses it gets 1/k, which is what it gets on average.
+
+    Raises:
+        ValueError: as of `ideal_actions`.
     """
     best = _best(env, trials)
     if best is None or not len(trials):
         return float("nan")
     chances = [
-        (t.correct_response in answers) / len(answers)
-        for answers, t in zip(best, trials, strict=True)
+        (t.correct_response in responses) / len(responses)
+        for responses, t in zip(best, trials, strict=True)
     ]
     return float(np.mean(chances))
 
 
 def _best(env: TrialEnv, trials: Sequence[Trial]) -> list[list[int]] | None:
-    """For each trial the answers that are most probably right; None if the task has no observer."""
-    observer = OBSERVERS.get(type(env.task).__name__)
-    return None if observer is None else [observer(env, trial) for trial in trials]
+    """For each trial the responses that are most probably correct; None without an observer."""
+    observer = _OBSERVERS.get(env.registered_id or "")
+    if observer is None:
+        return None
+    best = [np.asarray(observer(env, trial)).reshape(-1).tolist() for trial in trials]
+    for responses in best:
+        if not responses or not set(responses) <= set(range(len(env.actions))):
+            raise ValueError(
+                f"the ideal observer of {env.task_id} ({_where(observer)}) returns {responses}; "
+                f"expected one or more of the actions 0 to {len(env.actions) - 1}."
+            )
+    return best
+
+
+def _where(observer: Observer) -> str:
+    return f"{observer.__module__}.{getattr(observer, '__qualname__', observer)}"
 
 
 def _evidence(trial: Trial, period: str, where: list[int]) -> np.ndarray:
@@ -77,7 +140,7 @@ def _perceptual_decision_making(env: TrialEnv, trial: Trial) -> list[int]:
 
 
 def _context_decision_making(env: TrialEnv, trial: Trial) -> list[int]:
-    # As above, in the modality that counts; the other is independent of the answer.
+    # As above, in the modality that counts; the other is independent of the correct response.
     task = env.task
     first = 1 + task.dim_ring * int(trial.conditions["context"])
     where = list(range(first, first + task.dim_ring))
@@ -102,7 +165,7 @@ def _reversal_bandit(env: TrialEnv, trial: Trial) -> list[int]:
 
 
 def _pulse_decision_making(env: TrialEnv, trial: Trial) -> list[int]:
-    # The side with more pulses is right; the pulses carry no noise. Where both have as many, the
+    # The side with more pulses is correct; the pulses carry no noise. Where both have as many, the
     # task adds U[-0.1, 0.1] to one of them, which no observation tells.
     cues = [name for name in trial.periods if name.startswith("cue")]  # none if dt is above 10 ms
     pulses = np.sum([_evidence(trial, cue, [1, 2]) > 0 for cue in cues], axis=0)
@@ -151,13 +214,14 @@ def _continuous_integration(env: TrialEnv, trial: Trial) -> list[int]:
     return [int(evidence @ env.task.vectors["evid"] < 0)]
 
 
-OBSERVERS: dict[str, Callable[[TrialEnv, Trial], list[int]]] = {
-    "PerceptualDecisionMaking": _perceptual_decision_making,
-    "ContextDecisionMaking": _context_decision_making,
-    "DelayMatchSample": _delay_match_sample,
-    "PulseDecisionMaking": _pulse_decision_making,
-    "ReversalBandit": _reversal_bandit,
-    "Integration": _integration,
-    "ContextIntegration": _context_integration,
-    "ContinuousIntegration": _continuous_integration,
-}
+for _task_id, _observer in (
+    ("PerceptualDecisionMaking-v0", _perceptual_decision_making),
+    ("ContextDecisionMaking-v0", _context_decision_making),
+    ("DelayMatchSample-v0", _delay_match_sample),
+    ("PulseDecisionMaking-v0", _pulse_decision_making),
+    (REVERSAL_BANDIT, _reversal_bandit),
+    (INTEGRATION, _integration),
+    (CONTEXT_INTEGRATION, _context_integration),
+    (CONTINUOUS_INTEGRATION, _continuous_integration),
+):
+    register_observer(_task_id, _observer)

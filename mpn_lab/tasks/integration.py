@@ -1,4 +1,4 @@
-"""Integration tasks: count what was shown, answer at the end.
+"""Integration tasks: count what was shown, and respond at the end.
 
 The tasks of Aitken & Mihalas, eLife 2023;12:e83035, registered with gymnasium by the ids below.
 """
@@ -19,7 +19,7 @@ CONTINUOUS_INTEGRATION = "mpn_lab/ContinuousIntegration-v0"
 
 
 class Integration(BatchTask):
-    """See a sequence of inputs, each of one of N classes or null; at go, tell the commonest class.
+    """Asks at go which of N classes was shown most often in a sequence of inputs.
 
     A trial is `stimulus` (steps - 1 inputs), `delay` (nothing is shown) and `go` (one step). Each
     class, null and go are shown by a random binary vector of their own, with entries 0 and
@@ -28,15 +28,15 @@ class Integration(BatchTask):
     often than every other, then the order of the inputs uniformly.
 
     With `anti`, a vector for pro or anti is added to the input of every step, go and delay
-    included; a trial is anti with probability 1/2. Then the *least* shown class is right, and the
+    included; a trial is anti with probability 1/2. Then the *least* shown class is correct, and the
     evidence vector of an anti trial is drawn uniformly among those in which one class is shown
     more often and one less often than every other (for two classes that is the same).
 
     - Observation, [d]: `input_1` ...; actions: `class_1` ...; see `BatchTask`.
     - `latent`: `shown` [T], the class shown as action (0 to N - 1), N for null, N + 1 for go, -1
       for nothing; `evidence` [T, N], how often each class was shown up to and with this step.
-    - `trial`: `label` (the right action), `evidence_1` ... (the last `evidence` of each class) and,
-      with `anti`, `context` ("pro" or "anti").
+    - `trial`: `label` (the correct action), `evidence_1` ... (the last `evidence` of each class)
+      and, with `anti`, `context` ("pro" or "anti").
 
     Args:
         n_classes: N.
@@ -111,12 +111,12 @@ class Integration(BatchTask):
 
 
 class ContextIntegration(BatchTask):
-    """Two integration tasks of two classes at once, and a context that tells which one counts.
+    """Shows two integration tasks of two classes at once, and a context: which of them counts.
 
     The first half of the inputs shows subtask a, the second subtask b, each with vectors of its own
     for its two classes and null. Their evidence vectors and orders are independent and drawn as in
     `Integration`, without a tie in either. The context, one of two vectors over all inputs, tells
-    whose commonest class is right. A trial has 40 steps:
+    whose commonest class is correct. A trial has 40 steps:
 
     - retrospective: `stimulus` 19, `delay_1` 10, `context` 5, `delay_2` 5, `go` 1;
     - prospective: `delay_1` 10, `context` 5, `delay_2` 5, `stimulus` 19, `go` 1.
@@ -128,7 +128,7 @@ class ContextIntegration(BatchTask):
     - `latent`, for each subtask X of a and b: `shown_X` [T] (0 and 1: the class shown; 2: null, 3:
       go, 4: context a, 5: context b, -1: nothing), `evidence_X` [T, 2], how often each of its
       classes was shown up to and with this step.
-    - `trial`: `label` (the right action), `context` ("a" or "b", equally probable), `label_a` and
+    - `trial`: `label` (the correct action), `context` ("a" or "b", equally probable), `label_a` and
       `label_b` (each subtask's commonest class as action), `evidence_a_1` ... `evidence_b_2` (the
       last `evidence_X` of each class).
 
@@ -198,7 +198,7 @@ class ContextIntegration(BatchTask):
 
 
 class ContinuousIntegration(BatchTask):
-    """See one input whose strength varies from step to step; at go, tell the sign of its sum.
+    """Asks at go for the sign of the summed strength of one input that varies from step to step.
 
     A trial draws a mean, uniform in [-0.1875, 0.1875]. At each of the steps - 1 steps of `stimulus`
     the strength is that mean plus Gaussian noise of variance steps / 750, where `steps` are all the
@@ -213,13 +213,13 @@ class ContinuousIntegration(BatchTask):
     - Observation, [d]: `input_1` ...; actions: `class_1`, `class_2`; see `BatchTask`.
     - `latent`: `shown` [T], the strength, 0 at go; `evidence` [T], its sum up to and with this
       step.
-    - `trial`: `label` (the right action), `mean_strength` (as drawn), `summed_strength` (the last
+    - `trial`: `label` (the correct action), `mean_strength` (as drawn), `summed_strength` (the last
       `evidence`).
 
     Args:
         input_size, noise, dt: as of `Integration`.
         steps: of stimulus and go together.
-        asked: "sum" or "mean", whose sign is right.
+        asked: "sum" or "mean", whose sign is asked for.
         vectors_seed: fixes the vectors.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Everything that steps a task: seeded environments, and trials collected in lockstep."""
+"""Makes and seeds environments, and collects trials from them in lockstep."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def make_envs(
         stream: a seed and what tells its streams apart; each environment gets trials of its own.
 
     Raises:
-        ValueError: a task that `TrialEnv` does not take, or an environment that is made already:
-            all slots would share it.
+        ValueError: a task that `TrialEnv` does not take, or an environment that is made already
+            (by the caller, or once for all calls): all slots would share it.
     """
     if isinstance(task, gym.Env):
         raise ValueError(
@@ -100,6 +100,11 @@ def make_envs(
             "environment of its own; give the id, the class, or a function that makes one."
         )
     envs = [TrialEnv(task, seed=0, **(task_kwargs or {})) for _ in range(n)]
+    if len({id(env.task) for env in envs}) < n:
+        raise ValueError(
+            f"{envs[0].task_id} returns the same environment at every call, but every slot of a "
+            "batch needs one of its own; make a new environment in the function."
+        )
     seed_envs(envs, stream)
     return envs
 

@@ -1,4 +1,4 @@
-"""Streams of trials, cut into sequences of equal length, with the right action at every step.
+"""Streams of trials, cut into sequences of equal length, with the correct action at every step.
 
 So neurogym's own `Dataset` feeds a supervised training, and so Aitken & Mihalas (eLife
 2023;12:e83035) train their figure 7j.
@@ -15,7 +15,8 @@ from neurogym.core import TrialEnv as NeurogymTask
 
 from mpn_lab.tasks.batches import TaskBatch
 from mpn_lab.tasks.expert import are_actions
-from mpn_lab.tasks.trial_env import TrialEnv
+from mpn_lab.tasks.rollout import make_envs
+from mpn_lab.tasks.trial_env import Task, TrialEnv
 
 PAPER_TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "ContextDecisionMaking": ("ContextDecisionMaking-v0", {"use_expl_context": True}),
@@ -46,7 +47,7 @@ PAPER_TASKS: dict[str, tuple[str, dict[str, Any]]] = {
 """The 19 tasks of the paper's figure 7j: its name -> today's neurogym id and arguments.
 
 The list and the defaults are likely, not certain. In three of
-them no network can tell all right actions from the observations:
+them no network can tell all correct actions from the observations:
 
 - DelayMatchCategory shows cos(theta) alone, while the category is the sign of sin(theta): match or
   not is a guess (with `dim_ring=3` or more it is not).
@@ -58,7 +59,7 @@ them no network can tell all right actions from the observations:
 
 
 class TrialStream:
-    """`batch_size` environments whose trials run on and on, cut every `steps` steps.
+    """Cuts the endless trials of `batch_size` environments into sequences of `steps` steps.
 
     A sequence begins where its environment's last one ended, in the middle of a trial or not, and
     runs over as many trials as fit. The environments are independent; each begins at a random step
@@ -66,11 +67,12 @@ class TrialStream:
     are equally long they stay in phase: the first sequences then show its first steps alone.)
 
     The trials are the task's planned ones, to their latest possible end, whatever the network
-    answers: as in neurogym's `Dataset`, an answer that would end a trial early does not. Where
-    neurogym plans no observations (our own tasks), the trial is stepped with the right actions.
+    does: as in neurogym's `Dataset`, a response that would end a trial early does not. Where no
+    observations are planned (every task but neurogym's), the trial is stepped with the correct
+    actions.
 
     Args:
-        task: a neurogym id such as "DelayMatchSample-v0", or another id that `TrialEnv` takes.
+        task: an id such as "DelayMatchSample-v0", or a class or function that makes an environment.
         batch_size: B, the number of environments.
         steps: T, the length of a sequence in steps.
         seed: see `reseed`.
@@ -83,13 +85,13 @@ class TrialStream:
 
     Raises:
         ValueError: what `TrialEnv` raises; a task whose ground truth is not an action at every
-            step, or whose action 0 is an answer like the others; a batch size or a number of steps
+            step, or whose action 0 is a response like the others; a batch size or a number of steps
             below 1.
     """
 
     def __init__(
         self,
-        task: str,
+        task: Task,
         batch_size: int,
         steps: int = 100,
         seed: int | np.integer | Sequence[int] = 0,
@@ -100,13 +102,13 @@ class TrialStream:
         if steps < 1:
             raise ValueError(f"steps is {steps}; expected sequences of at least 1 step.")
         self.batch_size, self.steps = batch_size, steps
-        self._envs = [TrialEnv(task, seed=0, **task_kwargs) for _ in range(batch_size)]
+        self._envs = make_envs(task, task_kwargs, batch_size, [0])
         one = self._envs[0]
         self.task_id, self.dt = one.task_id, one.dt
         if getattr(one.task, "action_0_is_response", False):
             raise ValueError(
-                f"{task} asks for an answer at one step and has no fixation; streams train every "
-                "step: train its whole trials instead."
+                f"{one.task_id} asks for a response at one step and has no fixation; streams train "
+                "every step: train its whole trials instead."
             )
         self.channels, self.actions = one.channels, one.actions
         self._planned = (
@@ -118,13 +120,13 @@ class TrialStream:
         self.reseed(seed)
 
     def reseed(self, seed: int | np.integer | Sequence[int]) -> None:
-        """Begin afresh: every batch from here on follows from `seed`, whatever came before.
+        """Begin anew: `seed` alone fixes every batch from here on.
 
         Environment i is seeded from `[*seed, i]`, so that streams such as `(run, purpose, n)` need
         no state to be saved.
         """
         stream = [seed] if isinstance(seed, int | np.integer) else list(seed)
-        self._trials = []  # each environment's present trial: obs [T', d] and truth [T']
+        self._trials = []  # each environment's current trial: obs [T', d] and truth [T']
         self._at = []  # the step of it that comes next
         for i, env in enumerate(self._envs):
             own, phase = np.random.SeedSequence([*stream, i]).generate_state(2).tolist()
@@ -136,10 +138,11 @@ class TrialStream:
 
         All steps are in the mask: what is trained and scored is every step. `latent` holds
 
-        - `responds` [B, T] bool: the steps at which the right action is not action 0 (fixation).
-          It is the decision period, but for trials in which silence is right (GoNogo's no-go
-          trials), and where the response is a moment of a period (ReadySetGo). An action where
-          none is asked for shows only in the accuracy over all steps: report both.
+        - `responds` [B, T] bool: the steps at which the correct action is not action 0 (fixation).
+          It is the decision period, but for trials in which fixation is correct to the end
+          (GoNogo's no-go trials), and for tasks whose response is due at one step of a period
+          (ReadySetGo). A response where none is due shows only in the accuracy over all steps:
+          report both.
         - `trial_step` [B, T] int64: the step within its trial; 0 where a trial begins.
         """
         B, T = self.batch_size, self.steps
@@ -188,7 +191,7 @@ class TrialStream:
     def _checked(self, truth: np.ndarray | None) -> np.ndarray:
         if truth is None or not are_actions(truth, len(self.actions)):
             raise ValueError(
-                f"{self.task_id} does not tell the right action at every step (it has no ground "
+                f"{self.task_id} does not tell the correct action at every step (it has no ground "
                 "truth that is an action), which supervised sequences need."
             )
         return truth

@@ -31,24 +31,19 @@ def generator():
 
 
 @pytest.fixture(scope="session")
-def example_run():
-    """A small network, trained in memory for some trials."""
+def example_trials():
+    """What an untrained network does in some trials."""
     import mpn_lab
 
-    config = mpn_lab.TrainConfig(
-        task="DelayMatchSample-v0", trials=128, batch_size=16, hidden_size=8, eval_trials=20
-    )
-    return mpn_lab.train(config, out=False, progress=False)
+    network = mpn_lab.QNetwork(3, 3, hidden_size=8, generator=torch.Generator().manual_seed(0))
+    return mpn_lab.record(network, "DelayMatchSample-v0", trials=20)
 
 
 @pytest.fixture(autouse=True)
 def _names_in_examples(request):
-    """`run` and `trials`, its record, in the docstrings' examples, which write into a new folder."""
+    """`trials` in the docstrings' examples is a record; they write into a folder of their own."""
     if isinstance(request.node, pytest.DoctestItem):
-        import mpn_lab
-
-        run = request.getfixturevalue("example_run")
         names = request.getfixturevalue("doctest_namespace")
-        names |= {"mpn_lab": mpn_lab, "run": run, "trials": mpn_lab.record(run, trials=20)}
+        names["trials"] = request.getfixturevalue("example_trials")
         folder = request.getfixturevalue("tmp_path")
         request.getfixturevalue("monkeypatch").chdir(folder)

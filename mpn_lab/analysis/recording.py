@@ -100,7 +100,7 @@ def record(
         >>> network = mpn_lab.QNetwork(3, 3, hidden_size=8)
         >>> trials = mpn_lab.record(network, "DelayMatchSample-v0", trials=4)
         >>> dict(trials.M.sizes)
-        {'trial': 4, 'time': 32, 'hidden': 8, 'input': 10}
+        {'trial': 4, 'time': ..., 'hidden': 8, 'input': 10}
     """
     attrs: dict[str, Any] = {FORMAT: 1, "run": "", "trained_trials": -1}
     if isinstance(network, Run):

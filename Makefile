@@ -2,9 +2,11 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 QUICKSTART := runs/quickstart
+# Processes that test at the same time: a number, or auto for one per core.
+JOBS ?= auto
 
 .DELETE_ON_ERROR:
-.PHONY: quickstart test lab check format figures bench clean
+.PHONY: quickstart test test-python coverage lab check format figures bench clean
 
 quickstart: .venv/installed  ## train an MPN on DelayMatchSample-v0 and look at it
 	@if [ -e $(QUICKSTART)/config.json ]; \
@@ -13,14 +15,26 @@ quickstart: .venv/installed  ## train an MPN on DelayMatchSample-v0 and look at 
 	@$(BIN)/mpn-lab plot $(QUICKSTART)
 	@echo 'Next: make lab opens the notebooks in JupyterLab; start with 01_quickstart.ipynb.'
 
-test: .venv/installed  ## unit tests, notebooks, and browser tests where a Chromium is found
+test: .venv/installed  ## unit tests, docstring examples, notebooks, and browser tests where a Chromium is found
 	$(BIN)/python scripts/strip_notebooks.py --check notebooks
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+# The quick tests under another Python, in a virtual environment of its own and outside CI:
+#     make test-python PYTHON=python3.13
+# The pins of constraints.txt hold for 3.11 to 3.13. On Linux a plain `pip install torch` brings
+# gigabytes of CUDA libraries; PIP_FIND_LINKS=FOLDER takes a CPU wheel from a folder instead.
+OTHER := .venv-$(notdir $(PYTHON))
+
+test-python: $(OTHER)/installed  ## the quick tests under another Python: make test-python PYTHON=python3.13
+	$(OTHER)/bin/python -m pytest -m "not slow and not browser"
+
+coverage: .venv/installed  ## which lines the quick tests run
+	$(BIN)/python -m pytest -m "not slow and not browser" --cov --cov-report=term-missing:skip-covered
 
 lab: .venv/installed  ## open the notebooks
 	$(BIN)/jupyter lab notebooks
 
-check: .venv/installed  ## format, lint, types and the one-way imports between the rooms
+check: .venv/installed  ## format, lint, types and the imports between the packages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -43,10 +57,10 @@ bench: .venv/installed  ## speed beside what one would otherwise use (adds sb3-c
 	$(BIN)/python benchmarks/imports.py
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-*
 
 # The virtual environment is right when this file is newer than what it was made from.
-.venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+.venv/installed $(OTHER)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q -c constraints.txt -e '.[dev]'
 	touch $@

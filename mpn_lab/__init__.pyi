@@ -23,6 +23,8 @@ from .widgets.monitor import TrainingMonitor
 from .widgets.staleness import StalenessExplorer
 from .widgets.trial import TrialExplorer
 
+__version__: str
+
 __all__ = [
     "GRU",
     "LSTM",

@@ -9,13 +9,13 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 from pydantic import BaseModel, Field, ValidationError
 
+import mpn_lab
 from mpn_lab.tasks.catalog import TaskDescription, describe_task, trainable_tasks
 from mpn_lab.training.config import SupervisedConfig, TrainConfig
 from mpn_lab.training.dqn import train
@@ -221,7 +221,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Entry point of `mpn-lab`; errors end it with one sentence and exit code 1."""
     args = sys.argv[1:] if args is None else list(args)
     if args == ["--version"]:
-        print(f"mpn-lab {version('mpn_lab')}")
+        print(f"mpn-lab {mpn_lab.__version__}")
         return
     commands: dict[str, Callable[..., None]] = {
         "tasks": tasks_command,

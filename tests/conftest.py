@@ -1,20 +1,11 @@
-"""Settings shared by all tests."""
+"""Short runs that many tests share."""
 
 import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
 from mpn_lab import TrainConfig, load_run, resume, train
-
-torch.set_num_threads(1)  # small networks; two workers share two cores
-
-
-@pytest.fixture
-def generator():
-    return torch.Generator().manual_seed(0)
-
 
 SHORT = {
     "trials": 150,

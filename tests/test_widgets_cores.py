@@ -42,7 +42,7 @@ class LeakyHebb(torch.nn.Module):
 class Correlator(torch.nn.Module):
     """Hidden units that read a matrix S of their own correlations; there is no M."""
 
-    state_dims = {"S": ("hidden", "hidden_2")}  # noqa: RUF012
+    state_dims = {"S": ("hidden", "partner")}  # noqa: RUF012
 
     def __init__(self, input_size, hidden_size, *, generator=None):
         super().__init__()
@@ -65,7 +65,7 @@ class Correlator(torch.nn.Module):
 class SquareM(Correlator):
     """The same with its state called M, which is no matrix of hidden units by inputs."""
 
-    state_dims = {"M": ("hidden", "hidden_2")}  # noqa: RUF012
+    state_dims = {"M": ("hidden", "partner")}  # noqa: RUF012
 
 
 CORES = {"widgets_leaky": LeakyHebb, "widgets_square": SquareM, "widgets_correlator": Correlator}

@@ -20,7 +20,8 @@ def save_record(record: xr.Dataset, path: str | Path) -> Path:
         RecordError: the file cannot be written; what was there before stays.
 
     Example:
-        >>> save_record(trials, "trials.nc")  # doctest: +SKIP
+        >>> save_record(trials, "trials.nc").name
+        'trials.nc'
     """
     check_record(record)
     path, temporary = Path(path), None
@@ -47,7 +48,9 @@ def load_record(path: str | Path) -> xr.Dataset:
         RecordError: the file is missing, cut short, damaged, or holds something else.
 
     Example:
-        >>> trials = load_record("trials.nc")  # doctest: +SKIP
+        >>> path = save_record(trials, "trials.nc")
+        >>> load_record(path).identical(trials)
+        True
     """
     path = Path(path)
     try:

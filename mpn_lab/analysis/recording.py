@@ -6,7 +6,6 @@ import json
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from typing import Any, get_args
 
 import numpy as np
@@ -20,7 +19,7 @@ from mpn_lab.networks.registry import Dims
 from mpn_lab.tasks.rollout import ResetState, Trial, make_envs, n_envs_for, rollout
 from mpn_lab.tasks.trial_env import Task, TrialEnv
 from mpn_lab.training.device import resolve_device, torch_threads
-from mpn_lab.training.run import PACKAGES, Run
+from mpn_lab.training.run import Run, package_versions
 
 MEMORY_SHARE = 0.25
 """A record that would take more than this part of the machine's memory is warned of first."""
@@ -101,7 +100,7 @@ def record(
         >>> network = mpn_lab.QNetwork(3, 3, hidden_size=8)
         >>> trials = mpn_lab.record(network, "DelayMatchSample-v0", trials=4)
         >>> dict(trials.M.sizes)
-        {'trial': 4, 'time': 32, 'hidden': 8, 'input': 10}
+        {'trial': 4, 'time': ..., 'hidden': 8, 'input': 10}
     """
     attrs: dict[str, Any] = {FORMAT: 1, "run": "", "trained_trials": -1}
     if isinstance(network, Run):
@@ -145,7 +144,7 @@ def record(
         "reset_state": reset_state,
         "trials_per_episode": k,
         "dt": envs[0].dt,
-        "versions": json.dumps({name: version(name) for name in (*PACKAGES, "xarray")}),
+        "versions": json.dumps(package_versions("xarray")),
     }
     dataset = xr.Dataset(
         latent_variables(collected, len(envs[0].actions), network_names(network))

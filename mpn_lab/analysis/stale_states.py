@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from mpn_lab.tasks.rollout import Trial
 from mpn_lab.tasks.trial_env import TrialEnv
 from mpn_lab.training.device import torch_threads
 from mpn_lab.training.files import RunError
-from mpn_lab.training.run import PACKAGES, Run
+from mpn_lab.training.run import Run, package_versions
 from mpn_lab.training.stored_trials import load_stored_trials, stored_trials_checkpoints
 
 _AGES = 6  # checkpoints, where they are not named
@@ -150,7 +149,7 @@ def staleness(
             "reset_state": run.config.reset_state,
             "trials_per_episode": run.config.trials_per_episode,
             "dt": env.dt,
-            "versions": json.dumps({name: version(name) for name in (*PACKAGES, "xarray")}),
+            "versions": json.dumps(package_versions("xarray")),
             "window": window,
             "burn_in": burn_in,
             "collected_at": collected_at,

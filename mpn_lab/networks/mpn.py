@@ -166,7 +166,7 @@ class MPN(nn.Module):
         self.lam.clamp_(0.0, self.lam_max)
 
     @classmethod
-    def horizon_options(cls, steps: float) -> dict[str, float]:
+    def horizon_options(cls, steps: float | int) -> dict[str, float]:
         """lam_max by the mean length of the trials: M lasts over the same share of each.
 
         0.99 for trials of up to `SHORT_TRIAL` steps; see ai_docs/long_trials.md for the evidence.

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
+import mpn_lab
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.registry import core_class, core_module
 from mpn_lab.tasks.trial_env import check_task, task_module
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 AnyConfig = TrainConfig | SupervisedConfig
 Row = dict[str, int | float]
-PACKAGES = ("mpn_lab", "torch", "neurogym", "gymnasium", "numpy")
 
 
 class Run:
@@ -83,7 +83,11 @@ class Run:
         content: dict[str, Any] = {"kind": kind, "config": config.model_dump()}
         content |= {"obs_size": obs_size, "n_actions": n_actions}
         modules = {"task": task_module(config.task), "core": core_module(config.core)}
-        content |= {"modules": modules, **settings, "versions": _versions()}
+        content |= {
+            "modules": modules,
+            **settings,
+            "versions": {**package_versions(), "python": platform.python_version()},
+        }
         if path is None:
             return cls(None, content, config)
         try:
@@ -102,9 +106,8 @@ class Run:
         for leftover in self.folder.rglob(f".*{PARTIAL}"):
             leftover.unlink()
         began = self.content.get("versions", {})
-        changed = [
-            f"{n} {began.get(n)} to {v}" for n, v in _versions().items() if began.get(n) != v
-        ]
+        now = {**package_versions(), "python": platform.python_version()}
+        changed = [f"{n} {began.get(n)} to {v}" for n, v in now.items() if began.get(n) != v]
         if changed:
             warnings.warn(
                 f"{self.path} was begun with other versions ({', '.join(changed)}): it can go on, "
@@ -286,8 +289,10 @@ def load_run(path: str | Path) -> Run:
         raise RunError(f"{path}/config.json is damaged or foreign: {error}.") from error
 
 
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
+def package_versions(*more: str) -> dict[str, str]:
+    """Versions of mpn_lab and of the libraries whose change may change a result."""
+    names = ("torch", "neurogym", "gymnasium", "numpy", *more)
+    return {"mpn_lab": mpn_lab.__version__} | {name: version(name) for name in names}
 
 
 def _csv(rows: list[Row]) -> bytes:

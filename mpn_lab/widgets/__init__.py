@@ -1,5 +1,5 @@
 """Explorers for notebooks: widgets that show the panels of `plotting`."""
 
-import lazy_loader
+from mpn_lab.lazy import attach_stub
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -1,0 +1,49 @@
+"""Settings and fixtures shared by all tests and by the examples in docstrings."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # also in the processes that tests start
+
+import pytest
+import torch
+
+torch.set_num_threads(1)  # small networks; several workers share the cores
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """Keep the tests of a file in one worker, so that its fixtures are made once.
+
+    All browser tests form one group: they share a JupyterLab and a Chromium. Notebooks are
+    independent of each other.
+    """
+    for item in items:
+        if item.get_closest_marker("browser"):
+            group = "browser"
+        else:
+            group = item.nodeid if item.path.stem == "test_notebooks" else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def example_trials():
+    """What an untrained network does in some trials."""
+    import mpn_lab
+
+    network = mpn_lab.QNetwork(3, 3, hidden_size=8, generator=torch.Generator().manual_seed(0))
+    return mpn_lab.record(network, "DelayMatchSample-v0", trials=20)
+
+
+@pytest.fixture(autouse=True)
+def _names_in_examples(request):
+    """`trials` in the docstrings' examples is a record; they write into a folder of their own."""
+    if isinstance(request.node, pytest.DoctestItem):
+        names = request.getfixturevalue("doctest_namespace")
+        names["trials"] = request.getfixturevalue("example_trials")
+        folder = request.getfixturevalue("tmp_path")
+        request.getfixturevalue("monkeypatch").chdir(folder)

@@ -46,8 +46,8 @@ def load_values(figure: str) -> pd.DataFrame:
     path = FIGURES / figure / "values.csv"
     if not path.exists():
         return pd.DataFrame(columns=COLUMNS)
-    table = pd.read_csv(path, dtype={"weights": str}).reindex(columns=COLUMNS)
-    return table.fillna({"weights": ""})
+    table = pd.read_csv(path, dtype={"weights": str})
+    return table.assign(weights=table["weights"].fillna("") if "weights" in table else "")
 
 
 def write_values(figure: str, rows: Iterable[tuple]) -> pd.DataFrame:

@@ -26,8 +26,8 @@ FIG=3 FRESH=1` trains one figure's networks anew. Networks that figures share ar
 
 Ours: mean ± standard error over seeds, with their number in brackets. Agreement: the difference is
 at most two joint standard errors (of the paper's value, where it prints one, and of ours). That the
-order of the networks is the paper's is tested in each figure's `test_claims.py`. What a note says
-was tried, was tried once, and there is no script for it."""
+order of the networks is the paper's is tested in each figure's `test_claims.py`. What the notes
+describe was tried once, and there is no script for it."""
 
 NEUROGYM = """## Figure 7j in numbers
 

@@ -96,7 +96,7 @@ def measure(one: Trained) -> dict[str, float]:
             max(np.corrcoef(score, evidence)[0, 1] ** 2 for score in scores.T)
         ),
         "r2 of the go answer on accumulated evidence": float(np.corrcoef(y, evidence)[0, 1] ** 2),
-        "go answer right": float((y * evidence > 0)[clear].mean()),
+        "share of correct go answers": float((y * evidence > 0)[clear].mean()),
         **{
             f"share of variance of M, PC {i + 1}": float(share)
             for i, share in enumerate(components["explained_variance_ratio"].values)

@@ -55,10 +55,10 @@ def draw_sequence(ax: Axes) -> None:
     batch, steps = stream.sample_batch(), np.arange(1, 101)
     lines = [
         *zip(stream.channels, batch.obs[0].T, strict=True),
-        ("right action", batch.ground_truth[0]),
+        ("correct action", batch.ground_truth[0]),
     ]
     for row, (name, values) in enumerate(lines):
-        color = "#D55E00" if name == "right action" else "#262626"
+        color = "#D55E00" if name == "correct action" else "#262626"
         ax.step(steps, 0.8 * values - row, where="mid", color=color, lw=1.1)
     for start in steps[batch.latent["trial_step"][0] == 0]:
         ax.axvline(start - 0.5, color=GREY, lw=0.8, ls=":")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 import sys
 from importlib import import_module
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from figures import table
 from figures.cache import FIGURES
+from figures.drawing import save_figure
 from figures.networks import RUNS
 from mpn_lab import RunError, plotting
 
@@ -57,12 +57,6 @@ def make_figure(name: str, fresh: bool, train: bool = True) -> None:
         figure: Figure | None = module.make(fresh, **options)
         if figure is not None:
             save_figure(figure, FIGURES / name)
-
-
-def save_figure(figure: Figure, folder: Path) -> None:
-    """Write `figure.svg` and `figure.png`; the same figure gives the same bytes."""
-    figure.savefig(folder / "figure.svg", metadata={"Date": None})
-    figure.savefig(folder / "figure.png", dpi=160)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -144,3 +145,9 @@ def room_above(ax: Axes, share: float) -> None:
     """Extend the vertical axis by a share of its length, for a legend."""
     low, high = ax.get_ylim()
     ax.set_ylim(low, high + share * (high - low))
+
+
+def save_figure(figure: Figure, folder: Path) -> None:
+    """Write `figure.svg` and `figure.png`; the same figure gives the same bytes."""
+    figure.savefig(folder / "figure.svg", metadata={"Date": None})
+    figure.savefig(folder / "figure.png", dpi=160)

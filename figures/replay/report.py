@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from figures.__main__ import save_figure
+from figures.drawing import save_figure
 from figures.replay.study import BURN_IN, HERE, STRATEGIES, TASKS, WINDOW
 from figures.table import markdown_table
 from mpn_lab import plotting

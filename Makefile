@@ -45,8 +45,8 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/python scripts/strip_notebooks.py notebooks
 
-figures: .venv/installed  ## the paper's figures, or one (FIG=3), from saved networks or from nothing (FRESH=1)
-	$(BIN)/python figures/make.py $(FIG) $(if $(FRESH),--fresh)
+figures: .venv/installed  ## the paper's figures, or one (FIG=3), from stored networks or from nothing (FRESH=1)
+	$(BIN)/python -m figures $(FIG) $(if $(FRESH),--fresh)
 
 bench: .venv/installed  ## speed beside what one would otherwise use (adds sb3-contrib)
 	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'

@@ -101,7 +101,7 @@ def test_version(capsys):
         (["plot", "no/such/run", "--trial", "100"], "error: trial is 100; expected 0 to 99"),
         (["resume", "no/such/run"], "error: no/such/run is no run folder"),
         (["tasks", "Nothing-v0"], "error: There is no task"),
-        (["tasks", "--import", "no_such"], "--import no_such: there is no module 'no_such' in"),
+        (["tasks", "--import", "no_such"], "--import no_such: the module 'no_such' is neither in"),
         (["tasks", "--import", "my/tasks.py"], "--import my/tasks.py: expected the name of a mod"),
         (["tasks", "--import", "broken"], r"fails with ZeroDivisionError: .*\(broken.py, line 2\)"),
         (
@@ -133,7 +133,7 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mpn_lab.cli.train", interrupted)
-    with pytest.raises(SystemExit, match="`mpn-lab resume RUN` goes on from the last checkpoint"):
+    with pytest.raises(SystemExit, match="`mpn-lab resume RUN` continues from the last checkpoint"):
         main(["train"])
 
 

@@ -48,7 +48,7 @@ def staleness(
     - `zero`: M_0. `stored`: the state stored at collection;
     - `zero, burn-in k` and `stored, burn-in k`: the same state k steps before the window, or at the
       trial's start if that is nearer. Omitted if `burn_in` is 0;
-    - `start`: replayed from the trial's start (from the stored state there, if it was carried over).
+    - `start`: replayed from the trial's start (the stored state there, if it was carried over).
 
     At every step t, with h_hat the replayed state that acts at t, h the stored one, and the same
     theta, that of the age, on both sides:

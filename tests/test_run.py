@@ -142,5 +142,5 @@ def test_a_core_that_is_not_registered_names_its_module(run_copy):
     content = json.loads(path.read_text())
     content["config"]["core"], content["modules"]["core"] = "own", "my_cores"
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"core is 'own'.*my_cores"):
+    with pytest.raises(ValueError, match=r"core 'own' .*my_cores"):
         load_run(run_copy).network  # noqa: B018

@@ -345,9 +345,9 @@ def test_ids_of_environments():
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        (None, "There is no task 'mine/Task-v0'; expected an id that is registered"),
-        ("my_tasks", "is not registered; import my_tasks, which .*--import my_tasks"),
-        ("__main__", "a notebook or script registered it: do so again first"),
+        (None, "There is no task 'mine/Task-v0'; expected an id registered"),
+        ("my_tasks", "is not registered; first import my_tasks, which .*--import my_tasks"),
+        ("__main__", "a notebook or script registered it: run that again"),
     ],
 )
 def test_a_task_that_is_not_registered(module, words):

@@ -101,7 +101,7 @@ def test_version(capsys):
         (["train", "--device", "abacus"], "error: device is 'abacus', which torch does not find"),
         (["train", "--threads", "0"], "error: threads is 0: Input should be greater"),
         (["train-supervised", "--stop", "accuracy=2"], "stop.accuracy is 2"),
-        (["train-supervised", "CartPole-v1"], "error: CartPole-v1 does not tell the correct act"),
+        (["train-supervised", "CartPole-v1"], "error: CartPole-v1 does not define the correct a"),
         (["evaluate", "no/such/run"], "error: no/such/run is no run folder"),
         (["plot", "no/such/run"], "error: no/such/run is no run folder"),
         (["plot", "no/such/run", "--trial", "100"], "error: trial is 100; expected 0 to 99"),

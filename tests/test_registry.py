@@ -437,7 +437,7 @@ class Broken(nn.Module):
         ("first states wrong", "returns states that are not those after each step"),
         ("random", "gives other results with return_states=True, or is random"),
         ("mixes the batch", "depends on the other sequences of the batch"),
-        ("looks ahead", "gives other|gives another output where a sequence is cut"),
+        ("looks ahead", "gives other|gives another output if a sequence is cut"),
         ("remembers", "gives other results|gives another output if a sequence is cut"),
         ("starts at 1", "starts from a non-zero state; give it a method initial_state"),
         ("in place", "modifies the state that it is given"),

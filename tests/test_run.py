@@ -81,7 +81,7 @@ def test_damaged_checkpoints(run_copy, name, damage):
         save_file({"x": np.zeros(3)}, run_copy / name)
     else:
         (run_copy / name).write_bytes(data[: len(data) // 2] if damage == "cut" else b"noise" * 100)
-    message = "of another program" if damage == "foreign" else "is damaged"
+    message = "by another program" if damage == "foreign" else "is damaged"
     with pytest.raises(RunError, match=message):
         load_run(run_copy).network if "trial" in name else resume(run_copy, progress=False)
 

@@ -24,16 +24,16 @@ from mpn_lab.training.resume import resume
 from mpn_lab.training.run import Run, load_run
 from mpn_lab.training.supervised import train_supervised
 
-PLOTTED = 100  # trials that `plot` records, to choose one from
+PLOTTED = 100  # trials that `plot` records; it draws one of them
 
 
 def _parse_pairs(words: list[str]) -> dict[str, Any]:
-    """KEY=VALUE pairs; a VALUE is read as JSON where it is JSON (True, False and None too)."""
+    """Parse KEY=VALUE pairs; a VALUE that is valid JSON (or True, False or None) is decoded."""
     pairs: dict[str, Any] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
-            raise ValueError(f"{word!r} is not of the form KEY=VALUE, such as dt=20.")
+            raise ValueError(f"{word!r} is not of the form KEY=VALUE; write it as in dt=20.")
         try:
             python = {"True": "true", "False": "false", "None": "null"}
             pairs[key] = json.loads(python.get(value, value))
@@ -60,30 +60,30 @@ Modules = Annotated[
         name="import",
         metavar="MODULE",
         help_behavior_hint="(default: none)",
-        help="Modules to import first, which register tasks, observers or cores of your own.",
+        help="Modules to import first, which register your own tasks, observers or cores.",
     ),
 ]
 
 
 class _Arguments(BaseModel):
-    """What both training commands take beside their configuration."""
+    """The arguments that both training commands take besides their configuration."""
 
     task: Task = "DelayMatchSample-v0"
-    """The id of a task; `mpn-lab tasks` lists them."""
+    """Id of the task; `mpn-lab tasks` lists the tasks."""
     task_kwargs: Pairs = Field(default_factory=dict)
     """Arguments of the task, for example dt=20 use_expl_context=True."""
     core_options: Pairs = Field(default_factory=dict)
-    """Options of the core, which checks them, for example update=presynaptic lam_max=0.9."""
+    """Options of the core, for example update=presynaptic lam_max=0.9; the core checks them."""
     out: Path | None = None
     """Folder of the run; default: runs/TASK-seedN (supervised: runs/TASK-supervised-seedN)."""
     modules: Modules = ()
     device: str = "cpu"
-    """Where the network computes: cpu, auto for a GPU where there is one, or torch's name of it."""
+    """Device of the network: cpu, auto (a GPU if available), or any device name of torch."""
     threads: Annotated[int, Field(ge=1)] = 1
-    """Threads of torch."""
+    """Number of torch threads."""
 
     def settings(self) -> dict[str, Any]:
-        """The fields of the configuration."""
+        """Return the fields of the configuration."""
         return self.model_dump(exclude={"out", "modules", "device", "threads"})
 
 
@@ -92,10 +92,11 @@ class TrainArguments(_Arguments, TrainConfig):
 
 
 class SupervisedArguments(_Arguments, SupervisedConfig):
-    """Train a network on the correct actions."""
+    """Train a network on the correct actions by supervised learning."""
 
     stop: Annotated[dict[str, Any] | None, _PAIRS, _NONE] = None  # type: ignore[assignment]
-    """Stop early, by the rules of `StopConfig`, for example accuracy=0.98 min_updates=500."""
+    """Rules for stopping early, the fields of `StopConfig`, for example accuracy=0.98
+    min_updates=500."""
 
 
 def train_command(arguments: Annotated[TrainArguments, tyro.conf.arg(name="")]) -> None:
@@ -123,12 +124,12 @@ def resume_command(
     device: str | None = None,
     threads: int | None = None,
 ) -> None:
-    """Go on with a run of either kind from its last checkpoint, as it was configured.
+    """Resume a run of either kind from its last checkpoint, with its saved configuration.
 
     Args:
         run: the run folder.
-        device: where the network computes; default: as the run began.
-        threads: of torch; default: as the run began.
+        device: device of the network; default: that of the run so far.
+        threads: number of torch threads; default: that of the run so far.
     """
     _import(modules)
     resumed = resume(run, device=device, threads=threads)
@@ -148,11 +149,11 @@ def evaluate_command(
 
     Args:
         run: the run folder.
-        trials: how many trials.
-        seed: fixes the trials.
-        json: print one JSON object and nothing else; what is unknown is null.
-        device: where the network computes: cpu, auto for a GPU where there is one, or torch's name.
-        threads: of torch.
+        trials: number of trials.
+        seed: seed of the trials.
+        json: print a single JSON object; unknown values are null.
+        device: device of the network: cpu, auto (a GPU if available), or any device name of torch.
+        threads: number of torch threads.
     """
     _import(modules)
     _report(load_run(run), trials, seed, json, device=device, threads=threads)
@@ -165,18 +166,18 @@ def plot_command(
     device: str = "cpu",
     threads: int = 1,
 ) -> None:
-    """Draw two pictures into a run's folder: its learning curve, and one trial from inside.
+    """Draw two pictures into a run's folder: its learning curve and the inside of one trial.
 
     Args:
         run: the run folder.
-        trial: which of 100 fresh greedy trials to show, at the step of its response.
-        device: where the network computes: cpu, auto for a GPU where there is one, or torch's name.
-        threads: of torch.
+        trial: which of 100 fresh greedy trials to show, at its last step.
+        device: device of the network: cpu, auto (a GPU if available), or any device name of torch.
+        threads: number of torch threads.
     """
     _import(modules)
     if not 0 <= trial < PLOTTED:
         raise ValueError(f"trial is {trial}; expected 0 to {PLOTTED - 1}.")
-    from mpn_lab.analysis import hidden_order, pca, record  # slow to import, and not for training
+    from mpn_lab.analysis import hidden_order, pca, record  # slow to import; training needs none
     from mpn_lab.plotting import draw_training, draw_trial, style
 
     opened = load_run(run)
@@ -199,15 +200,14 @@ def tasks_command(
     trials: int = 100,
     modules: Modules = (),
 ) -> None:
-    """List the tasks by name, or describe one: channels, actions, periods, length, ceilings, traps.
+    """List the tasks, or describe one: channels, actions, periods, length, best accuracy, pitfalls.
 
-    Any other id that is registered with gymnasium, such as CartPole-v1, can be described and
-    trained too.
+    Any other id registered with gymnasium, such as CartPole-v1, can also be described and trained.
 
     Args:
-        task: the one to describe.
-        all: describe all of them, which takes a minute or two.
-        trials: trials to sample for a description.
+        task: the task to describe.
+        all: describe all tasks, which takes a minute or two.
+        trials: number of trials to sample for a description.
     """
     _import(modules)
     if not task and not all:
@@ -218,7 +218,7 @@ def tasks_command(
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Entry point of `mpn-lab`; errors end it with one sentence and exit code 1."""
+    """Run the command line `mpn-lab`; an error ends it with one sentence and exit code 1."""
     args = sys.argv[1:] if args is None else list(args)
     if args == ["--version"]:
         print(f"mpn-lab {mpn_lab.__version__}")
@@ -233,7 +233,8 @@ def main(args: Sequence[str] | None = None) -> None:
     }
     about = (
         "Train multi-plasticity networks on cognitive tasks and look inside them. "
-        "`mpn-lab COMMAND --help` tells the options of a command, `mpn-lab --version` the version."
+        "`mpn-lab COMMAND --help` lists the options of a command; `mpn-lab --version` prints the "
+        "version."
     )
     try:
         tyro.extras.subcommand_cli_from_dict(commands, prog="mpn-lab", description=about, args=args)
@@ -245,14 +246,14 @@ def main(args: Sequence[str] | None = None) -> None:
     except (ValueError, RunError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("interrupted: `mpn-lab resume RUN` goes on from the last checkpoint")
+        sys.exit("interrupted: `mpn-lab resume RUN` continues from the last checkpoint")
 
 
 def _import(modules: Sequence[str]) -> None:
-    """Import modules by name, from the current folder too, as `python -m` would.
+    """Import modules by name, also from the current folder, as `python -m` does.
 
     Raises:
-        ValueError: an import that fails.
+        ValueError: an import fails.
     """
     if modules and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -260,7 +261,7 @@ def _import(modules: Sequence[str]) -> None:
         if not all(part.isidentifier() for part in name.split(".")):
             raise ValueError(
                 f"--import {name}: expected the name of a module, such as my_tasks for the file "
-                "my_tasks.py (the task or run is named before the options)."
+                "my_tasks.py (give the task or run before the options)."
             )
         try:
             importlib.import_module(name)
@@ -268,14 +269,14 @@ def _import(modules: Sequence[str]) -> None:
             missing = error.name if isinstance(error, ModuleNotFoundError) else None
             if missing is not None and (name == missing or name.startswith(f"{missing}.")):
                 raise ValueError(
-                    f"--import {name}: there is no module {missing!r} in this folder or installed; "
-                    "run the command in the folder that holds it, or install it."
+                    f"--import {name}: the module {missing!r} is neither in this folder nor "
+                    "installed; run the command in the folder that contains it, or install it."
                 ) from error
             last = traceback.extract_tb(error.__traceback__)[-1]
             reason = str(error).strip().split("\n")[0]
             raise ValueError(
-                f"--import {name}: importing it fails with {type(error).__name__}: {reason} "
-                f"({Path(last.filename).name}, line {last.lineno}); correct it, then try again."
+                f"--import {name}: the import fails with {type(error).__name__}: {reason} "
+                f"({Path(last.filename).name}, line {last.lineno}); fix the error and try again."
             ) from error
 
 
@@ -295,7 +296,7 @@ def _report(
     interval = f"(95 % interval {low:.4f} to {high:.4f})"
     print(f"{run.config.task}: {result.trials} fresh greedy trials")
     if math.isnan(result.accuracy):
-        print("  accuracy        unknown: the task does not tell which trials are correct")
+        print("  accuracy        unknown: the task does not report which trials are correct")
     else:
         print(f"  accuracy        {result.accuracy:.4f}   {interval}")
     if result.ideal_accuracy is not None:
@@ -320,7 +321,7 @@ def _describe(task: TaskDescription) -> str:
         f"  actions   {len(task.actions)}: {_shorten(task.actions)}",
         f"  periods   {periods}   (mean ms)",
         f"  length    {length}{duration}",
-        f"  accuracy  {', '.join(ceilings) or 'no ground truth: look at the return'}",
+        f"  accuracy  {', '.join(ceilings) or 'no ground truth: use the return'}",
     ]
     if task.warning:
         lines.append(f"  warning   {task.warning}")

@@ -90,18 +90,24 @@ def test_version(capsys):
         (["train", "ReachingDelayResponse-v0"], "error: .*only Discrete"),
         (["train", "--gamma", "1.5"], "gamma is 1.5"),
         (["train", "--trials-per-episode", "2"], "error: train_freq is 25; expected a multiple"),
-        (["train", "--core", "nothing"], "error: core is 'nothing'; expected one of mpn, gru"),
-        (["train", "--core-options", "foo=1"], "error: the core 'mpn' cannot be made with .*foo"),
+        (
+            ["train", "--core", "nothing"],
+            "error: the core 'nothing' is not registered; expected one of mpn, gru",
+        ),
+        (
+            ["train", "--core-options", "foo=1"],
+            "error: the core 'mpn' does not take core_options .*foo",
+        ),
         (["train", "--device", "abacus"], "error: device is 'abacus', which torch does not find"),
         (["train", "--threads", "0"], "error: threads is 0: Input should be greater"),
         (["train-supervised", "--stop", "accuracy=2"], "stop.accuracy is 2"),
-        (["train-supervised", "CartPole-v1"], "error: CartPole-v1 does not tell the correct act"),
+        (["train-supervised", "CartPole-v1"], "error: CartPole-v1 does not define the correct a"),
         (["evaluate", "no/such/run"], "error: no/such/run is no run folder"),
         (["plot", "no/such/run"], "error: no/such/run is no run folder"),
         (["plot", "no/such/run", "--trial", "100"], "error: trial is 100; expected 0 to 99"),
         (["resume", "no/such/run"], "error: no/such/run is no run folder"),
         (["tasks", "Nothing-v0"], "error: There is no task"),
-        (["tasks", "--import", "no_such"], "--import no_such: there is no module 'no_such' in"),
+        (["tasks", "--import", "no_such"], "--import no_such: the module 'no_such' is neither in"),
         (["tasks", "--import", "my/tasks.py"], "--import my/tasks.py: expected the name of a mod"),
         (["tasks", "--import", "broken"], r"fails with ZeroDivisionError: .*\(broken.py, line 2\)"),
         (
@@ -133,7 +139,7 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mpn_lab.cli.train", interrupted)
-    with pytest.raises(SystemExit, match="`mpn-lab resume RUN` goes on from the last checkpoint"):
+    with pytest.raises(SystemExit, match="`mpn-lab resume RUN` continues from the last checkpoint"):
         main(["train"])
 
 
@@ -214,10 +220,10 @@ def test_a_task_and_a_core_of_ones_own_in_fresh_processes(tmp_path, monkeypatch,
     assert first == "1 mine/Coin-v0"
     assert len(messages) == 4  # one line each
     for message in messages:
-        assert "import my_module, which registered it, first" in message
+        assert "first import my_module, which registered it" in message
         assert "--import my_module" in message
     assert "'mine/Coin-v0' is not registered" in messages[0]
-    assert "core is 'my_core'" in messages[3]
+    assert "the core 'my_core' is not registered" in messages[3]
     assert last == "1.0 5"
     evaluated = fresh("-m", "mpn_lab", "evaluate", "run", "--trials", "20", "--import", "my_module")
     assert "ideal observer  1.0000" in "\n".join(evaluated)

@@ -35,7 +35,10 @@ def test_bad_values_are_refused(bad):
     ("bad", "message"),
     [
         ({"sequence": {"window": 4, "burn_in": 4}}, "burn_in is 4 steps and window 4"),
-        ({"sequence": {"burn_in": 2, "start": "replayed"}}, "goes back to the trial's start"),
+        (
+            {"sequence": {"burn_in": 2, "start": "replayed"}},
+            "already starts from the trial's start",
+        ),
         ({"trials_per_episode": 5}, "reset_state='trial' makes every trial an episode"),
         ({"trials_per_episode": 7, "reset_state": "never"}, "trials is 2500; expected a multiple"),
         ({"store_trials": 26}, "store_trials is 26; expected at most the 25"),
@@ -54,7 +57,7 @@ def test_strategies_that_do_not_fit_together(bad, message):
         ({"reset_state": "never"}, "reset_state"),
         ({"l1": -1}, "l1"),
         ({"exploration_initial_eps": 1}, "exploration_initial_eps"),
-        ({"stream_steps": 10, "loss_periods": ("go",)}, "such sequences train all their steps"),
+        ({"stream_steps": 10, "loss_periods": ("go",)}, "trains all steps and carries the state"),
     ],
 )
 def test_supervised_settings_that_do_not_fit_together(bad, words):
@@ -86,7 +89,7 @@ def test_task_arguments_come_back_from_json():
 
 @pytest.mark.parametrize("value", [np.ones(2), {1: 2}, [np.float32(1)], len])
 def test_task_arguments_that_json_cannot_hold_are_refused(value):
-    with pytest.raises(ValueError, match=r"timing holds .* which a run's config.json cannot hold"):
+    with pytest.raises(ValueError, match=r"timing holds .* which a run's config.json cannot store"):
         TrainConfig(task_kwargs={"timing": value})
 
 

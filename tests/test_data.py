@@ -150,8 +150,8 @@ def test_a_rising_loss_ends_the_training(tmp_path):
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        ({"loss_periods": ("go",)}, "names the steps to be trained itself"),
-        ({"reset_state": "episode"}, "names the steps to be trained itself"),
+        ({"loss_periods": ("go",)}, "itself marks the steps to be trained"),
+        ({"reset_state": "episode"}, "itself marks the steps to be trained"),
     ],
 )
 def test_what_a_task_that_samples_its_batches_does_not_take(bad, words):

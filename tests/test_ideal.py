@@ -162,9 +162,9 @@ def test_no_observer_is_found_by_a_name():
 def test_a_second_observer_is_refused_and_the_same_one_is_not():
     register_observer("GoNogo-v0", first_action)
     register_observer("GoNogo-v0", first_action)  # as when a notebook's cell runs twice
-    with pytest.raises(ValueError, match=r"'GoNogo-v0' has an ideal observer already .*first_act"):
+    with pytest.raises(ValueError, match=r"'GoNogo-v0' already has an ideal observer .*first_act"):
         register_observer("GoNogo-v0", lambda env, trial: [0])
-    with pytest.raises(ValueError, match="'DelayMatchSample-v0' has an ideal observer already"):
+    with pytest.raises(ValueError, match="'DelayMatchSample-v0' already has an ideal observer"):
         register_observer("DelayMatchSample-v0", first_action)
 
 

@@ -136,7 +136,7 @@ def test_bad_arguments_get_one_sentence():
         ({"task": TASK, "seed": -1}, "seed is -1"),
         ({"task": TASK, "epsilon": 2.0}, "epsilon is 2.0"),
         ({}, "task is missing"),
-        ({"task": "ContextDecisionMaking-v0"}, "takes 3 channels and values 3 actions, but"),
+        ({"task": "ContextDecisionMaking-v0"}, "takes 3 channels and has 3 actions, but"),
     ):
         with pytest.raises(ValueError, match=words):
             mpn_lab.record(network(), **arguments)

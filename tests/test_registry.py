@@ -298,7 +298,7 @@ def test_a_run_whose_core_is_gone_names_the_module(tmp_path, monkeypatch):
         assert_one_sentence(caught)
     file = path / "config.json"
     file.write_text(file.read_text().replace(f'"{module}"', '"__main__"'))
-    with pytest.raises(CoreError, match=r"call mpn_lab\.register_core first"):
+    with pytest.raises(CoreError, match=r"first call mpn_lab\.register_core"):
         _ = load_run(path).network
 
 
@@ -307,7 +307,7 @@ def test_built_in_cores_have_no_special_status():
         core = registry.core_class(name)
         register_core(name, core)
         registry.check_core(core(4, 6), 4, 6)
-        with pytest.raises(CoreError, match=f"'{name}' is registered already"):
+        with pytest.raises(CoreError, match=f"'{name}' is already registered"):
             register_core(name, OjaCore)
 
 
@@ -328,9 +328,9 @@ def assert_one_sentence(caught):
         ({"M_2": ("hidden",)}, "has a state 'M_2'"),
         ({"M_start": ("hidden",)}, "has a state 'M_start'"),
         ({"my state": ("hidden",)}, "has a state 'my state'"),
-        ({"A": ("hidden", "hidden")}, "each for one thing"),
+        ({"A": ("hidden", "hidden")}, "expected distinct names"),
         ({"A": ("time",)}, "that a record does not use itself"),
-        ({"A": ("A",)}, "each for one thing"),
+        ({"A": ("A",)}, "expected distinct names"),
     ],
 )
 def test_states_without_a_usable_name(dims, words):
@@ -347,7 +347,7 @@ def test_names_of_cores(monkeypatch):
     class Other(OjaCore):
         pass
 
-    with pytest.raises(CoreError, match=r"'oja' is registered already \(.*OjaCore\)") as caught:
+    with pytest.raises(CoreError, match=r"'oja' is already registered \(.*OjaCore\)") as caught:
         register_core("oja", Other)
     assert_one_sentence(caught)
     register_core("oja", OjaCore)  # the same class again, as where a cell is run twice
@@ -435,12 +435,12 @@ class Broken(nn.Module):
         ("no states", "returns a tuple of 2; expected a tuple of output, state, states"),
         ("time first", r"a state u after every step .*\(4, 3, 6\).*; expected \(3, 4, 6\)"),
         ("first states wrong", "returns states that are not those after each step"),
-        ("random", "gives other numbers with return_states=True, or at random"),
+        ("random", "gives other results with return_states=True, or is random"),
         ("mixes the batch", "depends on the other sequences of the batch"),
-        ("looks ahead", "gives other|gives another output where a sequence is cut"),
-        ("remembers", "gives other numbers|gives another output where a sequence is cut"),
-        ("starts at 1", "starts from another state than zero; give it a method initial_state"),
-        ("in place", "changes the state that it is given"),
+        ("looks ahead", "gives other|gives another output if a sequence is cut"),
+        ("remembers", "gives other results|gives another output if a sequence is cut"),
+        ("starts at 1", "starts from a non-zero state; give it a method initial_state"),
+        ("in place", "modifies the state that it is given"),
     ],
 )
 def test_what_breaks_the_protocol_is_told_in_one_sentence(fault, words):

@@ -81,7 +81,7 @@ def test_damaged_checkpoints(run_copy, name, damage):
         save_file({"x": np.zeros(3)}, run_copy / name)
     else:
         (run_copy / name).write_bytes(data[: len(data) // 2] if damage == "cut" else b"noise" * 100)
-    message = "of another program" if damage == "foreign" else "is damaged"
+    message = "by another program" if damage == "foreign" else "is damaged"
     with pytest.raises(RunError, match=message):
         load_run(run_copy).network if "trial" in name else resume(run_copy, progress=False)
 
@@ -142,5 +142,5 @@ def test_a_core_that_is_not_registered_names_its_module(run_copy):
     content = json.loads(path.read_text())
     content["config"]["core"], content["modules"]["core"] = "own", "my_cores"
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"core is 'own'.*my_cores"):
+    with pytest.raises(ValueError, match=r"core 'own' .*my_cores"):
         load_run(run_copy).network  # noqa: B018

@@ -162,7 +162,9 @@ def test_delay_match_category_shows_one_number_of_an_angle():
 
 @pytest.mark.parametrize("task", ["Bandit-v0", "EconomicDecisionMaking-v0", "Reaching1D-v0"])
 def test_a_task_without_correct_actions_is_refused(task):
-    with pytest.raises(ValueError, match=f"^{task} does not tell the correct action at every step"):
+    with pytest.raises(
+        ValueError, match=f"^{task} does not define the correct action at every step"
+    ):
         TrialStream(task, 2)
 
 

@@ -57,7 +57,9 @@ def test_the_expert_collects_as_each_environment_alone_would():
 
 @pytest.mark.parametrize("task", ["Bandit-v0", "Reaching1D-v0"])
 def test_a_task_without_correct_actions(task):
-    with pytest.raises(ValueError, match=f"{task} does not tell the correct action at every step"):
+    with pytest.raises(
+        ValueError, match=f"{task} does not define the correct action at every step"
+    ):
         SupervisedTrainer(SHORT.model_copy(update={"task": task}))
 
 

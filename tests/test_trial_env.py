@@ -345,9 +345,9 @@ def test_ids_of_environments():
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        (None, "There is no task 'mine/Task-v0'; expected an id that is registered"),
-        ("my_tasks", "is not registered; import my_tasks, which .*--import my_tasks"),
-        ("__main__", "a notebook or script registered it: do so again first"),
+        (None, "There is no task 'mine/Task-v0'; expected an id registered"),
+        ("my_tasks", "is not registered; first import my_tasks, which .*--import my_tasks"),
+        ("__main__", "a notebook or script registered it: run that again"),
     ],
 )
 def test_a_task_that_is_not_registered(module, words):
@@ -387,7 +387,7 @@ def test_cartpole_is_learned():
     ("make", "message"),
     [
         (lambda: TrialEnv("DelayMatchSampel-v0"), "There is no task 'DelayMatchSampel-v0'.*Delay"),
-        (lambda: TrialEnv("ReachingDelayResponse-v0"), "has the action space Box.*only Discrete"),
+        (lambda: TrialEnv("ReachingDelayResponse-v0"), "has the action space Box.*expected a Discrete"),
         (lambda: TrialEnv("AnnubesEnv-v0"), r"cannot be made with \{\}.*'session'"),
         (lambda: TrialEnv("DelayMatchSample-v0", foo=1), r"cannot be made with \{'foo': 1\}"),
         (lambda: TrialEnv(lambda: "env"), "<lambda> makes a str; expected an environment"),
@@ -398,7 +398,7 @@ def test_cartpole_is_learned():
         ),
         (
             lambda: TrialEnv(Marked(spaces.Discrete(2), spaces.Box(0, 1, (1,)))),
-            "only Discrete actions",
+            "expected a Discrete one",
         ),
         (
             lambda: TrialEnv(Marked(spaces.Sequence(spaces.Discrete(2)))),

@@ -1,4 +1,4 @@
-"""Psychometric curves and performance of the network, beside the ideal observer's."""
+"""Psychometric curves and performance of the network and of the ideal observer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from mpn_lab.analysis.schema import check_record, condition_of
 
 
 def signed_coherence(record: xr.Dataset, toward: int = 2) -> xr.DataArray:
-    """The coherence of the relevant evidence, positive where it favours action `toward`. [trial].
+    """Return the coherence of the relevant evidence, [trial], positive if it favours `toward`.
 
-    For tasks whose trials have a coherence `coh`, or `coh_1`, `coh_2` and the `context` that says
-    which of them is relevant. In the task's own unit (%).
+    The trials must have a coherence `coh`, or `coh_1`, `coh_2` and a `context` that indicates the
+    relevant one. The unit is the task's own (%).
 
     Raises:
         ValueError: the trials have no coherence.
@@ -27,7 +27,7 @@ def signed_coherence(record: xr.Dataset, toward: int = 2) -> xr.DataArray:
 
 
 def psychometric(record: xr.Dataset, evidence: xr.DataArray, choice: int = 2) -> xr.Dataset:
-    """The share of trials in which the network chose `choice`, for each strength of the evidence.
+    """Compute the share of trials in which the network chose `choice`, by strength of evidence.
 
     Args:
         record: from `record`.
@@ -40,7 +40,7 @@ def psychometric(record: xr.Dataset, evidence: xr.DataArray, choice: int = 2) ->
         `trials`, their number.
 
     Raises:
-        ValueError: no such action, or evidence that is not one number per trial.
+        ValueError: there is no such action, or the evidence is not one number per trial.
 
     Example:
         >>> psychometric(trials, signed_coherence(trials)).share.plot()  # doctest: +SKIP
@@ -58,7 +58,7 @@ def psychometric(record: xr.Dataset, evidence: xr.DataArray, choice: int = 2) ->
 
 
 def performance_by(record: xr.Dataset, condition: str) -> xr.Dataset:
-    """The share of correct trials for each value of a condition.
+    """Compute the share of correct trials for each value of a condition.
 
     Returns:
         Along the condition: `share` with its 95 % interval `low`, `high` (Wilson's), `ideal`, the
@@ -101,7 +101,7 @@ def _shares(
 
 
 def _wilson(successes: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """95 % interval of a share (Wilson's), element by element; nan where n is 0."""
+    """Return the 95 % interval (Wilson's) of a share, element by element; nan where n is 0."""
     z, successes, n = 1.959963984540054, np.asarray(successes, float), np.asarray(n, float)
     with np.errstate(invalid="ignore", divide="ignore"):
         p = successes / n

@@ -19,9 +19,10 @@ FOLDS = 5
 def decode(
     record: xr.Dataset, condition: str = "correct_response", variable: str = "h"
 ) -> xr.Dataset:
-    """The accuracy with which a condition can be decoded from a variable at each step.
+    """Compute the accuracy with which a condition can be decoded from a variable at each step.
 
-    A ridge classifier on standardised features for each step, 5-fold cross-validated over trials.
+    The decoder of each step is a ridge classifier on standardised features, 5-fold cross-validated
+    over trials.
 
     Args:
         record: from `record`.
@@ -34,7 +35,7 @@ def decode(
         classes of 5 trials reach.
 
     Raises:
-        ValueError: no such variable or condition, or too few trials of two classes.
+        ValueError: there is no such variable or condition, or too few trials of two classes.
 
     Example:
         >>> decode(trials, "sample_theta", "M").accuracy.plot()  # doctest: +SKIP
@@ -60,16 +61,17 @@ def decode(
 def decode_across_times(
     record: xr.Dataset, condition: str = "correct_response", variable: str = "h", every: int = 1
 ) -> xr.DataArray:
-    """The accuracy of decoders trained at one time and tested at another. [train_time, time].
+    """Compute the accuracy of decoders trained at one time and tested at another.
 
-    High along the diagonal alone, the code changes over time; high in a block, it is stable. Trials
-    that reach both times count; none is tested on a decoder that was trained on it.
+    The result has the dimensions [train_time, time]. If only the diagonal is high, the code changes
+    over time; if a block is high, the code is stable there. Only trials that reach both times are
+    used; no trial is tested on a decoder that was trained on it.
 
     Args:
         record: from `record`.
         condition: a coordinate of the trials, each of its values a class.
         variable: `h`, `M`, `embedded` or any other state in the record.
-        every: take every so many steps only.
+        every: use only every `every`-th step.
 
     Raises:
         ValueError: as `decode`, or `every` below 1.
@@ -120,7 +122,7 @@ def _folds(labels: np.ndarray):
 
 
 def _classes(record: xr.Dataset, condition: str) -> np.ndarray:
-    """The class of each trial, one whole number for each value of the condition."""
+    """Return the class of each trial, one integer for each value of the condition."""
     return np.unique(condition_of(record, condition).values, return_inverse=True)[1]
 
 
@@ -130,7 +132,7 @@ def _features(record: xr.Dataset, variable: str) -> np.ndarray:
 
 
 def _per_step(record: xr.Dataset, condition: str, variable: str) -> list:
-    """Features [k, f] and labels [k] of the trials that reach each step; (None, None): too few."""
+    """Return features [k, f] and labels [k] of the trials at each step; (None, None): too few."""
     check_record(record, variable)
     labels, features = _classes(record, condition), _features(record, variable)
     result = []

@@ -17,8 +17,8 @@ def pca(record: xr.Dataset, variable: str | None = None, components: int = 3) ->
     Args:
         record: from `record`.
         variable: `h`, `M`, or any other with the dimensions trial and time, such as a state of
-            one's own core; None: M where there is one, or else h.
-        components: how many; at most the number of features and of steps.
+            a custom core; None: M if the record has one, or else h.
+        components: number of components; at most the number of features and of steps.
 
     Returns:
         `trajectory` [trial, time, component], the position of each trial at each step (nan after
@@ -26,7 +26,7 @@ def pca(record: xr.Dataset, variable: str | None = None, components: int = 3) ->
         and `mean`.
 
     Raises:
-        ValueError: no such variable, or more components than there can be.
+        ValueError: there is no such variable, or `components` is too large.
 
     Example:
         >>> pca(trials, "h").trajectory.sel(trial=3)  # doctest: +SKIP
@@ -55,7 +55,7 @@ def pca(record: xr.Dataset, variable: str | None = None, components: int = 3) ->
 
 
 def participation_ratio(record: xr.Dataset, variable: str = "h") -> xr.DataArray:
-    """The number of dimensions that a variable fills: (sum lambda)^2 / sum lambda^2.
+    """Compute the effective dimension of a variable: (sum lambda)^2 / sum lambda^2.
 
     lambda are the eigenvalues of its covariance over all steps of all trials. The ratio is 1 for a
     line and the number of features for a ball. `variable` is `h`, `M` or any other state.
@@ -67,7 +67,7 @@ def participation_ratio(record: xr.Dataset, variable: str = "h") -> xr.DataArray
 
 
 def dimensions_filled(values: np.ndarray) -> float:
-    """The participation ratio of rows of features, [k, f]; nan where they never differ."""
+    """Return the participation ratio of rows of features, [k, f]; nan if they never differ."""
     values = values - values.mean(0)
     # tr C and tr C^2 are those of the Gram matrix, whichever side is the smaller.
     gram = values.T @ values if values.shape[1] <= len(values) else values @ values.T
@@ -76,12 +76,12 @@ def dimensions_filled(values: np.ndarray) -> float:
 
 
 def effective_weights(record: xr.Dataset) -> xr.DataArray:
-    """The weights from inputs to hidden units after step t: W * (1 + M_t) or W + M_t.
+    """Compute the weights from inputs to hidden units after step t: W * (1 + M_t) or W + M_t.
 
-    Step t + 1 is computed with them: M_{t-1} acts at t. [trial, time, hidden, input].
+    They act at step t + 1: M_{t-1} acts at t. [trial, time, hidden, input].
 
     Raises:
-        ValueError: the record of another core than an MPN.
+        ValueError: the record is not of an MPN.
     """
     check_mpn(record)
     if record.attrs["modulation"] == "multiplicative":
@@ -92,10 +92,10 @@ def effective_weights(record: xr.Dataset) -> xr.DataArray:
 
 
 def modulation_change(record: xr.Dataset) -> xr.DataArray:
-    """M_t - M_{t-1} at every step; M_{-1} is the trial's start. [trial, time, hidden, input].
+    """Compute M_t - M_{t-1} at every step, [trial, time, hidden, input]; M_{-1} is the start.
 
     Raises:
-        ValueError: the record of a core without a state M.
+        ValueError: the record is of a core without a state M.
     """
     check_record(record, "M")
     M = record["M"]
@@ -111,9 +111,9 @@ def selectivity(
     variable: str = "h",
     period: str | None = None,
 ) -> xr.Dataset:
-    """The share of each unit's variance across trials that a condition explains.
+    """Compute the share of each unit's variance across trials that a condition explains.
 
-    Each trial enters with the unit's mean over a period.
+    Each trial contributes the unit's mean over a period.
 
     Args:
         record: from `record`.
@@ -153,7 +153,7 @@ def selectivity(
 def accumulated_evidence(
     record: xr.Dataset, plus: str, minus: str, period: str = "stimulus"
 ) -> xr.DataArray:
-    """The running sum of one channel minus another over a period, including the present step.
+    """Compute the running sum of one channel minus another over a period, up to the current step.
 
     [trial, time]; 0 before the period, constant after it, nan after the trial.
     """
@@ -176,10 +176,10 @@ def variance_explained(
     period: str | None = "stimulus",
     shown: xr.DataArray | None = None,
 ) -> xr.Dataset:
-    """The shares of each unit's variance that the present input and the evidence explain.
+    """Compute the shares of each unit's variance that the current input and the evidence explain.
 
-    Two least-squares fits over all steps of a period in all trials: on the present input, and on
-    the accumulated evidence.
+    The shares come from two least-squares fits over all steps of a period in all trials: on the
+    current input, and on the accumulated evidence.
 
     Args:
         record: from `record`.
@@ -191,7 +191,7 @@ def variance_explained(
             all entries of the embedded input x_t.
 
     Returns:
-        `input` and `evidence`, r^2 of each unit (nan for one that never changes).
+        `input` and `evidence`, r^2 of each unit (nan for a unit that never changes).
 
     Source: Aitken & Mihalas, eLife 2023;12:e83035, figure 3 (whose numbers are means over units).
     """
@@ -219,11 +219,11 @@ def variance_explained(
 def hidden_order(
     record: xr.Dataset, by: str = "selectivity", condition: str = "correct_response"
 ) -> np.ndarray:
-    """An order of the hidden units that puts similar ones side by side, as indices [hidden].
+    """Order the hidden units so that similar ones are side by side; returns indices [hidden].
 
     Args:
         record: from `record`.
-        by: `index` (as they come); `selectivity` (by preferred class of the condition, the most
+        by: `index` (unsorted); `selectivity` (by preferred class of the condition, the most
             selective first; a unit's row of M where there is an M [hidden, input], else its h);
             `cluster` (leaves of the average linkage tree of the correlations of h over steps and
             trials).
@@ -256,10 +256,10 @@ def hidden_order(
 
 
 def leaf_order(values: np.ndarray) -> np.ndarray:
-    """An order of units [units] that puts correlated ones side by side.
+    """Order units so that correlated ones are side by side; returns indices [units].
 
-    The leaves of the average linkage tree of their correlations over samples, `values` [samples,
-    units].
+    The order is that of the leaves of the average linkage tree of their correlations over samples,
+    `values` [samples, units].
     """
     values = values[:: max(1, len(values) // 2000)]
     values = values - values.mean(0)
@@ -273,7 +273,7 @@ def leaf_order(values: np.ndarray) -> np.ndarray:
 
 
 def _steps(record: xr.Dataset, variable: str) -> tuple[np.ndarray, np.ndarray]:
-    """All valid steps of all trials as rows [N, features], and where they are [trial, time]."""
+    """Return all valid steps of all trials as rows [N, features], with their mask [trial, time]."""
     check_record(record, variable)
     valid = record["valid"].values
     data = record[variable].values[valid]
@@ -295,7 +295,7 @@ def _in_period(record: xr.Dataset, variable: str, period: str | None) -> xr.Data
 
 
 def _of_trials(record: xr.Dataset) -> dict[str, xr.DataArray]:
-    """The coordinates of trials and steps."""
+    """Return the coordinates of trials and steps."""
     return {
         str(name): coord
         for name, coord in record.coords.items()

@@ -1,4 +1,4 @@
-"""Records on disk: netCDF files, written whole or not at all, read without running code."""
+"""Records on disk: netCDF files, written atomically and read without executing code."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mpn_lab.analysis.schema import FORMAT, RecordError, check_record
 
 
 def save_record(record: xr.Dataset, path: str | Path) -> Path:
-    """Write a record to a netCDF file, which anything that reads netCDF can open.
+    """Write a record to a netCDF file, which any netCDF reader can open.
 
     Raises:
-        ValueError: a Dataset that is no record.
-        RecordError: the file cannot be written; what was there before stays.
+        ValueError: the Dataset is not a record.
+        RecordError: the file cannot be written; an existing file is unchanged.
 
     Example:
         >>> save_record(trials, "trials.nc").name
@@ -45,7 +45,7 @@ def load_record(path: str | Path) -> xr.Dataset:
     """Read what `save_record` wrote, into memory.
 
     Raises:
-        RecordError: the file is missing, cut short, damaged, or holds something else.
+        RecordError: the file is missing, truncated, damaged, or contains something else.
 
     Example:
         >>> path = save_record(trials, "trials.nc")

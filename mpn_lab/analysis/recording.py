@@ -22,10 +22,10 @@ from mpn_lab.training.device import resolve_device, torch_threads
 from mpn_lab.training.run import Run, package_versions
 
 MEMORY_SHARE = 0.25
-"""A record that would take more than this part of the machine's memory is warned of first."""
+"""A warning is given before a record that would take more than this part of the memory."""
 
-_RECORD = 0x7265636F7264  # keeps the seeds of records apart from those of training and evaluation
-_LOCKSTEP = 250  # environments at most
+_RECORD = 0x7265636F7264  # separates the seeds of records from those of training and evaluation
+_LOCKSTEP = 250  # maximum number of environments
 _CHUNK = 64  # trials whose states are computed at once
 
 
@@ -42,12 +42,13 @@ def record(
     device: str | torch.device | None = None,
     threads: int = 1,
 ) -> xr.Dataset:
-    """Collect fresh trials and record everything the network saw, held, computed and did.
+    """Collect fresh trials and record the network's inputs, states, values and actions.
 
-    The trials depend on task and seed alone: every network gets the same ones, and the first 10
-    of 100 are the 10 of a record of 10. A state that is carried over (`reset_state`) goes from a
-    trial to the next in one environment: episodes stand one after the other, and with "never" up
-    to 50 trials, so that their number decides which trials they are.
+    The trials depend only on the task and the seed: every network receives the same ones, and the
+    first 10 of 100 trials are those of a record of 10. If the state is carried over
+    (`reset_state`), it passes from each trial to the next of the same environment. The trials of an
+    episode (with "never", up to 50 trials of one environment) are then consecutive, so that the
+    number of trials also determines which trials are recorded.
 
     Dimensions: `trial` (its number), `time` (ms from the trial's start, one entry per step),
     `channel` and `action` (their names), `input` (d), `hidden` (n). A trial shorter than the
@@ -55,42 +56,43 @@ def record(
 
     - `obs` [trial, time, channel]; `embedded` [trial, time, input], the x_t that the core sees;
     - `h` [trial, time, hidden], the output of the last layer's core;
-    - every state of the core under its own name, *after* step t: `M` [trial, time, hidden, input]
-      of an MPN (M_{t-1} acted at t), `c` of an LSTM, those that `state_dims` names of a core of
-      one's own; of layers above the first as `M_2` ..., and `h_1` ... of layers below the last;
-    - each of them before the trial's first step, as `M_start` [trial, hidden, input] ..., where the
+    - each state of the core under its own name, *after* step t: for an MPN `M` [trial, time,
+      hidden, input] (M_{t-1} acted at t), for an LSTM `c`, for a custom core the states that
+      `state_dims` names; layers above the first have `M_2` ..., layers below the last `h_1` ...;
+    - each state before the trial's first step, as `M_start` [trial, hidden, input] ..., if the
       state is carried over;
     - `Q` [trial, time, action]; `taken_action` and `greedy_action` [trial, time], as indices;
-      `reward`; `ground_truth` [trial, time], the correct action (-1 where the task has none);
-    - what the task knows of every step (`Trial.latent`), under its own name, [trial, time] or
-      [trial, time, action] with one entry per action: of "mpn_lab/Integration-v0", `shown` and
-      `evidence`. One with another number of entries has the dimension `NAME_of`;
+      `reward`; `ground_truth` [trial, time], the correct action (-1 if the task has none);
+    - the latent variables of the task (`Trial.latent`), each under its own name, [trial, time] or,
+      with one entry per action, [trial, time, action]: for "mpn_lab/Integration-v0", `shown` and
+      `evidence`. A variable with another number of entries has the dimension `NAME_of`;
     - `valid` [trial, time], and the coordinate `period` [trial, time], the period's name;
     - coordinates of a trial: the task's conditions (coherence, context ...), `length` in steps,
       `correct_response` (-1: none), `response` (the last action), `correct`,
       `performance`, and `ideal_response` (the ideal observer's, -1: none);
     - weights: `readout` [action, hidden], `readout_bias`, `projection` [input, channel],
-      `projection_bias`, and what the first layer's core tells: `W`, `b`, `eta`, `lam`, `M0`;
+      `projection_bias`, and those that the first layer's core reports: `W`, `b`, `eta`, `lam`,
+      `M0`;
     - attrs: run, task, task_kwargs, seed, epsilon, reset_state, trials_per_episode, dt (ms), core,
       its equations, versions.
 
     Args:
-        network: a live network, or a run (whose last checkpoint is used).
-        task: an id, or a class or function that makes an environment; None: the run's own task and
+        network: a network, or a run (whose last checkpoint is used).
+        task: an id, or a class or function that makes an environment; None: the run's own task with
             its arguments.
-        task_kwargs: passed on to the task.
-        trials: how many.
-        seed: fixes the trials.
-        epsilon: the probability of a random action at each step; 0: always the greedy one.
-        reset_state, trials_per_episode: when the state is reset, as in `TrainConfig`; None: as the
-            run was trained, and before every trial for a live network.
-        device: where the network computes, "auto" for a GPU where there is one; a live network is
-            moved there. None: where it is.
-        threads: of torch.
+        task_kwargs: arguments of the task.
+        trials: number of trials.
+        seed: seed of the trials.
+        epsilon: probability of a random action at each step; 0: always the greedy action.
+        reset_state, trials_per_episode: when the state is reset, as in `TrainConfig`; None: as in
+            the run's training, or before every trial for a network.
+        device: device to which the network is moved, "auto" for a GPU if there is one; None: the
+            network stays on its device.
+        threads: number of torch threads.
 
     Raises:
-        ValueError: no task, a task that the network does not fit or that is not registered, a
-            number out of range, or a device that is not there.
+        ValueError: the task is missing, not registered or does not fit the network, a number is out
+            of range, or the device is not available.
 
     Warns:
         ResourceWarning: the record would take more than `MEMORY_SHARE` of the memory.
@@ -113,7 +115,7 @@ def record(
             reset_state = run.config.reset_state
             trials_per_episode = trials_per_episode or run.config.trials_per_episode
     if task is None:
-        raise ValueError("task is missing: a live network does not know its task; give its id.")
+        raise ValueError("task is missing: a network does not store its task; pass the task's id.")
     reset_state, k = reset_state or "trial", 1 if trials_per_episode is None else trials_per_episode
     if reset_state not in get_args(ResetState):
         expected = ", ".join(get_args(ResetState))
@@ -165,17 +167,17 @@ def _check_fit(network: QNetwork, env: TrialEnv) -> None:
     channels, actions = len(env.channels), len(env.actions)
     if (network.obs_size, network.n_actions) != (channels, actions):
         raise ValueError(
-            f"the network takes {network.obs_size} channels and values {network.n_actions} "
-            f"actions, but {env.task_id} has {channels} channels and {actions} actions; give the "
-            "task that it was trained on, with its task_kwargs."
+            f"the network takes {network.obs_size} channels and has {network.n_actions} "
+            f"actions, but {env.task_id} has {channels} channels and {actions} actions; pass the "
+            "task that the network was trained on, with its task_kwargs."
         )
 
 
 @torch.no_grad()
 def _network_variables(network: QNetwork, trials: list[Trial]) -> dict[str, Any]:
-    """Q, x, h and the states at every step, computed again on the recorded observations.
+    """Recompute Q, x, h and the states at every step from the recorded observations.
 
-    Every trial starts from the state that it was collected from (`Trial.initial_state`).
+    Each trial starts from the state from which it was collected (`Trial.initial_state`).
     """
     T, B = max(len(trial) for trial in trials), len(trials)
     result: dict[str, Any] = {}
@@ -211,7 +213,7 @@ def _network_variables(network: QNetwork, trials: list[Trial]) -> dict[str, Any]
 
 
 def _chunks(trials: Sequence[Trial]) -> Iterator[list[int]]:
-    """Which trials are computed at once: with a state of their own, or from the initial one."""
+    """Yield the trials to compute at once: those with a carried state apart from the others."""
     for has_state in (False, True):
         group = [i for i, t in enumerate(trials) if (t.initial_state is not None) == has_state]
         yield from (group[i : i + _CHUNK] for i in range(0, len(group), _CHUNK))
@@ -231,14 +233,14 @@ def _weights(network: QNetwork) -> dict[str, Any]:
 
 
 def core_attrs(network: QNetwork) -> dict[str, Any]:
-    """What a record says of the network: its core, its layers and the core's equations."""
+    """Return a record's attributes of the network: its core, its layers and its equations."""
     first = network.layers[0]
     attrs: dict[str, Any] = {"core": type(first).__name__, "layers": len(network.layers)}
     return getattr(first, "equations", dict)() | attrs
 
 
 def network_names(network: QNetwork) -> set[str]:
-    """The names, and the dimensions, of the states and weights of a network in a record."""
+    """Return the names and the dimensions of a network's states and weights in a record."""
     named = dict(network.named_states(network.initial_state(1)))
     named |= getattr(network.layers[0], "weights", dict)()
     return set(named).union(*(dims for dims, _ in named.values()))
@@ -249,7 +251,7 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
 
 
 def warn_of_size(size: int, what: str, advice: str) -> None:
-    """Warn (ResourceWarning) where `size` bytes are more than `MEMORY_SHARE` of the memory."""
+    """Warn (ResourceWarning) if `size` bytes are more than `MEMORY_SHARE` of the memory."""
     memory = _memory()
     if size > MEMORY_SHARE * memory:
         warnings.warn(
@@ -261,7 +263,7 @@ def warn_of_size(size: int, what: str, advice: str) -> None:
 
 
 def _memory() -> int:
-    """The machine's memory in bytes; a very large number where it does not tell."""
+    """Return the machine's memory in bytes; a very large number if it is unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

@@ -10,7 +10,7 @@ STALENESS = "mpn_lab_staleness"  # the same of a Dataset from `staleness`
 
 
 class RecordError(Exception):
-    """A file that cannot be read or written as a record."""
+    """Raised if a file cannot be read or written as a record."""
 
 
 def check_record(record: xr.Dataset, *variables: str) -> None:
@@ -28,7 +28,7 @@ def check_record(record: xr.Dataset, *variables: str) -> None:
 
 
 def check_mpn(record: xr.Dataset) -> None:
-    """Raise ValueError unless `record` is of an MPN: has M and W, and says what they do."""
+    """Raise ValueError unless `record` is of an MPN: has M, W and the attribute `modulation`."""
     check_record(record, "M", "W")
     if "modulation" not in record.attrs:
         core = record.attrs.get("core", "unknown")
@@ -39,13 +39,13 @@ def check_mpn(record: xr.Dataset) -> None:
 
 
 def main_state(record: xr.Dataset) -> str:
-    """The state to look at where none is named: M where there is one, or else h."""
+    """Return the name of the default state: M if the record has one, or else h."""
     check_record(record, "h")
     return "M" if "M" in record else "h"
 
 
 def check_trials(data: xr.Dataset) -> None:
-    """Raise ValueError unless `data` holds trials: a record, or what `staleness` made of them."""
+    """Raise ValueError unless `data` contains trials: a record, or a result of `staleness`."""
     if STALENESS not in data.attrs:
         check_record(data)
 
@@ -67,7 +67,7 @@ def check_staleness(data: xr.Dataset, *variables: str) -> None:
 
 
 def age_position(data: xr.Dataset, age: int | None) -> int:
-    """Where an age (in updates) is; None: the oldest. Raises ValueError where it is not."""
+    """Return the position of an age in updates; None: the oldest. Raises ValueError if missing."""
     ages = data["age"].values
     where = np.flatnonzero(ages == age) if age is not None else [len(ages) - 1]
     if not len(where):
@@ -78,7 +78,7 @@ def age_position(data: xr.Dataset, age: int | None) -> int:
 
 
 def strategy_position(data: xr.Dataset, strategy: str | None) -> int:
-    """Where a strategy is; None: "stored", or else the first. Raises ValueError where it is not."""
+    """Return a strategy's position; None: "stored", or else the first. Raises ValueError."""
     names = [str(name) for name in data["strategy"].values]
     if strategy is None:
         return names.index("stored") if "stored" in names else 0
@@ -89,7 +89,7 @@ def strategy_position(data: xr.Dataset, strategy: str | None) -> int:
 
 
 def trial_position(record: xr.Dataset, trial: int) -> int:
-    """Where the trial with this number is. Raises ValueError where there is none."""
+    """Return the position of the trial with this number. Raises ValueError if there is none."""
     where = np.flatnonzero(record["trial"].values == trial)
     if not len(where):
         numbers = record["trial"].values
@@ -101,12 +101,12 @@ def trial_position(record: xr.Dataset, trial: int) -> int:
 
 
 def trial_length(record: xr.Dataset, position: int) -> int:
-    """The number of steps of the trial at a position."""
+    """Return the number of steps of the trial at a position."""
     return int(record["valid"].values[position].sum())
 
 
 def time_step(record: xr.Dataset, position: int, time: float | int) -> int:
-    """The step at a time in ms. Raises ValueError for a time outside the trial."""
+    """Return the step at a time in ms. Raises ValueError for a time outside the trial."""
     start, dt = float(record["time"].values[0]), float(record.attrs["dt"])
     length = trial_length(record, position)
     step = int(np.floor((time - start) / dt + 1e-6)) if np.isfinite(time) else -1
@@ -119,7 +119,7 @@ def time_step(record: xr.Dataset, position: int, time: float | int) -> int:
 
 
 def condition_of(record: xr.Dataset, condition: str) -> xr.DataArray:
-    """A coordinate along `trial`. Raises ValueError with the names there are."""
+    """Return a coordinate along `trial`. Raises ValueError, listing the names, if it is missing."""
     if condition not in record.coords or record[condition].dims != ("trial",):
         names = ", ".join(condition_names(record))
         raise ValueError(f"the record has no condition {condition!r}; it has {names}.")
@@ -127,5 +127,5 @@ def condition_of(record: xr.Dataset, condition: str) -> xr.DataArray:
 
 
 def condition_names(record: xr.Dataset) -> list[str]:
-    """The conditions of the trials: every coordinate along `trial` but the trial's number."""
+    """Return the conditions of the trials: all coordinates along `trial` but the trial number."""
     return [str(n) for n, c in record.coords.items() if c.dims == ("trial",) and n != "trial"]

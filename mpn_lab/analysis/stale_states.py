@@ -26,7 +26,7 @@ from mpn_lab.training.files import RunError
 from mpn_lab.training.run import Run, package_versions
 from mpn_lab.training.stored_trials import load_stored_trials, stored_trials_checkpoints
 
-_AGES = 6  # checkpoints, where they are not named
+_AGES = 6  # number of checkpoints by default
 _DISTANCES = ("dM", "dM_raw", "dQ", "dQ_raw", "dQ_from_start")
 
 
@@ -42,13 +42,13 @@ def staleness(
 ) -> xr.Dataset:
     """Replay stored trials with later parameters and compare with the states stored at collection.
 
-    Each trial is tiled by windows of `window` steps (its last may be shorter). A strategy says
-    which state a window begins with, from where it goes on with the parameters of the age:
+    Each trial is tiled by windows of `window` steps (the last may be shorter). A strategy specifies
+    the state from which a window is replayed with the parameters of the age:
 
-    - `zero`: M_0. `stored`: the one stored at collection;
-    - `zero, burn-in k` and `stored, burn-in k`: the same k steps before the window, or at the
-      trial's start where that is nearer. Left out where `burn_in` is 0;
-    - `start`: replayed from the trial's start (the stored state there, where it was carried over).
+    - `zero`: M_0. `stored`: the state stored at collection;
+    - `zero, burn-in k` and `stored, burn-in k`: the same state k steps before the window, or at the
+      trial's start if that is nearer. Omitted if `burn_in` is 0;
+    - `start`: replayed from the trial's start (the stored state there, if it was carried over).
 
     At every step t, with h_hat the replayed state that acts at t, h the stored one, and the same
     theta, that of the age, on both sides:
@@ -57,49 +57,49 @@ def staleness(
         dM = ||M_{t-1} replayed - M_{t-1} stored||_F / ||M_{t-1} replayed||_F
 
     The maximum is over all actions and the steps of the window (R2D2 divides by |max q|, which is
-    near 0 where the best value is). `_raw` are the numerators. 0 / 0 is 0; another number / 0, and
+    near 0 if the best value is). `_raw` are the numerators. 0 / 0 is 0; any other number / 0, and
     a step after the trial's end, is nan.
 
-    M stands for the whole state: all tensors of all layers, flattened (of an LSTM h and c, of a
-    core of one's own all that it names). States are compared as they are stored (`StateCodec`):
-    where that is half precision, replayed ones are rounded alike. So at age 0 `start` is exactly 0
-    on the machine that trained.
+    M stands for the whole state: all tensors of all layers, flattened (for an LSTM h and c, for a
+    custom core all the states that it names). States are compared in the precision in which they
+    are stored (`StateCodec`): if that is half precision, replayed states are rounded in the same
+    way. At age 0, `start` is therefore exactly 0 on the machine that trained the network.
 
     Dimensions: `strategy`; `age`, updates since collection, with the coordinate
     `trained_trials` (checkpoints without an update between them count once); `trial`, `time` (ms),
     `channel`, `action`, `hidden`, `input` as in `record`.
 
     - `dM`, `dM_raw`, `dQ`, `dQ_raw` [strategy, age, trial, time]; `dQ_from_start`, the distance to
-      q replayed from the trial's start, divided as dQ; `flipped`, whether the greedy action is
-      another than the stored state's;
-    - `Q_replayed` [strategy, age, trial, time, action]; `Q_stored` [age, trial, time, action], of
-      the stored state; `Q_collected` [trial, time, action], of the parameters at collection;
+      q replayed from the trial's start, normalised as dQ; `flipped`, whether the greedy action
+      differs from that of the stored state;
+    - `Q_replayed` [strategy, age, trial, time, action]; `Q_stored` [age, trial, time, action], from
+      the stored state; `Q_collected` [trial, time, action], with the parameters at collection;
     - `M_replayed` [strategy, age, trial, time, hidden, input] and `M_stored` [trial, time, hidden,
-      input], of cores with a state M: M_{t-1} of the first layer, which acts at t;
+      input], for cores with a state M: M_{t-1} of the first layer, which acts at t;
     - `obs`, `taken_action`, `reward`, `ground_truth`, `valid` and the trials' coordinates as in
       `record`; `step_in_window` [time];
     - attrs: those of `record` (epsilon and trained_trials at collection), window,
       burn_in, collected_at.
 
     Args:
-        run: one trained with `store_trials`.
+        run: a run trained with `store_trials`.
         collected_at: the checkpoint, in trials, whose parameters collected the trials; None: the
             first.
-        window: steps.
-        burn_in: k, steps; fewer than the window.
+        window: number of steps in a window.
+        burn_in: number k of burn-in steps, smaller than the window.
         ages: checkpoints, in trials, to replay with, besides `collected_at`; None: at most 6 evenly
-            spaced ones, the last included.
+            spaced ones, including the last.
         states: whether to return `M_stored` and `M_replayed`.
-        threads: of torch.
+        threads: number of torch threads.
 
     Raises:
-        ValueError: a number out of range, or a checkpoint that there is not.
+        ValueError: a number is out of range, or a checkpoint does not exist.
         RunError: the run stored no trials, has no later checkpoint, or its files are damaged.
 
     Warns:
         ResourceWarning: the result would take more than `recording.MEMORY_SHARE` of the memory.
 
-    Source: Kapturowski et al., R2D2, ICLR 2019, equation for delta Q; dM is its twin for M.
+    Source: Kapturowski et al., R2D2, ICLR 2019, equation for delta Q; dM is its analogue for M.
     """
     if window < 1:
         raise ValueError(f"window is {window}; expected 1 step or more.")
@@ -161,10 +161,10 @@ def staleness(
 
 
 def by_position(data: xr.Dataset) -> xr.Dataset:
-    """Mean distances at the first and the last step of the windows, with 95 % intervals.
+    """Average the distances at the first and the last step of the windows, with 95 % intervals.
 
-    Windows that begin at the trial's start are left out: every reset state is exact there. Each
-    trial counts with the mean of its windows; the intervals are Student's t over trials.
+    Windows that begin at the trial's start are excluded, because every reset state is exact there.
+    Each trial contributes the mean over its windows; the intervals are Student's t over trials.
 
     Args:
         data: from `staleness`.
@@ -172,10 +172,10 @@ def by_position(data: xr.Dataset) -> xr.Dataset:
     Returns:
         `dQ`, `dM`, `dQ_raw`, `dM_raw` and `dQ_from_start` [strategy, age, position], position
         `first` or `last`, each with its interval `dQ_low`, `dQ_high` ... (nan for fewer than 2
-        trials); nan where no step has a number, as dM at the first step from a zero state.
+        trials); nan if no step has a value, as for dM at the first step from a zero state.
 
     Raises:
-        ValueError: another Dataset, or trials of a single window.
+        ValueError: the Dataset is not from `staleness`, or every trial is a single window.
     """
     check_staleness(data)
     valid, window = data["valid"].values, int(data.attrs["window"])
@@ -222,7 +222,7 @@ def _interval(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def _checkpoints(
     run: Run, collected_at: int | None, ages: Sequence[int] | None
 ) -> tuple[int, dict[int, int]]:
-    """When the trials were collected, and the updates at the checkpoints to replay with."""
+    """Return the checkpoint at collection, and the updates at the checkpoints to replay with."""
     stored, there = stored_trials_checkpoints(run.folder), run.checkpoints
     if not there:
         raise RunError(f"{run.path} has no checkpoint yet; resume the run to make some.")

@@ -1,7 +1,7 @@
 """The MPN to first order in its modulations: equations 4 and 5 of Aitken & Mihalas.
 
-What M adds to h is small in a wide layer: M is made of products of inputs, whose entries shrink
-with d, and of W, whose entries shrink with n + d. Neglecting M where M itself is made leaves
+In a wide layer the contribution of M to h is small: M consists of products of inputs, whose entries
+shrink with d, and of W, whose entries shrink with n + d. Neglecting M in the update of M gives
 
     M_t = lam M_{t-1} + eta phi(W x_t + b) x_t^T                                          (5)
     h_t = phi(W x_t + b
@@ -28,7 +28,7 @@ _PHI: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def first_order(record: xr.Dataset) -> xr.Dataset:
-    """h and M of every step from the inputs and the weights alone, by equations 4 and 5.
+    """Compute h and M at every step from the inputs and the weights alone, by equations 4 and 5.
 
     Args:
         record: from `record`, of a multiplicative MPN with the associative update and no bound,
@@ -38,7 +38,7 @@ def first_order(record: xr.Dataset) -> xr.Dataset:
         `h` [trial, time, hidden] and `M` [trial, time, hidden, input], as in the record.
 
     Raises:
-        ValueError: the record of another network, or of trials that start from another M.
+        ValueError: the record is of another network, or its trials start from another M.
     """
     check_mpn(record)
     kind = [record.attrs[name] for name in ("modulation", "update", "activation")]
@@ -48,7 +48,7 @@ def first_order(record: xr.Dataset) -> xr.Dataset:
             f"{' or '.join(_PHI)}."
         )
     if "M0" in record or "M_start" in record:
-        raise ValueError("the trials do not start at M_0 = 0, as the equations have it.")
+        raise ValueError("the trials do not start at M_0 = 0, as the equations assume.")
     phi = _PHI[kind[2]]
     W = record["W"].values.astype(np.float64)  # [n, d]
     eta, lam = (record[name].broadcast_like(record["W"]).values for name in ("eta", "lam"))
@@ -73,14 +73,14 @@ def first_order(record: xr.Dataset) -> xr.Dataset:
 
 
 def first_order_error(record: xr.Dataset) -> xr.Dataset:
-    """How far equations 4 and 5 are from the network: |theory - network| / |network|.
+    """Compute the relative error of equations 4 and 5: |theory - network| / |network|.
 
     Returns:
         `h` and `M` [trial, time], with the norm of a vector and that of a matrix (Frobenius); nan
         where the network's own is 0.
 
     Raises:
-        ValueError: as of `first_order`.
+        ValueError: as in `first_order`.
     """
     theory = first_order(record)
     errors = {}

@@ -17,7 +17,7 @@ Embedding = Literal["random", "linear", "none"]
 
 
 class Activity(NamedTuple):
-    """Everything a network computed on the way to Q, at every step."""
+    """The intermediate results of a network at every step."""
 
     embedded: Tensor  # x, [B, T, d]
     h: Tensor  # of the last layer, [B, T, n]
@@ -27,8 +27,8 @@ class Activity(NamedTuple):
 class Projection(nn.Module):
     """x = W_rand obs + b_rand: random, and fixed unless `trained`.
 
-    An MPN sees nothing at a step whose input is zero: h = phi(b) whatever M holds. Many neurogym
-    tasks show exactly zero when they ask for the response; the bias keeps x away from zero there.
+    If the input of an MPN is zero, h = phi(b) whatever M contains. Many neurogym tasks show exactly
+    zero when a response is required; the bias keeps x away from zero there.
     W_rand is Xavier-uniform, b_rand uniform within the same limits.
 
     Source: Aitken & Mihalas, eLife 2023;12:e83035, Methods ("NeuroGym tasks").
@@ -50,26 +50,27 @@ class Projection(nn.Module):
 
 
 class QNetwork(nn.Module):
-    """The value of every action at every step of a trial.
+    """Computes the value of each action at each step of a trial.
 
-    `q, state = network(obs, state=None)`: obs [B, T, obs_size], Q [B, T, n_actions]. With
-    `return_states=True` a third value is returned: the `Activity` at every step.
+    `q, state = network(obs, state=None)` maps obs [B, T, obs_size] to Q [B, T, n_actions]. With
+    `return_states=True` it also returns, as a third value, the `Activity` at every step.
 
     Args:
-        obs_size: channels of an observation.
+        obs_size: number of channels of an observation.
         n_actions: number of actions.
-        hidden_size: n.
+        hidden_size: number n of hidden units.
         core: `mpn`, `gru`, `lstm`, `rnn`, or a name given to `register_core`.
-        num_layers: cores one above the other.
-        embedding: `random` (a fixed random projection with a bias), `linear` (the same, but
-            trained) or `none` (the observation itself).
-        embedding_size: d, the size of an embedded observation.
+        num_layers: number of layers of the core.
+        embedding: `random` (a fixed random projection with a bias), `linear` (a trained one) or
+            `none` (the observation itself).
+        embedding_size: size d of an embedded observation.
         readout_bias: whether the readout has a bias.
-        generator: draws all start values.
-        core_options: of every layer's core, which checks them; see `MPN` for those of `mpn`.
+        generator: draws all initial values.
+        core_options: options of every layer's core, which checks them; see `MPN` for those of
+            `mpn`.
 
     Raises:
-        ValueError: a size below 1, an unknown choice, or a core that is not registered, does not
+        ValueError: a size is below 1, a choice is unknown, or the core is not registered, does not
             take the options, or breaks the protocol (see `mpn_lab.networks.registry`).
     """
 
@@ -117,7 +118,7 @@ class QNetwork(nn.Module):
     def forward(
         self, obs: Float[Tensor, "B T obs"], state: State | None = None, return_states: bool = False
     ):
-        """Q at every step; see the class. Raises ValueError where the channels do not fit."""
+        """Return Q at every step; see the class. Raises ValueError if the channels do not fit."""
         if obs.shape[-1] != self.obs_size:
             raise ValueError(
                 f"an observation has {obs.shape[-1]} channels; expected {self.obs_size}."
@@ -132,22 +133,22 @@ class QNetwork(nn.Module):
     def step(
         self, obs: Float[Tensor, "B obs"], state: State | None
     ) -> tuple[Float[Tensor, "B A"], State]:
-        """One step for a batch of trials; state None: the trials' start."""
+        """Compute one step of a batch of trials; state None: the trials' start."""
         q, state = self(obs.unsqueeze(1), state)
         return q.squeeze(1), state
 
     @staticmethod
     def select_state(state: State, index: Int[Tensor, " k"]) -> State:
-        """The states of the trials in `index` (positions in the batch)."""
+        """Return the states of the trials in `index` (positions in the batch)."""
         return optree.tree_map(lambda s: s[index], state)
 
     def join_states(self, states: list[State]) -> State:
-        """The states of several batches as those of one, where the weights are."""
+        """Concatenate the states of several batches, on the device of the weights."""
         return optree.tree_map(lambda *s: torch.cat([p.to(self.device) for p in s]), *states)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.readout.weight.device
 
     @property
@@ -160,17 +161,17 @@ class QNetwork(nn.Module):
         return [layer for layer in self.layers if isinstance(layer, MPN)]
 
     def initial_state(self, batch_size: int) -> State:
-        """The state of `batch_size` trials at their start."""
+        """Return the state of `batch_size` trials at their start."""
         inputs = [self.readout.weight.new_zeros(batch_size, 1, size) for size in self.input_sizes]
         states = map(initial_state, self.layers, inputs)
         return tuple(states) if isinstance(self.core, Stack) else next(states)
 
     def named_states(self, state: State) -> dict[str, tuple[Dims, Tensor]]:
-        """The tensors of a state (or of `Activity.states`) with their names and dimensions.
+        """Return the tensors of a state (or of `Activity.states`) with names and dimensions.
 
-        From the second layer on a name gets the layer's number (`M_2`), and so do dimensions but
-        `hidden`; `input` is `hidden_below`. A state `h` has no number in the last layer, whose h
-        is the network's, but in those below it (`h_1`, `h_2` ...).
+        From the second layer on, a name has the layer's number as a suffix (`M_2`), and so have its
+        dimensions except `hidden`; `input` becomes `hidden_below`. A state `h` has no suffix in the
+        last layer, whose h is the network's, but has one in the layers below (`h_1`, `h_2` ...).
         """
         result, last = {}, len(self.layers)
         per_layer = state if isinstance(self.core, Stack) else (state,)
@@ -184,11 +185,11 @@ class QNetwork(nn.Module):
         return result
 
     def metrics(self) -> dict[str, float]:
-        """The numbers that the cores report, means over layers."""
+        """Return the metrics that the cores report, as means over layers."""
         each: list[dict[str, float]] = [getattr(layer, "metrics", dict)() for layer in self.layers]
         return {name: sum(m[name] for m in each) / len(each) for name in each[0]}
 
     def project_(self) -> None:
-        """Put parameters back into their range: called after every optimizer step."""
+        """Project parameters into their valid range; called after every optimizer step."""
         for layer in self.layers:
             getattr(layer, "project_", dict)()

@@ -1,26 +1,26 @@
-"""Cores by name: `register_core`, and the protocol that a core of one's own follows.
+"""The registry of cores: `register_core`, and the protocol that a custom core follows.
 
-A core is an `nn.Module` that is made as `Core(input_size, hidden_size, generator=..., **options)`
+A core is an `nn.Module`, constructed as `Core(input_size, hidden_size, generator=..., **options)`
 and called as
 
     output, state = core(input, state=None)                             # (B, T, d) -> (B, T, n)
     output, state, states = core(input, state=None, return_states=True)
 
-`state` is a tensor, or a flat tuple of tensors, batch first; None is the start of a sequence.
-`states` has the state after every step, with time behind the batch. The class attribute
-`state_dims` names the tensors in their order, and the dimensions of each behind the batch:
+`state` is a tensor, or a flat tuple of tensors, batch first; None means the start of a sequence.
+`states` contains the state after every step, with the time axis after the batch axis. The class
+attribute `state_dims` names the tensors in order, and the dimensions of each after the batch:
 
     state_dims = {"u": ("hidden",), "M": ("hidden", "input")}
 
 `record` stores each under its name. A core may also define
 
-- `initial_state(batch_size)`: the state at a sequence's start; without it that state is all zero;
-- `project_()`: puts parameters back into their range, called after every optimizer step;
-- `metrics()`: name -> number, added to each row of a training's metrics;
+- `initial_state(batch_size)`: the state at a sequence's start; without it the state is all zero;
+- `project_()`: projects parameters into their valid range, called after every optimizer step;
+- `metrics()`: name -> number, added to each row of a run's metrics;
 - `weights()`: name -> (dimensions, tensor), stored by `record`, as `"W": (("hidden", "input"), W)`;
 - `equations()`: name -> text, stored in the attributes of a record;
-- `horizon_options(steps)`, a classmethod: options that follow from the mean length of the task's
-  trials in steps, where the configuration does not name them.
+- `horizon_options(steps)`, a classmethod: defaults derived from the mean length of the task's
+  trials in steps, for options that the configuration does not set.
 """
 
 from __future__ import annotations
@@ -45,38 +45,38 @@ RESERVED = {
     *("trained_trials", "step_in_window", "dM", "dM_raw", "dQ", "dQ_raw", "dQ_from_start"),
     *("Q_collected", "Q_stored", "Q_replayed", "M_stored", "M_replayed"),
 }
-"""Names of a record's own, which no state of a core may have."""
+"""Names that a record uses itself, which no state of a core may have."""
 
 _BUILT_IN = ("mpn_lab.networks.mpn", "mpn_lab.networks.recurrent")  # register themselves
 _CORES: dict[str, type[Any]] = {}
 
 
 class CoreError(ValueError):
-    """A core that is not registered, or does not follow the protocol."""
+    """Raised if a core is not registered or does not follow the protocol."""
 
 
 def register_core(name: str, core: type[Any]) -> None:
-    """Make a core known by a name, as `TrainConfig(core=name)` and `QNetwork(core=name)` take it.
+    """Register a core under a name, for `TrainConfig(core=name)` and `QNetwork(core=name)`.
 
     Args:
-        name: not taken by another class; the same class may be registered again.
+        name: a name that no other class has; the same class may be registered again.
         core: the class; see this module for the protocol.
 
     Raises:
-        CoreError: a name that is taken, a class that is no `nn.Module` or names no states, or a
-            state with a name that a record needs for something else.
+        CoreError: the name is taken, the class is not an `nn.Module` or names no states, or a
+            state has a name that a record uses itself.
 
     Example:
         >>> register_core("oja", OjaCore)  # doctest: +SKIP
         >>> train(TrainConfig(core="oja", core_options={"rate": 0.1}))  # doctest: +SKIP
     """
     if getattr(core, "__module__", "") not in _BUILT_IN:
-        core_names()  # those of mpn_lab come first
+        core_names()  # register mpn_lab's own cores first
     if not isinstance(core, type) or not issubclass(core, nn.Module):
         raise CoreError(f"the core {name!r} is {core!r}; expected a class that is an nn.Module.")
     if name in _CORES and _where(_CORES[name]) != _where(core):
         raise CoreError(
-            f"the core {name!r} is registered already ({_where(_CORES[name])}); choose another "
+            f"the core {name!r} is already registered ({_where(_CORES[name])}); choose another "
             "name."
         )
     dims: Any = getattr(core, "state_dims", None)
@@ -89,43 +89,47 @@ def register_core(name: str, core: type[Any]) -> None:
         names = [state, *(dim for dim in own if dim not in ("hidden", "input"))]
         if any(_is_reserved(n) for n in names) or set(own) & set(dims) or len({*own}) < len(own):
             raise CoreError(
-                f"{_where(core)} has a state {state!r} with the dimensions {own}; expected names "
-                "that a record does not use itself, each for one thing."
+                f"{_where(core)} has a state {state!r} with the dimensions {own}; expected "
+                "distinct names that a record does not use itself."
             )
     _CORES[name] = core
 
 
 def core_names() -> list[str]:
-    """The names of all registered cores."""
+    """Return the names of all registered cores."""
     for module in _BUILT_IN:
         importlib.import_module(module)
     return list(_CORES)
 
 
 def core_class(name: str, module: str | None = None) -> type[Any]:
-    """The class that is registered by a name.
+    """Return the class registered under a name.
 
     Args:
-        name: of the core.
-        module: where it came from, if that is known; the message names it.
+        name: name of the core.
+        module: the module that defined it, if known; the error message names it.
 
     Raises:
-        CoreError: there is none.
+        CoreError: no core is registered under this name.
     """
     known = core_names()
     if name not in _CORES:
         if module == "__main__":  # of a script or a notebook
             module = None
-        hint = f"import {module}, where it came from" if module else "call mpn_lab.register_core"
+        hint = (
+            "call mpn_lab.register_core"
+            if module is None
+            else f"import {module}, which registered it"
+        )
         raise CoreError(
-            f"the core {name!r} is not registered; expected one of {', '.join(known)}: {hint} "
-            f"first, on the command line with --import {module or 'MODULE'}."
+            f"the core {name!r} is not registered; expected one of {', '.join(known)}: first "
+            f"{hint} (on the command line: --import {module or 'MODULE'})."
         )
     return _CORES[name]
 
 
 def core_module(name: str) -> str:
-    """The module that defines a registered core."""
+    """Return the module that defines a registered core."""
     return str(core_class(name).__module__)
 
 
@@ -137,11 +141,11 @@ def make_core(
     generator: torch.Generator | None = None,
     **options: Any,
 ) -> nn.Module:
-    """Make one layer of a registered core, and check it on a small batch.
+    """Create one layer of a registered core, and check it on a small batch.
 
     Raises:
-        CoreError: it is not registered, does not take the options, or breaks the protocol.
-        ValueError: what the core itself objects to.
+        CoreError: the core is not registered, does not take the options, or breaks the protocol.
+        ValueError: the core itself rejects an option.
     """
     made = core_class(name)
     signature = inspect.signature(made)
@@ -159,12 +163,12 @@ def make_core(
 
 
 def state_dims(core: nn.Module) -> dict[str, Dims]:
-    """The names of a core's states and their dimensions behind the batch."""
+    """Return the names of a core's states and their dimensions after the batch."""
     return core.state_dims  # type: ignore[return-value]
 
 
 def initial_state(core: nn.Module, input: Tensor) -> State:
-    """The state at the start of the sequences `input` [B, T, d], in its precision and place."""
+    """Return the state at the start of sequences `input` [B, T, d], in its dtype and device."""
     if method := getattr(core, "initial_state", None):
         return optree.tree_map(lambda s: s.to(input), method(len(input)))
     return optree.tree_map(torch.zeros_like, core(input[:, :1])[1])
@@ -172,7 +176,7 @@ def initial_state(core: nn.Module, input: Tensor) -> State:
 
 @torch.no_grad()
 def check_core(core: nn.Module, input_size: int, hidden_size: int) -> None:
-    """Try a core on a small batch. Raises CoreError where it does not follow the protocol."""
+    """Test a core on a small batch. Raises CoreError if it does not follow the protocol."""
     training, dims, (B, T) = core.training, state_dims(core), (3, 4)
     core.eval()
     weight = next(core.parameters(), torch.zeros(()))  # tells precision and device
@@ -195,7 +199,7 @@ def check_core(core: nn.Module, input_size: int, hidden_size: int) -> None:
             isinstance(result, tuple) and len(result) == len(expected),
             f"returns {describe(result)}; expected a tuple of {', '.join(expected)}",
         )
-        require(_close(state, before), "changes the state that it is given; make new tensors")
+        require(_close(state, before), "modifies the state that it is given; return new tensors")
         return result
 
     def leaves(state: State) -> tuple[Tensor, ...]:
@@ -225,7 +229,7 @@ def check_core(core: nn.Module, input_size: int, hidden_size: int) -> None:
         same = name != "h" or _close(steps, output)
         require(same, "names a state h that is not its output; give it another name")
     same = _close((output, state), (again, final))
-    require(same, "gives other numbers with return_states=True, or at random in eval mode")
+    require(same, "gives other results with return_states=True, or is random in eval mode")
     same = _close(call(x[1:])[0], output[1:])
     require(same, "gives an output that depends on the other sequences of the batch")
     now = initial_state(core, x)
@@ -233,14 +237,14 @@ def check_core(core: nn.Module, input_size: int, hidden_size: int) -> None:
         expect(f"an initial state {name}", first, *last.shape)
     require(
         _close(call(x, now)[0], output),
-        "starts from another state than zero; give it a method initial_state(batch_size)",
+        "starts from a non-zero state; give it a method initial_state(batch_size)",
     )
     for t in range(T):
         y, now = call(x[:, t : t + 1], now)
         require(
             _close(y, output[:, t : t + 1]),
-            "gives another output where a sequence is cut and goes on from its state; put all that "
-            "it remembers into the state",
+            "gives another output if a sequence is cut and continued from its state; put "
+            "everything that it remembers into the state",
         )
         same = _close(now, optree.tree_map(lambda steps, t=t: steps[:, t], states))
         require(same, "returns states that are not those after each step")
@@ -252,7 +256,7 @@ def check_core(core: nn.Module, input_size: int, hidden_size: int) -> None:
 
 
 def describe(value: Any) -> str:
-    """A state, or what was given as one, in words."""
+    """Describe a state, or a value given as one, in words."""
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
     return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)

@@ -1,6 +1,6 @@
-"""A two-armed bandit whose better arm changes: only the memory of earlier trials tells which it is.
+"""A two-armed bandit whose better arm changes: only memory of earlier trials reveals which it is.
 
-Registered with gymnasium as "mpn_lab/ReversalBandit-v0", the id that a configuration names.
+The task is registered with gymnasium as "mpn_lab/ReversalBandit-v0".
 """
 
 from __future__ import annotations
@@ -15,34 +15,35 @@ REVERSAL_BANDIT = "mpn_lab/ReversalBandit-v0"
 
 
 class ReversalBandit(gym.Env):
-    """Offers two arms, shows what the chosen one paid, and now and then swaps the better one.
+    """Offers two arms, shows what the chosen one paid, and occasionally swaps the better one.
 
-    One arm pays with probability p, the other with 1 - p, and before every trial they change
-    places with probability `reversal`. A trial is `fixation`, `choice` (one step) and `feedback`,
-    whose observation shows the chosen arm and whether it paid. The choice comes before the
-    feedback, so nothing in a trial tells its better arm: a network whose state is reset before
+    One arm pays with probability p, the other with 1 - p, and before every trial they swap with
+    probability `reversal`. A trial consists of `fixation`, `choice` (one step) and `feedback`,
+    whose observation shows the chosen arm and whether it paid. The choice precedes the feedback, so
+    nothing in a trial reveals its better arm: the accuracy of a network whose state is reset before
     every trial stays at 0.5.
 
-    It marks its trials as neurogym does (`info["new_trial"]` at a trial's last step, with the next
-    trial's first observation). All of a trial's chances are drawn before it, so that one seed gives
-    the same arms and payments whatever is chosen.
+    The task marks its trials as neurogym does (`info["new_trial"]` at a trial's last step, with the
+    next trial's first observation). All random numbers of a trial are drawn before it begins, so
+    that a seed gives the same arms and payments whatever is chosen.
 
     - Observation, [5]: `fixation` (1 except at the choice), `go` (1 at the choice), `arm_1`,
       `arm_2` (1 during the feedback for the chosen one), `paid` (1 or -1 during the feedback).
     - Actions: `fixation`, `arm_1`, `arm_2`. Reward: 1 or 0 for a choice, `abort` for an arm outside
       the choice.
-    - `trial`: `better_arm` (1 or 2), `block_trial` (trials since it became so) and `belief`, the
-      probability that arm 1 is the better one, given all choices and payments before.
+    - `trial`: `better_arm` (1 or 2), `block_trial` (trials since it became the better one) and
+      `belief`, the probability that arm 1 is the better one, given all previous choices and
+      payments.
 
     Args:
         p: probability that the better arm pays; more than 0.5.
         reversal: probability that the better arm changes before a trial; at most 0.5.
         fixation, feedback: durations in ms.
         dt: time step in ms.
-        abort: reward for choosing at another time.
+        abort: reward for choosing an arm outside the choice period.
 
     Raises:
-        ValueError: a probability outside its range, or a period shorter than one step.
+        ValueError: a probability is outside its range, or a period is shorter than one step.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # gymnasium's own name
@@ -93,13 +94,13 @@ class ReversalBandit(gym.Env):
         return self._observation(), {}
 
     def step(self, action: int | np.integer) -> tuple[np.ndarray, float, bool, bool, dict]:
-        """One step; see the class."""
+        """Take one step; see the class."""
         truth = int(self.gt[self._t])
         chooses = self._t == self.start_ind["choice"]
         reward = 0.0 if chooses or action == 0 else self.abort
         if chooses and action != 0:
             self._chosen = int(action)
-            # The arms pay in opposite cases: either tells as much about the other.
+            # Exactly one of the arms pays, so that each outcome also determines the other.
             self._paid = (self._chosen == self._better) == self._better_pays
             reward = float(self._paid)
         self._t += 1
@@ -127,7 +128,7 @@ class ReversalBandit(gym.Env):
         }
 
     def _believe(self) -> None:
-        """Bayes' rule for the payment, then the chance of a reversal before the next trial."""
+        """Update the belief by Bayes' rule, then by the chance of a reversal."""
         b = self._belief  # P(arm 1 is the better one)
         if self._chosen:
             speaks_for_1 = (self._chosen == 1) == self._paid

@@ -1,4 +1,4 @@
-"""Lists and describes the tasks: channels, actions, periods, lengths, ceilings and traps."""
+"""Lists and describes the tasks: channels, actions, periods, lengths, best accuracy, pitfalls."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ class TaskDescription(BaseModel):
     dt: float
     """Time step in ms."""
     ideal_accuracy: float | None
-    """The ideal observer's accuracy, where the task has one here."""
+    """The ideal observer's accuracy; None if the task has no ideal observer."""
     oracle_accuracy: float | None
-    """Accuracy of the ground truth's own actions; None where it is not defined as actions. It is
-    below 1 where the task counts only some trials, such as the go trials of GoNogo."""
+    """Accuracy of the ground truth's own actions; None if it is not defined as actions. It is
+    below 1 if the task counts only some trials, such as the go trials of GoNogo."""
     silent_response: bool
-    """Whether the observation is all zero whenever a response is asked for."""
+    """Whether the observation is all zero whenever a response is required."""
 
     @property
     def warning(self) -> str | None:
-        """What to beware of in training an MPN on this task."""
+        """A pitfall in training an MPN on this task; None if there is none."""
         if not self.silent_response:
             return None
         return (
-            "the observation is all zero when the response is asked for: an MPN needs an input "
+            "the observation is all zero when the response is required: an MPN needs an input "
             "embedding with a bias (random or linear, not none)"
         )
 
 
 def trainable_tasks() -> list[str]:
-    """Lists the tasks that need no arguments and have discrete actions.
+    """List the tasks that need no arguments and have discrete actions.
 
-    They are neurogym's, mpn_lab's and those that imported modules have registered; gymnasium's own
-    environments, such as "CartPole-v1", can be trained too and are not listed.
+    These are neurogym's, mpn_lab's and those that imported modules have registered; gymnasium's own
+    environments, such as "CartPole-v1", can also be trained but are not listed.
     """
     names = []
     for name in task_ids():
@@ -61,15 +61,15 @@ def trainable_tasks() -> list[str]:
 
 
 def describe_task(task: Task, *, trials: int = 100, **task_kwargs: Any) -> TaskDescription:
-    """Samples trials of a task and describes it.
+    """Sample trials of a task and describe it.
 
     Args:
-        task: what `TrialEnv` takes, such as an id.
-        trials: how many to sample (the ideal observer gets 20 times as many).
-        task_kwargs: passed on to the task.
+        task: an id, or anything else that `TrialEnv` takes.
+        trials: number of trials to sample (the ideal observer gets 20 times as many).
+        task_kwargs: arguments of the task.
 
     Raises:
-        ValueError: a task that `TrialEnv` does not take.
+        ValueError: `TrialEnv` does not take the task.
     """
     env = TrialEnv(task, seed=0, **task_kwargs)
     fixating = _collect(env, trials, oracle=False)

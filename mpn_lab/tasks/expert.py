@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mpn_lab.tasks.trial_env import TrialEnv
 
-_State = tuple[tuple[int, ...], int]  # the environments whose trial goes on, and the step
+_State = tuple[tuple[int, ...], int]  # the environments whose trial is still running, and the step
 
 
 class ExpertPolicy:
@@ -19,11 +19,11 @@ class ExpertPolicy:
     It collects trials like any other policy (`collect_trials`).
 
     Args:
-        envs: the environments that trials are collected from, in their order.
+        envs: the environments from which trials are collected, in order.
         fixate: take action 0 at every step instead.
 
     Raises:
-        ValueError: at the first step of a trial whose ground truth is not an action at every step.
+        ValueError: at a trial's first step, if its ground truth is not an action at every step.
     """
 
     def __init__(self, envs: Sequence[TrialEnv], *, fixate: bool = False) -> None:
@@ -32,7 +32,7 @@ class ExpertPolicy:
     def step(self, obs: Tensor, state: _State | None) -> tuple[Tensor, _State]:
         """Value the correct actions as 1, all others as 0: obs [B, d] -> Q [B, A].
 
-        `state` holds the trials that go on, and their step; None: the first step of all.
+        `state` contains the running trials and their step; None: the first step of all trials.
         """
         where, t = (tuple(range(len(obs))), 0) if state is None else state
         q = torch.zeros(len(where), len(self.envs[0].actions))
@@ -55,7 +55,7 @@ class ExpertPolicy:
         truth = env.planned_ground_truth
         if t == 0 and not are_actions(truth, len(env.actions)):
             raise ValueError(
-                f"{env.task_id} does not tell the correct action at every step (it has no ground "
+                f"{env.task_id} does not define the correct action at every step (it has no ground "
                 "truth that is an action); train it on rewards, with mpn_lab.train."
             )
         return int(truth[t]) if truth is not None and t < len(truth) else 0

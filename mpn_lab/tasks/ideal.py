@@ -1,14 +1,14 @@
 """Ideal observers: the best response that a trial's noisy observations allow.
 
-They judge the very same trials as a network, so accuracies can be compared one trial at a time.
-Each is the exact maximum-a-posteriori choice under the task's own generative model, but of
-`Integration` and `ContextIntegration` only as long as their noise confuses no two inputs. Where
-several responses are equally probable (a tie that the task settles by a coin), any of them is
-correct as often as the coin says: `ideal_accuracy` counts that chance, `ideal_actions` names the
-first.
+They respond to the same trials as a network, so accuracies can be compared trial by trial. Each
+makes the exact maximum-a-posteriori choice under the task's own generative model; for `Integration`
+and `ContextIntegration` this holds only if the noise makes no two inputs confusable. If several
+responses are equally probable (a tie that the task breaks at random), each is correct with the
+probability of the random draw: `ideal_accuracy` counts that probability, `ideal_actions` returns
+the first response.
 
-An observer is found by the id that a task is registered by, never by a class's name; those of this
-module are registered at its end in the same way as anyone's own.
+An observer is found by the id under which a task is registered, never by the name of a class; the
+observers of this module are registered at its end in the same way as custom ones.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _OBSERVERS: dict[str, Observer] = {}
 
 
 def register_observer(task_id: str, observer: Observer) -> None:
-    """Registers the ideal observer of a task: `evaluate`, `record` and the metrics then tell it.
+    """Register a task's ideal observer, which `evaluate`, `record` and the metrics then report.
 
     Args:
         task_id: the id by which the task is registered with gymnasium.
-        observer: called as `observer(env, trial)`. The `Trial` holds what was seen (`obs`, or
-            `planned_obs` up to the latest possible end) and when (`periods`); `env.task` is the
-            task with its parameters. Returns the responses that are most probably correct, as
-            actions: one, or several that are equally good.
+        observer: called as `observer(env, trial)`. The `Trial` contains the observations (`obs`, or
+            `planned_obs` up to the latest possible end) and their periods (`periods`); `env.task`
+            is the task with its parameters. Returns the actions most likely to be the correct
+            response: one, or several that are equally good.
 
     Raises:
-        ValueError: the task has another observer already, or the observer cannot be called. The
-            same function may be registered again, as a notebook's cell does that is run twice.
+        ValueError: the task already has another observer, or the observer is not callable. The
+            same function may be registered again, as when a notebook cell is run twice.
 
     Example:
         >>> register_observer("my_tasks/Brighter-v0", brighter_observer)  # doctest: +SKIP
@@ -53,35 +53,35 @@ def register_observer(task_id: str, observer: Observer) -> None:
     before = _OBSERVERS.get(task_id)
     if before is not None and _where(before) != _where(observer):
         raise ValueError(
-            f"{task_id!r} has an ideal observer already ({_where(before)}); register the task by "
-            "another id to judge it by another observer."
+            f"{task_id!r} already has an ideal observer ({_where(before)}); register the task "
+            "under another id to use another observer."
         )
     _OBSERVERS[task_id] = observer
 
 
 def has_observer(env: TrialEnv) -> bool:
-    """Whether the task that an environment is made of has an ideal observer."""
+    """Whether the task of an environment has an ideal observer."""
     return env.registered_id in _OBSERVERS
 
 
 def ideal_actions(env: TrialEnv, trials: Sequence[Trial]) -> np.ndarray | None:
-    """The ideal observer's responses to `trials`, [len(trials)] int; None if the task has none.
+    """Return the ideal observer's responses to `trials`, [len(trials)] int; None without one.
 
     Raises:
-        ValueError: a trial that ended before its evidence was complete and whose planned
-            observations are not known, or an observer that names no action of the task.
+        ValueError: a trial ended before its evidence was complete and its planned observations are
+            unknown, or the observer returns something other than actions of the task.
     """
     best = _best(env, trials)
     return None if best is None else np.array([responses[0] for responses in best], int)
 
 
 def ideal_accuracy(env: TrialEnv, trials: Sequence[Trial]) -> float:
-    """The share of `trials` in which the ideal observer is correct; nan if there is none.
+    """Return the share of `trials` in which the ideal observer is correct; nan if there is none.
 
-    Of a trial with k equally good responses it gets 1/k, which is what it gets on average.
+    A trial with k equally good responses counts 1/k, the observer's average over ties.
 
     Raises:
-        ValueError: as of `ideal_actions`.
+        ValueError: as in `ideal_actions`.
     """
     best = _best(env, trials)
     if best is None or not len(trials):
@@ -94,7 +94,7 @@ def ideal_accuracy(env: TrialEnv, trials: Sequence[Trial]) -> float:
 
 
 def _best(env: TrialEnv, trials: Sequence[Trial]) -> list[list[int]] | None:
-    """For each trial the responses that are most probably correct; None without an observer."""
+    """Return each trial's most probably correct responses; None without an observer."""
     observer = _OBSERVERS.get(env.registered_id or "")
     if observer is None:
         return None
@@ -160,13 +160,13 @@ def _delay_match_sample(env: TrialEnv, trial: Trial) -> list[int]:
 
 
 def _reversal_bandit(env: TrialEnv, trial: Trial) -> list[int]:
-    # The task follows the posterior over the trials before; both arms tell equally much.
+    # The task tracks the posterior given the previous trials; both arms are equally informative.
     return [1 if trial.conditions["belief"] >= 0.5 else 2]
 
 
 def _pulse_decision_making(env: TrialEnv, trial: Trial) -> list[int]:
-    # The side with more pulses is correct; the pulses carry no noise. Where both have as many, the
-    # task adds U[-0.1, 0.1] to one of them, which no observation tells.
+    # The side with more pulses is correct; the pulses carry no noise. If both have equally many,
+    # the task adds U[-0.1, 0.1] to one of them, which no observation reveals.
     cues = [name for name in trial.periods if name.startswith("cue")]  # none if dt is above 10 ms
     pulses = np.sum([_evidence(trial, cue, [1, 2]) > 0 for cue in cues], axis=0)
     return (1 + np.flatnonzero(pulses == np.max(pulses))).tolist() if cues else [1, 2]
@@ -184,8 +184,8 @@ def _most(decoded: np.ndarray, n_classes: int, least: bool = False) -> list[int]
 
 
 def _integration(env: TrialEnv, trial: Trial) -> list[int]:
-    # Each input is told apart on its own, then counted: at a noise of 0.1 two vectors are dozens of
-    # standard deviations apart. The context is that with which the inputs fit best.
+    # Each input is identified on its own, then counted: at a noise of 0.1 two vectors are dozens of
+    # standard deviations apart. The context is the one under which the inputs fit best.
     task, obs = env.task, _shown(trial, "stimulus")
     vectors = task.table[: task.n_classes + 1]
     if not task.anti:
@@ -207,9 +207,9 @@ def _context_integration(env: TrialEnv, trial: Trial) -> list[int]:
 
 
 def _continuous_integration(env: TrialEnv, trial: Trial) -> list[int]:
-    # Given the projection on the vector, summed over the steps, nothing else tells of the mean nor
-    # of the strengths' sum: all is Gaussian with the same variances at every step. Both posteriors
-    # are symmetric for a sum of 0 and move with it.
+    # The projection on the vector, summed over the steps, is a sufficient statistic for both the
+    # mean and the summed strength: all is Gaussian with the same variances at every step. Both
+    # posteriors are symmetric for a sum of 0 and shift with it.
     evidence = _evidence(trial, "stimulus", list(range(len(env.channels))))
     return [int(evidence @ env.task.vectors["evid"] < 0)]
 

@@ -22,18 +22,18 @@ class Trial:
     """One trial from its first observation to its last reward: T steps, d channels.
 
     Attributes:
-        obs: [T, d] float32, what the agent saw before each action.
+        obs: [T, d] float32, the observation before each action.
         action: [T] int64.
         reward: [T] float32, the reward for each action.
-        terminated: [T] bool, true at the last step alone; all false in a trial that was cut.
+        terminated: [T] bool, true only at the last step; all false in a truncated trial.
         conditions: the task's own description of the trial (coherence, context ...).
-        ground_truth: [T] the correct action at every step, or None where the task defines none.
-        periods: name -> (first step, step after the last); they may reach beyond T.
-        performance: 1 where the task counts the trial as correct, 0 where not, nan if unknown.
+        ground_truth: [T] the correct action at every step, or None if the task defines none.
+        periods: name -> (first step, step after the last); they may extend beyond T.
+        performance: 1 if the task counts the trial as correct, 0 if not, nan if unknown.
         planned_obs: [T', d] the observations up to the latest possible end, or None.
-        initial_state: the network's state before the first step, with a batch of one, where it was
-            carried over from the trial before; None: the network's own initial state.
-        latent: what the task knows of every step, each [T] or [T, k]; empty for most tasks.
+        initial_state: the network's state before the first step, with a batch of one, if it was
+            carried over from the previous trial; None: the network's own initial state.
+        latent: latent variables of the task at every step, [T] or [T, k]; empty for most tasks.
         action_0_is_response: whether action 0 is a response like the others, not fixation.
     """
 
@@ -64,61 +64,61 @@ class Trial:
 
 @runtime_checkable
 class Policy(Protocol):
-    """Values the actions of a batch of trials, one step at a time."""
+    """Computes the action values of a batch of trials, one step at a time."""
 
     def step(self, obs: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """obs [B, d] and state (None: the trials' start) -> Q [B, A] and the next state."""
+        """Map obs [B, d] and state (None: the trials' start) to Q [B, A] and the next state."""
         ...
 
     def select_state(self, state: Any, index: Tensor) -> Any:
-        """The states of the trials in `index` (positions in the batch)."""
+        """Return the states of the trials in `index` (positions in the batch)."""
         ...
 
     def join_states(self, states: list[Any]) -> Any:
-        """The states of several batches as those of one."""
+        """Concatenate the states of several batches."""
         ...
 
 
 def make_envs(
     task: Task, task_kwargs: dict[str, Any] | None, n: int, stream: Sequence[int]
 ) -> list[TrialEnv]:
-    """Make `n` environments of a task whose trials are fixed by the numbers in `stream`.
+    """Make `n` environments of a task, seeded by the numbers in `stream`.
 
     Args:
-        task: an id, or a class or function that makes one environment at each call.
-        task_kwargs: passed on to the task.
-        n: how many.
-        stream: a seed and what tells its streams apart; each environment gets trials of its own.
+        task: an id, or a class or function that makes a new environment at each call.
+        task_kwargs: arguments of the task.
+        n: number of environments.
+        stream: a seed and numbers that distinguish its streams; environments get different trials.
 
     Raises:
-        ValueError: a task that `TrialEnv` does not take, or an environment that is made already
-            (by the caller, or once for all calls): all slots would share it.
+        ValueError: `TrialEnv` does not take the task, or the task is an existing environment (or
+            a function that always returns the same one), which all slots would share.
     """
     if isinstance(task, gym.Env):
         raise ValueError(
-            f"task is one {type(task).__name__} object, but every slot of a batch needs an "
-            "environment of its own; give the id, the class, or a function that makes one."
+            f"task is one {type(task).__name__} object, but every slot of a batch needs its own "
+            "environment; give the id, the class, or a function that makes one."
         )
     envs = [TrialEnv(task, seed=0, **(task_kwargs or {})) for _ in range(n)]
     if len({id(env.task) for env in envs}) < n:
         raise ValueError(
             f"{envs[0].task_id} returns the same environment at every call, but every slot of a "
-            "batch needs one of its own; make a new environment in the function."
+            "batch needs its own; make a new environment in the function."
         )
     seed_envs(envs, stream)
     return envs
 
 
 def seed_envs(envs: Sequence[TrialEnv], stream: Sequence[int]) -> None:
-    """Fix all trials to come; environments of one stream get different ones."""
+    """Seed the environments, each differently: this determines all their subsequent trials."""
     for i, env in enumerate(envs):
         env.reset(seed=int(np.random.SeedSequence([*stream, i]).generate_state(1)[0]))
 
 
 def n_envs_for(trials: int, most: int, reset_state: ResetState, trials_per_episode: int) -> int:
-    """The number of environments to collect `trials` trials with, at most `most`.
+    """Return the number of environments, at most `most`, with which to collect `trials` trials.
 
-    It is smaller where the state is carried from trial to trial, so that each has a history.
+    It is smaller if the state is carried from trial to trial, so that each has a history.
     """
     trials_each = {"trial": 1, "episode": trials_per_episode, "never": 50}[reset_state]
     return min(most, -(-trials // trials_each))
@@ -151,13 +151,13 @@ def rollout(
 def collect_trials(
     envs: Sequence[TrialEnv], policy: Policy, epsilon: float, rng: np.random.Generator
 ) -> list[Trial]:
-    """Collect one trial from each environment, all in lockstep: one network call a step.
+    """Collect one trial from each environment in lockstep, with one network call per step.
 
     Args:
         envs: environments of one task.
-        policy: gives Q for a batch of observations.
-        epsilon: the probability of a random action at each step; 0: greedy.
-        rng: draws the exploration (the environments' own generators are never touched).
+        policy: computes Q for a batch of observations.
+        epsilon: probability of a random action at each step; 0: greedy.
+        rng: generator of the exploration (the environments' own generators are not used).
 
     Returns:
         The trials, in the order of `envs`.
@@ -176,16 +176,16 @@ def collect_episodes(
     """Collect several consecutive trials from each environment, carrying the state over.
 
     Args:
-        envs, policy, epsilon, rng: as of `collect_trials`.
-        trials: how many from each environment.
+        envs, policy, epsilon, rng: as in `collect_trials`.
+        trials: number of trials from each environment.
         states: one per environment, with a batch of one; None: the initial state for all.
 
     Returns:
-        For each environment its trials, each with its `initial_state`, and the states after the
-        last of them.
+        The trials of each environment, each trial with its `initial_state`, and the states after
+        the last trials.
 
     Raises:
-        ValueError: another number of states than of environments, or one that does not fit.
+        ValueError: the numbers of states and environments differ, or a state does not fit.
     """
     if states is not None and len(states) != len(envs):
         raise ValueError(f"{len(states)} states were given for {len(envs)} environments.")
@@ -208,7 +208,7 @@ def _collect(
     rng: np.random.Generator,
     state: Any,
 ) -> tuple[list[Trial], list[Any]]:
-    """A trial from each environment, and the state that each ends with."""
+    """Return a trial from each environment and the state after it."""
     n, d = len(envs), len(envs[0].channels)
     n_actions, device = len(envs[0].actions), getattr(policy, "device", "cpu")
     obs: np.ndarray = np.zeros((n, 64, d), np.float32)

@@ -191,7 +191,7 @@ class TrialStream:
     def _checked(self, truth: np.ndarray | None) -> np.ndarray:
         if truth is None or not are_actions(truth, len(self.actions)):
             raise ValueError(
-                f"{self.task_id} does not tell the correct action at every step (it has no ground "
-                "truth that is an action), which supervised sequences need."
+                f"{self.task_id} does not define the correct action at every step (it has no "
+                "ground truth that is an action), which supervised sequences need."
             )
         return truth

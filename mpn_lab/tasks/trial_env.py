@@ -27,56 +27,55 @@ Task = str | gym.Env | Callable[..., gym.Env]
 
 _TRANSPARENT = (OrderEnforcing, PassiveEnvChecker)  # wrappers that change no observation
 _SHARED = {"_top", "observation_space", "action_space", "spec"}  # never changed by a trial
-_LAYOUT = ("trial", "gt", "start_ind")  # what has one of these describes its trials as neurogym
+_LAYOUT = ("trial", "gt", "start_ind")  # a task with one of these describes trials as neurogym does
 
 
 class TrialEnv(gym.Env):
     """A gymnasium environment in which every trial is one episode.
 
     neurogym's own environments never terminate, take a random step in `reset`, ignore its seed
-    and hand out the next trial's observation with the last reward. Here
+    and return the next trial's observation together with the last reward. In a TrialEnv
 
-    - `reset` returns the trial's own first observation, [d] float32, and `reset(seed=...)` fixes
-      every trial that follows, whatever came before;
+    - `reset` returns the trial's own first observation, [d] float32, and `reset(seed=...)`
+      determines all subsequent trials, regardless of what came before;
     - `terminated` is true exactly at the last step of a trial that has ended. The observation
-      returned with it is all zero: the trial has none left, and the next trial's does not leak in;
-    - `truncated` is true where the trial was cut: by the environment (`TimeLimit`) or by
+      returned with it is all zero, so that the next trial's observation does not leak in;
+    - `truncated` is true if the trial was cut short, by the environment (`TimeLimit`) or by
       `max_steps`. The next trial then begins with a reset of the environment;
     - the last step's `info` describes the trial that has just finished: `trial` (its conditions),
       `ground_truth` ([T] or None; the correct action at every step), `periods` (name -> first step
-      and step after the last), `performance` (1 where neurogym counts the trial as correct),
+      and step after the last), `performance` (1 if neurogym counts the trial as correct),
       `planned_obs` ([T, d] or None; the observations up to the trial's latest possible end),
-      `latent` (name -> [T] or [T, k], what the task knows of every step) and
+      `latent` (name -> [T] or [T, k], latent variables of the task at every step) and
       `action_0_is_response` (whether action 0 is a response like the others, not fixation).
 
-    Any gymnasium environment with discrete actions will do. One episode of it is one trial, unless
-    it runs on over its trials as neurogym's do: then `info["new_trial"]` is true at each trial's
-    last step, and the observation there is the next trial's first. It may describe its current
-    trial in neurogym's attributes: `trial` (its conditions), `gt` (the correct action at every
-    step), `start_ind` and `end_ind` (name of a period -> step), `dt` (ms a step); and in two that
-    neurogym does not have, `latent` and `action_0_is_response`.
+    The task may be any gymnasium environment with discrete actions. One of its episodes is one
+    trial, unless it continues over trials as neurogym's environments do: then `info["new_trial"]`
+    is true at each trial's last step, and the observation there is the first of the next trial. The
+    environment may describe its current trial in neurogym's attributes: `trial` (its conditions),
+    `gt` (the correct action at every step), `start_ind` and `end_ind` (name of a period -> step),
+    `dt` (ms per step); and in two that neurogym does not have, `latent` and `action_0_is_response`.
 
-    Observations of any space that gymnasium can flatten come flattened, see `channels`.
+    Observations are flattened, from any space that gymnasium can flatten; see `channels`.
 
     Args:
-        task: an id that is registered with gymnasium, such as neurogym's "DelayMatchSample-v0", a
-            class or function that makes an environment, or an environment.
-        seed: seeds the trials; None: drawn from the operating system.
-        max_steps: a trial that is longer is cut here, with `truncated`.
-        task_kwargs: passed on to the task, for example `dt=20` or `use_expl_context=True`.
+        task: an id registered with gymnasium, such as neurogym's "DelayMatchSample-v0", a class or
+            function that makes an environment, or an environment.
+        seed: seed of the trials; None: drawn from the operating system.
+        max_steps: number of steps after which a trial is truncated.
+        task_kwargs: arguments of the task, for example `dt=20` or `use_expl_context=True`.
 
     Attributes:
-        task_id: the id; of a class or function the id that its environment was made by, or else
+        task_id: the id; for a class or function, the id by which its environment was made, or else
             its name.
-        registered_id: the id by which gymnasium makes this very environment; None where a wrapper
-            was put around it, or where it was made by no id.
-        channels, actions: their names.
-        dt: ms a step; 1 where the environment does not follow neurogym.
+        registered_id: the id by which gymnasium makes this very environment; None if a wrapper was
+            added or the environment was not made by an id.
+        channels, actions: the names of the channels and the actions.
+        dt: ms per step; 1 if the environment does not follow neurogym.
 
     Raises:
-        ValueError: an id that is not registered, arguments that the task does not take, an action
-            space that is not Discrete, or an observation space that cannot be flattened to a fixed
-            length.
+        ValueError: the id is not registered, the task does not take the arguments, the action space
+            is not Discrete, or the observation space cannot be flattened to a fixed length.
     """
 
     def __init__(
@@ -112,7 +111,7 @@ class TrialEnv(gym.Env):
         self.reset(
             seed=int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
         )
-        # Whatever an environment of another kind calls dt need not be in ms (Acrobot's is in s).
+        # In an environment of another kind, dt need not be in ms (Acrobot's is in s).
         follows = self._neurogym or any(hasattr(self.task, name) for name in _LAYOUT)
         self.dt = float(self.task.dt) if follows and hasattr(self.task, "dt") else 1.0
 
@@ -136,9 +135,9 @@ class TrialEnv(gym.Env):
         """Take one action. Returns obs [d], reward, terminated, truncated and info."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         self._steps += 1
-        # With `new_trial` the task has begun its next trial already: its observation is for later.
-        # An environment that is over, terminated or cut, is reset when its next trial is asked for;
-        # some say `new_trial` there too, which changes nothing.
+        # With `new_trial` the task has already begun its next trial: the observation belongs to it.
+        # An environment that has terminated or was truncated is reset before its next trial; some
+        # also set `new_trial` then, which changes nothing.
         marked = bool(info.get("new_trial", False)) and not truncated
         if terminated or marked:
             self._first_obs = None if terminated else self._flat(obs)
@@ -155,7 +154,7 @@ class TrialEnv(gym.Env):
         return self._planned["ground_truth"]
 
     def _finished(self, info: dict) -> dict:
-        """What is known of the trial that has just ended."""
+        """Return the description of the trial that has just ended."""
         return {
             "trial": self._conditions,
             "performance": float(info.get("performance", np.nan)),
@@ -163,7 +162,7 @@ class TrialEnv(gym.Env):
         }
 
     def _plan(self) -> dict:
-        """What the task has laid out for the current trial: it is overwritten when it ends."""
+        """Return the task's plan of the current trial, which the task overwrites at its end."""
         task = self.task
         periods = {
             name: (start, task.end_ind[name])
@@ -185,7 +184,7 @@ class TrialEnv(gym.Env):
         if truth.ndim != 1 and not self._neurogym:
             raise ValueError(
                 f"{self.task_id} has a gt of shape {truth.shape}; expected one number per step of "
-                "the trial, the correct action at that step."
+                "the trial: the correct action at that step."
             )
         return truth
 
@@ -197,8 +196,8 @@ class TrialEnv(gym.Env):
             self.task.new_trial()
             if self.task._ob_built:
                 return self._flat(self.task.ob[0])
-        # A wrapped task, or one without a planned observation: only a step tells its observation,
-        # and the only first observation of a trial it ever gives comes with the end of the last.
+        # A wrapped task, or one without planned observations, returns observations only from steps,
+        # and returns a trial's first observation only at the end of the previous trial.
         self.env.reset()
         for _ in range(self.max_steps):
             obs, _, ended, cut, info = self.env.step(0)
@@ -211,8 +210,8 @@ class TrialEnv(gym.Env):
     def _seed(self, seed: int) -> None:
         if not self._neurogym:
             return  # gymnasium's own reset(seed=...) does it
-        # Blocks and rules that live longer than a trial start afresh, or the same seed would give
-        # other trials the second time.
+        # Blocks and rules that outlast a trial are reset, or the same seed would give different
+        # trials the second time.
         self.task.__dict__.update(copy.deepcopy(self._pristine, self._generators()))
         self.task.seed(seed)
         if hasattr(self.task, "_rng"):  # AnnubesEnv draws from a generator that seed() leaves alone
@@ -227,9 +226,9 @@ class TrialEnv(gym.Env):
         return copy.deepcopy(state)
 
     def _generators(self) -> dict:
-        """What `copy` is to leave: the generators, which take longer to copy than all the rest.
+        """Return the generators, which `copy` skips: copying them takes longer than all the rest.
 
-        neurogym's seed() puts new ones in their place at once.
+        neurogym's seed() replaces them immediately.
         """
         if type(self.task).seed is not NeurogymTask.seed:
             return {}
@@ -239,7 +238,7 @@ class TrialEnv(gym.Env):
 
     @property
     def _plain(self) -> bool:
-        """Whether the task's planned observation is what the agent sees: no wrapper in between."""
+        """Whether the agent sees the task's planned observations, with no wrapper in between."""
         return self._neurogym and self.env is self.task
 
     def _flat(self, obs: Any) -> np.ndarray:
@@ -251,20 +250,20 @@ class TrialEnv(gym.Env):
         obs, action = self.env.observation_space, self.env.action_space
         if not isinstance(action, spaces.Discrete):
             raise ValueError(
-                f"{self.task_id} has the action space {action}; only Discrete actions can be "
-                "learned here, choose a task with a discrete response."
+                f"{self.task_id} has the action space {action}; expected a Discrete one: choose a "
+                "task with discrete responses."
             )
         if action.start != 0:
-            raise ValueError(f"{self.task_id}'s actions start at {action.start}; expected at 0.")
+            raise ValueError(f"{self.task_id}'s actions start at {action.start}; expected 0.")
         if not obs.is_np_flattenable:
             raise ValueError(
                 f"{self.task_id} has the observation space {obs}, which gymnasium cannot flatten "
-                "to a fixed length; wrap it into one of Box, Dict, Discrete, MultiDiscrete, Tuple."
+                "to a fixed length; convert it to Box, Dict, Discrete, MultiDiscrete or Tuple."
             )
 
 
 def task_module(task: str) -> str:
-    """The module that defines a registered task; "__main__" for a notebook or a script."""
+    """Return the module that defines a registered task; "__main__" for a notebook or script."""
     entry = gym.registry[task].entry_point
     if isinstance(entry, str):
         return entry.partition(":")[0]
@@ -272,31 +271,32 @@ def task_module(task: str) -> str:
 
 
 def check_task(task: str, module: str | None = None) -> None:
-    """Raise ValueError where a task is not registered; `module` is what defined it, if known."""
+    """Raise ValueError if a task is not registered; `module` is the one that defined it."""
     if task in gym.registry:
         return
     if module == "__main__":
         raise ValueError(
-            f"The task {task!r} is not registered; a notebook or script registered it: do so again "
-            "first, or put it into a module, which the command line takes as --import MODULE."
+            f"The task {task!r} is not registered; a notebook or script registered it: run that "
+            "again, or move the task into a module, and import it with --import MODULE on the "
+            "command line."
         )
     if module is not None:
         raise ValueError(
-            f"The task {task!r} is not registered; import {module}, which registered it, first, on "
-            f"the command line with --import {module}."
+            f"The task {task!r} is not registered; first import {module}, which registered it (on "
+            f"the command line: --import {module})."
         )
     close = difflib.get_close_matches(task, list(gym.registry), n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(close)}?" if close else "`mpn-lab tasks` lists them."
     raise ValueError(
-        f"There is no task {task!r}; expected an id that is registered with gymnasium, neurogym's "
-        f"or one of your own (import its module first, or --import it): {hint}"
+        f"There is no task {task!r}; expected an id registered with gymnasium, neurogym's or your "
+        f"own (import its module first, on the command line with --import): {hint}"
     )
 
 
 def task_ids() -> list[str]:
-    """Registered ids, whether or not they can be trained: neurogym's, mpn_lab's and a user's own.
+    """Return the registered ids of neurogym's, mpn_lab's and the user's tasks, trainable or not.
 
-    gymnasium's own environments are left out.
+    gymnasium's own environments are omitted.
     """
     own = [
         name for name in gym.registry if not task_module(name).startswith(("gymnasium", "neurogym"))
@@ -308,15 +308,15 @@ def _make(task: Task, task_kwargs: dict) -> gym.Env:
     if isinstance(task, gym.Env):
         if task_kwargs:
             raise ValueError(
-                f"task_kwargs {sorted(task_kwargs)} were given with an environment that is made "
-                "already; give them to its constructor, or give TrialEnv the task's id."
+                f"task_kwargs {sorted(task_kwargs)} were given with an existing environment; pass "
+                "them to its constructor, or pass the task's id to TrialEnv."
             )
         return task
     name = task if isinstance(task, str) else getattr(task, "__name__", repr(task))
     if isinstance(task, str):
         check_task(task)
     try:
-        with warnings.catch_warnings():  # neurogym's metadata lacks what gymnasium likes to see
+        with warnings.catch_warnings():  # neurogym's metadata lacks fields that gymnasium expects
             warnings.filterwarnings("ignore", message=".*render_modes")
             env = ngym.make(task, **task_kwargs) if isinstance(task, str) else task(**task_kwargs)
     except Exception as error:  # whatever the task's own constructor objects to
@@ -330,13 +330,13 @@ def _make(task: Task, task_kwargs: dict) -> gym.Env:
 
 
 def _dict(task: Any, name: str) -> dict:
-    """A copy of the dict that a task has by this name; empty where it has none, or no dict."""
+    """Return a copy of the task's dict of this name; empty if there is no such dict."""
     found = getattr(task, name, None)
     return dict(found) if isinstance(found, dict) else {}
 
 
 def _registered_id(env: gym.Env) -> str | None:
-    """The id that makes this environment, with the same wrappers; None if there is none."""
+    """Return the id that makes this environment with the same wrappers; None if there is none."""
     spec = env.spec
     known = gym.registry.get(spec.id) if spec is not None else None
     if spec is None or known is None or spec.additional_wrappers != known.additional_wrappers:

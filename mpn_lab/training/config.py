@@ -1,4 +1,4 @@
-"""Configurations of the two training loops; the command line is made from them."""
+"""Configurations of the two training loops; the command line is generated from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STRICT = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 def _list_fields(model: Model) -> Model:
-    """Add the fields, with what each is for, to a model's docstring, so that help() shows them."""
+    """Add the fields and their descriptions to a model's docstring, so that help() shows them."""
     lines = [inspect.cleandoc(model.__doc__ or ""), "", "Args:"]
     cls: type[BaseModel] = model
     for name, field in cls.model_fields.items():
@@ -38,13 +38,15 @@ class SequenceConfig(BaseModel):
     model_config = _STRICT
 
     window: Count = 8
-    """Consecutive steps that are trained together."""
+    """Number of consecutive steps that are trained together."""
     start: Start = "stored"
-    """State at its first step: zero, stored at collection, or replayed from the trial's start."""
+    """State before the window's first step: zero, stored at collection, or replayed from the
+    trial's start."""
     burn_in: Annotated[int, Field(ge=0)] = 0
-    """Steps before the window that only bring the state up to date; fewer than the window."""
+    """Number of steps before the window that only bring the state up to date; must be smaller than
+    the window."""
     across_trials: bool = False
-    """Whether a window may hold parts of several trials (of one episode)."""
+    """Whether a window may contain parts of several trials (of one episode)."""
 
     @model_validator(mode="after")
     def _fits(self) -> SequenceConfig:
@@ -55,40 +57,41 @@ class SequenceConfig(BaseModel):
             )
         if self.burn_in and self.start == "replayed":
             raise ValueError(
-                f"burn_in is {self.burn_in}, but start='replayed' goes back to the trial's start "
-                "already; set burn_in=0"
+                f"burn_in is {self.burn_in}, but start='replayed' already starts from the trial's "
+                "start; set burn_in=0"
             )
         return self
 
 
 class NetworkConfig(BaseModel):
-    """A task, a network for it and a seed."""
+    """The task, the network and the seed."""
 
     model_config = _STRICT
 
     task: str = "DelayMatchSample-v0"
-    """The id of a task: neurogym's, mpn_lab's, or any that `gymnasium.register` knows."""
+    """Id of the task: one of neurogym's or mpn_lab's, or any registered with `gymnasium.register`.
+    """
     task_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the task, for example {"dt": 20} or {"use_expl_context": True}."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Fixes everything random: initial weights, trials, exploration, replay."""
+    """Seed of all random numbers: initial weights, trials, exploration, replay."""
 
     core: str = "mpn"
     """The recurrent core: mpn, gru, lstm, rnn, or a name given to `register_core`."""
     core_options: dict[str, Any] = Field(default_factory=dict)
-    """Options of the core, which checks them, for example {"update": "presynaptic"}: numbers,
-    strings, True, False or None."""
+    """Options of the core, for example {"update": "presynaptic"}; the values are numbers, strings,
+    True, False or None, and the core checks them."""
     hidden_size: Count = 64
-    """Hidden units n."""
+    """Number n of hidden units."""
     num_layers: Count = 1
-    """Layers of the core, each the input of the next."""
+    """Number of layers of the core; the output of each is the input of the next."""
     embedding: Embedding = "random"
-    """Of the observations: a fixed random projection with a bias, the same but trained (linear),
-    or none."""
+    """Embedding of the observations: a fixed random projection with a bias (random), a trained one
+    (linear), or none."""
     embedding_size: Count = 10
     """Size d of an embedded observation."""
     readout_bias: bool = True
-    """Whether the readout has a bias b_RO, which is trained."""
+    """Whether the readout has a trained bias b_RO."""
 
     @field_validator("core_options")
     @classmethod
@@ -96,8 +99,8 @@ class NetworkConfig(BaseModel):
         for name, value in options.items():
             if value is not None and type(value) not in (bool, int, float, str):
                 raise ValueError(
-                    f"{name} is {value!r} ({type(value).__name__}), which a run's config.json does "
-                    "not hold as it is; expected a number, a string, True, False or None"
+                    f"{name} is {value!r} ({type(value).__name__}), which config.json cannot store "
+                    "unchanged; expected a number, a string, True, False or None"
                 )
         return options
 
@@ -108,7 +111,10 @@ class NetworkConfig(BaseModel):
 
 
 def _as_json(name: str, value: Any) -> Any:
-    """The value as config.json gives it back: tuples are lists. Raises ValueError for the rest."""
+    """Return the value as config.json restores it, with tuples as lists.
+
+    Raises ValueError for a value that JSON cannot represent.
+    """
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, list | tuple):
@@ -116,68 +122,72 @@ def _as_json(name: str, value: Any) -> Any:
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: _as_json(name, part) for key, part in value.items()}
     raise ValueError(
-        f"{name} holds {value!r} ({type(value).__name__}), which a run's config.json cannot hold; "
-        "expected numbers, strings, True, False, None, and lists or dicts of them with strings as "
-        "keys"
+        f"{name} holds {value!r} ({type(value).__name__}), which a run's config.json cannot store; "
+        "expected numbers, strings, True, False, None, or lists or dicts (with string keys) of them"
     )
 
 
 @_list_fields
 class TrainConfig(NetworkConfig):
-    """Everything that decides what a training by deep Q-learning computes."""
+    """Configuration of deep Q-learning: every setting that determines the result."""
 
     trials: Count = 2500
-    """Trials to collect."""
+    """Number of trials to collect."""
     replay: Literal["trial", "transition", "sequence"] = "trial"
-    """What is replayed: whole trials from their start, or single steps or windows from stored
-    states."""
+    """What is replayed: whole trials from their start (trial), single steps from stored states
+    (transition), or windows as `sequence` specifies (sequence)."""
     sequence: SequenceConfig = Field(default_factory=SequenceConfig)
     """Options of replay="sequence"."""
     reset_state: ResetState = "trial"
     """When the network's state is reset: before every trial, before every episode, or never."""
     trials_per_episode: Count = 1
-    """Consecutive trials of one environment that are stored, and replayed, as one."""
+    """Number of consecutive trials of one environment that are stored and replayed as one episode.
+    """
     backprop: Backprop = "full"
-    """How the gradient goes back in time: full, truncated, or checkpointed (less memory)."""
+    """How the gradient is propagated back in time: full, truncated, or checkpointed (less memory).
+    """
     chunk: Count = 32
-    """Steps between the cuts of backprop="truncated", or between the states that "checkpointed"
-    stores."""
+    """Number of steps between the cuts of backprop="truncated", or between the states stored by
+    backprop="checkpointed"."""
 
     gamma: Unit | None = None
-    """Discount per time step; None: follows from the trials' length (0.99 if short)."""
+    """Discount factor per time step; None: derived from the trial length (0.99 for short trials).
+    """
     td_lambda: Unit | None = None
-    """0: one-step TD targets; towards 1: the rewards that followed in the trial; None: follows
-    from the trials' length (0.95 if short)."""
+    """Lambda of the lambda-returns: 0 gives one-step TD targets, 1 the discounted sum of the
+    rewards to the end of the trial; None: derived from the trial length (0.95 for short trials)."""
     batch_size: Count = 64
-    """Trials (or transitions, windows, episodes: whatever `replay` samples) in an update."""
+    """Number of trials (or of transitions, windows or episodes, whichever `replay` samples) per
+    update."""
     train_freq: Count = 25
-    """Trials collected, in lockstep, between one round of updates and the next."""
+    """Number of trials collected in lockstep between two rounds of updates."""
     gradient_steps: Count = 24
-    """Updates in a round."""
+    """Number of updates per round."""
     learning_starts: Count = 100
-    """Trials collected before the first update."""
+    """Number of trials to collect before the first update."""
     buffer_size: Count = 5000
-    """Trials that the replay buffer holds."""
+    """Capacity of the replay buffer in trials."""
     learning_rate: Positive | None = None
-    """Of Adam at the start, annealed to a tenth along half a cosine; None: follows from the trials'
-    length (0.004 if short)."""
+    """Initial learning rate of Adam, annealed along a half cosine to a tenth; None: derived from
+    the trial length (0.004 for short trials)."""
     max_grad_norm: Positive = 10.0
     """Norm to which the gradient is clipped."""
     tau: Annotated[float, Field(gt=0, le=1)] = 0.01
-    """Share of the trained network in each soft update of the target network."""
+    """Weight of the online network in each soft update of the target network."""
     exploration_initial_eps: Unit = 1.0
-    """Probability of a random action at the start."""
+    """Initial probability of a random action."""
     exploration_final_eps: Unit = 0.05
     """Probability of a random action at the end of the linear decay."""
     exploration_fraction: Unit = 0.4
-    """Share of all trials over which the probability of a random action decays."""
+    """Fraction of all trials over which the probability of a random action decays."""
 
     eval_freq: Count = 250
-    """Trials between two rows of metrics; a checkpoint is written with each."""
+    """Number of trials between two rows of metrics; each row comes with a checkpoint."""
     eval_trials: Count = 200
-    """Greedy trials, the same for every row, from which the accuracy in the metrics comes."""
+    """Number of greedy trials, the same ones for every row, on which the accuracy in the metrics is
+    measured."""
     store_trials: Annotated[int, Field(ge=0)] = 0
-    """Trials stored with their states after every checkpoint, for `mpn_lab.staleness`."""
+    """Number of trials stored with their states after each checkpoint, for `mpn_lab.staleness`."""
 
     @model_validator(mode="after")
     def _fits(self) -> TrainConfig:
@@ -191,7 +201,7 @@ class TrainConfig(NetworkConfig):
         if k > 1 and self.reset_state == "trial" and not across:
             raise ValueError(
                 f"trials_per_episode is {k}, but reset_state='trial' makes every trial an episode; "
-                "choose reset_state='episode', or sequences across trials"
+                "choose reset_state='episode', or replay='sequence' with across_trials=True"
             )
         if self.store_trials > min(self.train_freq, self.eval_freq):
             raise ValueError(
@@ -203,76 +213,81 @@ class TrainConfig(NetworkConfig):
 
 @_list_fields
 class StopConfig(BaseModel):
-    """When a supervised training stops early, by its accuracy or loss in validation."""
+    """Rules that stop supervised training early, by its validation accuracy or loss."""
 
     model_config = _STRICT
 
     accuracy: Unit = 0.98
-    """Stop once the mean accuracy of the last rows of metrics is at least this."""
+    """Stop once the mean accuracy over the last `window` rows of metrics reaches this value."""
     min_updates: Annotated[int, Field(ge=0)] = 2000
-    """Never stop before so many updates."""
+    """Minimum number of updates before training may stop."""
     window: Count = 10
-    """Rows of metrics in that mean."""
+    """Number of rows of metrics over which the accuracy (or loss) is averaged."""
     patience: Count | None = None
-    """Stop also once that mean has not risen for so many rows; None: never."""
+    """Also stop once the mean accuracy has not risen for this number of rows; None: never."""
     stop_on_rising_loss: bool = False
-    """Stop also once the validation loss rises: once its mean over the last `window` rows is above
-    that over the `window` rows before (the paper's rule for its figure 6)."""
+    """Also stop once the validation loss rises, that is, once its mean over the last `window` rows
+    exceeds its mean over the `window` rows before them (the paper's rule for its figure 6)."""
 
 
 @_list_fields
 class SupervisedConfig(NetworkConfig):
-    """Everything that decides what a supervised training computes.
+    """Configuration of supervised training: every setting that determines the result.
 
-    The learning rate and the clipped norm are those of Aitken & Mihalas (eLife 2023;12:e83035);
-    `paper_config` has all of their settings.
+    The learning rate and max_grad_norm are those of Aitken & Mihalas (eLife 2023;12:e83035);
+    `paper_config` returns all of their settings.
     """
 
     trials: Count = 32_000
-    """Trials to learn from; each is seen once."""
+    """Number of trials to train on; each is used once."""
     loss_periods: tuple[str, ...] | None = None
-    """Periods whose steps are trained, such as ("decision",); None: those that the task names
-    itself (the go step of the integration tasks), or all steps."""
+    """Periods whose steps enter the loss, such as ("decision",); None: the steps that the task
+    itself marks (the go step of the integration tasks), or all steps."""
     stream_steps: Count | None = None
-    """Train on sequences of so many steps that run on over several trials, cut anywhere, as
-    neurogym's own data sets do; each counts as a trial here. None: whole trials."""
+    """Train on sequences of this number of steps that continue over several trials and are cut at
+    arbitrary steps, as neurogym's own data sets are; each sequence counts as one trial. None: whole
+    trials."""
     batch_size: Count = 64
-    """Sequences in an update."""
+    """Number of sequences per update."""
     reset_state: Literal["trial", "episode"] = "trial"
-    """Whether a sequence is one trial, or several over which the state is carried."""
+    """Whether a sequence is a single trial, or an episode of several trials over which the state is
+    carried."""
     trials_per_episode: Count = 1
-    """Trials in a sequence."""
+    """Number of trials in a sequence."""
     backprop: Backprop = "full"
-    """As of `TrainConfig`."""
+    """How the gradient is propagated back in time: full, truncated, or checkpointed (less memory).
+    """
     chunk: Count = 32
-    """As of `TrainConfig`."""
+    """Number of steps between the cuts of backprop="truncated", or between the states stored by
+    backprop="checkpointed"."""
 
     learning_rate: Positive = 1e-3
-    """Of Adam, constant."""
+    """Constant learning rate of Adam."""
     max_grad_norm: Positive = 10.0
     """Norm to which the gradient is clipped."""
     l1: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the sum of |w| over all trained weights and biases; eta, lam and M_0 are exempt."""
+    """Weight of the L1 penalty: the sum of |w| over all trained weights and biases except eta, lam
+    and M_0."""
     stop: StopConfig | None = None
-    """When to stop before the last trial; None: never."""
+    """Rules for stopping before the last trial; None: no early stopping."""
 
     eval_freq: Count = 3_200
-    """Trials between two rows of metrics; a checkpoint is written with each."""
+    """Number of trials between two rows of metrics; each row comes with a checkpoint."""
     eval_trials: Count = 200
-    """Trials (sequences, of a stream), the same for every row, from which the accuracy in the
-    metrics comes."""
+    """Number of trials (of sequences, with stream_steps), the same ones for every row, on which the
+    accuracy in the metrics is measured."""
 
     @model_validator(mode="after")
     def _fits(self) -> SupervisedConfig:
         if self.trials_per_episode > 1 and self.reset_state == "trial":
             raise ValueError(
                 f"trials_per_episode is {self.trials_per_episode}, but reset_state='trial' makes "
-                "every trial its own; choose reset_state='episode'"
+                "every trial an episode; choose reset_state='episode'"
             )
         if self.stream_steps and (self.loss_periods is not None or self.reset_state != "trial"):
             raise ValueError(
-                f"stream_steps is {self.stream_steps}: such sequences train all their steps and "
-                "carry the state over; leave loss_periods and reset_state as they are"
+                f"stream_steps is {self.stream_steps}, which trains all steps and carries the "
+                "state from trial to trial; leave loss_periods and reset_state at their defaults"
             )
         in_update = self.batch_size * self.trials_per_episode
         for name in ("trials", "eval_freq"):
@@ -284,13 +299,14 @@ class SupervisedConfig(NetworkConfig):
 
 
 def paper_config(task: str, **changes: Any) -> SupervisedConfig:
-    """The supervised settings of Aitken & Mihalas (eLife 2023;12:e83035, Methods).
+    """Return the supervised settings of Aitken & Mihalas (eLife 2023;12:e83035, Methods).
 
-    The network has 100 hidden units, takes the inputs without an embedding and has no biases; eta
-    is drawn from U[-sqrt 3, sqrt 3] and lam is at most 0.95. Adam learns at 1e-3 with an L1 penalty
-    of 1e-4 on batches of 64, with a validation every 25 batches. The training ends once the rolling
-    accuracy is 98 % after at least 2,000 batches or no longer rises, or after 20,000 batches. The
-    noise of the inputs is the task's own (`noise=0.1` of the integration tasks).
+    The network has 100 hidden units, no embedding of the inputs and no biases; eta is drawn from
+    U[-sqrt 3, sqrt 3] and lam is at most 0.95. Adam has the learning rate 1e-3, an L1 penalty of
+    1e-4 and batches of 64; validation takes place every 25 batches. After at least 2,000 batches,
+    training ends once the rolling accuracy reaches 98 % or no longer rises; it ends after 20,000
+    batches in any case. The task determines the noise of the inputs (`noise=0.1` in the integration
+    tasks).
 
     Args:
         task: one of the integration tasks, or any other.

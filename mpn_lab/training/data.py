@@ -28,18 +28,18 @@ from mpn_lab.training.evaluate import summarise
 from mpn_lab.training.loss import compute_cross_entropy
 
 _TRAIN, _VALIDATE, _PROBE = range(3)  # independent streams of one seed
-_PROBED = 20  # trials sampled before the training to learn which periods there are
+_PROBED = 20  # trials sampled before training to find out which periods the task has
 
 
 class SupervisedData(ABC):
-    """Endless training batches, fixed by a seed, and one fixed validation set."""
+    """An endless supply of training batches, fixed by a seed, and one fixed validation set."""
 
     obs_size: int
     n_actions: int
 
     @abstractmethod
     def seed(self, trials: int) -> None:
-        """Fix all batches after `trials` trials: a checkpoint then needs nothing of the tasks."""
+        """Fix all batches after `trials` trials, so that a checkpoint stores no task state."""
 
     @abstractmethod
     def next(self) -> TaskBatch:
@@ -47,15 +47,15 @@ class SupervisedData(ABC):
 
     @abstractmethod
     def validate(self, network: QNetwork) -> dict[str, float]:
-        """Return `accuracy`, `validation_loss`, `ideal_accuracy`, `mean_return`; unknown is nan."""
+        """Return `accuracy`, `validation_loss`, `ideal_accuracy`, `mean_return`; nan if unknown."""
 
 
 def make_data(config: SupervisedConfig) -> SupervisedData:
     """Choose the data for a task: streams, batches that it samples itself, or expert rollouts.
 
     Raises:
-        ValueError: a task that cannot be trained, that has no ground truth, or that does not have
-            the periods to be trained.
+        ValueError: the task cannot be trained, has no ground truth, or lacks the periods to be
+            trained.
     """
     if config.stream_steps:
         return TrialStreams(config)
@@ -64,7 +64,7 @@ def make_data(config: SupervisedConfig) -> SupervisedData:
 
 
 class ExpertRollouts(SupervisedData):
-    """Fresh trials that an expert collects, taking the correct action at every step."""
+    """Fresh trials collected by an expert that takes the correct action at every step."""
 
     def __init__(self, config: SupervisedConfig) -> None:
         self.config = config
@@ -93,20 +93,20 @@ class ExpertRollouts(SupervisedData):
         result = summarise(self.validation[0], trials)
         return {
             "accuracy": result.accuracy,
-            "validation_loss": math.nan,  # own actions may lead to other correct ones
+            "validation_loss": math.nan,  # the network's actions may change the correct ones
             "ideal_accuracy": math.nan if result.ideal_accuracy is None else result.ideal_accuracy,
             "mean_return": result.mean_return,
         }
 
 
 class TaskBatches(SupervisedData):
-    """Batches that the task samples whole, since nothing in them depends on the actions."""
+    """Batches that the task samples as a whole, because they do not depend on the actions."""
 
     def __init__(self, config: SupervisedConfig, env: TrialEnv) -> None:
         if config.loss_periods is not None or config.reset_state != "trial":
             raise ValueError(
-                f"{config.task} samples whole trials and names the steps to be trained itself; "
-                "leave loss_periods and reset_state as they are."
+                f"{config.task} samples whole trials and itself marks the steps to be trained; "
+                "leave loss_periods and reset_state at their defaults."
             )
         self.config, self.task = config, env.task
         self.obs_size, self.n_actions = len(env.channels), len(env.actions)
@@ -125,7 +125,7 @@ class TaskBatches(SupervisedData):
             "accuracy": accuracy,
             "validation_loss": loss,
             "ideal_accuracy": math.nan,
-            "mean_return": accuracy,  # the task pays 1 for the correct action at its scored step
+            "mean_return": accuracy,  # the reward is 1 for the correct action at the scored step
         }
 
 
@@ -147,7 +147,7 @@ class TrialStreams(SupervisedData):
         return self.stream.sample_batch()
 
     def validate(self, network: QNetwork) -> dict[str, float]:
-        """As in `SupervisedData`, with the `response_accuracy` at steps that ask for a response."""
+        """As in `SupervisedData`, with `response_accuracy` at the steps that require a response."""
         self.validation.reseed((self.config.seed, _VALIDATE))
         batch = self.validation.sample_batch()
         loss, (accuracy, responses) = loss_and_accuracies(network, batch, "responds")
@@ -166,8 +166,8 @@ def step_accuracies(network: nn.Module, batch: TaskBatch, *where: str) -> list[f
     Args:
         network: maps obs [B, T, d] to (logits [B, T, A], state).
         batch: sequences.
-        where: names of boolean variables in `batch.latent`; for each, the share among the scored
-            steps at which it is true is added to the list.
+        where: names of boolean variables in `batch.latent`; for each, the list gains the share
+            among those scored steps at which the variable is true.
     """
     return loss_and_accuracies(network, batch, *where)[1]
 
@@ -176,7 +176,7 @@ def step_accuracies(network: nn.Module, batch: TaskBatch, *where: str) -> list[f
 def loss_and_accuracies(
     network: nn.Module, batch: TaskBatch, *where: str
 ) -> tuple[float, list[float]]:
-    """Compute the cross-entropy over the scored steps, in nats a step, and `step_accuracies`."""
+    """Compute the cross-entropy over the scored steps, in nats per step, and `step_accuracies`."""
     device = next(network.parameters()).device
     logits = network(torch.from_numpy(batch.obs).to(device))[0].cpu()  # (B, T, A)
     scored = torch.from_numpy(batch.ground_truth), torch.from_numpy(batch.mask)
@@ -187,13 +187,13 @@ def loss_and_accuracies(
 
 
 def batch_of(sequences: Sequence[Sequence[Trial]], periods: Sequence[str] | None) -> TaskBatch:
-    """Make a batch of an expert's trials, padded with zeros to the longest sequence.
+    """Combine an expert's trials into a batch, padded with zeros to the longest sequence.
 
-    `conditions` holds each sequence's `length` in steps and mean `trial_return`.
+    `conditions` contains each sequence's `length` in steps and mean `trial_return`.
 
     Args:
-        sequences: B of them, each of consecutive trials.
-        periods: those whose steps are trained; None: all steps.
+        sequences: B sequences of consecutive trials.
+        periods: the periods whose steps are trained; None: all steps.
     """
     parts = [[_steps(trial, periods) for trial in sequence] for sequence in sequences]
     rows = [[np.concatenate(arrays) for arrays in zip(*part, strict=True)] for part in parts]
@@ -214,7 +214,7 @@ def batch_of(sequences: Sequence[Sequence[Trial]], periods: Sequence[str] | None
 
 
 def _steps(trial: Trial, periods: Sequence[str] | None) -> tuple[np.ndarray, ...]:
-    """obs [T, d], the correct actions [T], and whether each step is trained [T]."""
+    """Return obs [T, d], the correct actions [T], and whether each step is trained [T]."""
     assert trial.ground_truth is not None  # the expert followed it
     n = min(len(trial), len(trial.ground_truth))
     truth = np.zeros(len(trial), np.int64)
@@ -227,7 +227,7 @@ def _steps(trial: Trial, periods: Sequence[str] | None) -> tuple[np.ndarray, ...
 
 
 def _check_periods(envs: list[TrialEnv], periods: Sequence[str] | None) -> None:
-    """Raise ValueError where there is no ground truth, or no trial has one of the periods."""
+    """Raise ValueError if there is no ground truth, or if no trial has one of the periods."""
     rng = np.random.default_rng(0)
     trials = [collect_trials(envs, ExpertPolicy(envs), 0.0, rng)[0] for _ in range(_PROBED)]
     known = list(dict.fromkeys(name for trial in trials for name in trial.periods))
@@ -238,6 +238,6 @@ def _check_periods(envs: list[TrialEnv], periods: Sequence[str] | None) -> None:
         )
     if periods is not None and not any(_steps(trial, periods)[2].any() for trial in trials):
         raise ValueError(
-            f"loss_periods {list(periods)} hold no step of a trial of {envs[0].task_id}; expected "
-            f"some of {', '.join(known) or 'none'}, or None for all steps."
+            f"loss_periods {list(periods)} contain no step of any trial of {envs[0].task_id}; "
+            f"expected some of {', '.join(known) or 'none'}, or None for all steps."
         )

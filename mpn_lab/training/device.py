@@ -9,10 +9,10 @@ import torch
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """Find a device by its name; "auto" is the GPU where there is one, and otherwise the CPU.
+    """Return the torch device of a name; "auto" is the GPU if there is one, and the CPU otherwise.
 
     Raises:
-        ValueError: an unknown name, or a device that is not there.
+        ValueError: the name is unknown, or the device is not available.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -22,13 +22,13 @@ def resolve_device(device: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
             f"device is {str(device)!r}, which torch does not find on this machine; choose 'cpu', "
-            "or 'auto' for a GPU where there is one."
+            "or 'auto' for a GPU if there is one."
         ) from error
     return found
 
 
 def check_threads(threads: int) -> int:
-    """Return the number of threads. Raises ValueError where it is below 1."""
+    """Return the number of threads. Raises ValueError if it is below 1."""
     if threads < 1:
         raise ValueError(f"threads is {threads}; expected 1 or more.")
     return threads
@@ -38,11 +38,11 @@ def check_threads(threads: int) -> int:
 def torch_threads(threads: int) -> Iterator[None]:
     """Set torch's number of threads inside the block, and restore it afterwards.
 
-    Small networks make thousands of small operations, and the threads of each wait for one another
+    Small networks perform thousands of small operations, whose threads wait for one another
     whenever another process runs: one thread is the fastest for most of these networks.
 
     Raises:
-        ValueError: fewer than one thread.
+        ValueError: `threads` is below 1.
     """
     check_threads(threads)
     before = torch.get_num_threads()

@@ -1,6 +1,6 @@
-"""Deep Q-learning on replayed trials: collect trials, store them whole, learn from replayed ones.
+"""Deep Q-learning on replayed trials: collects trials, stores them and learns from replaying them.
 
-The loop itself is `DQNTrainer.advance`; `Trainer.fit` calls it, once for every row of metrics.
+The loop itself is `DQNTrainer.advance`; `Trainer.fit` calls it once for every row of metrics.
 """
 
 from __future__ import annotations
@@ -36,33 +36,33 @@ def train(
     progress: bool = True,
     on_row: OnRow | None = None,
 ) -> Run:
-    """Train a network by deep Q-learning, into a new run folder or in memory.
+    """Train a network by deep Q-learning, saving the run in a new folder or in memory.
 
     The metrics have one row per `eval_freq` trials:
 
-    - `trials`, `env_steps`, `updates`: so far;
-    - `epsilon`, `learning_rate`: at the row;
-    - `loss`: mean of the updates since the last row; nan where there was none;
+    - `trials`, `env_steps`, `updates`: numbers so far;
+    - `epsilon`, `learning_rate`: current values;
+    - `loss`: mean over the updates since the last row; nan if there were none;
     - `train_return`: mean return of the trials collected with exploration since the last row;
-    - `accuracy`, `mean_return`: of `eval_trials` greedy trials, the same ones for every row;
-    - `ideal_accuracy`: the ideal observer's on those trials, nan where there is none;
-    - what the core reports: `eta` and `lam` of an MPN, means over its synapses.
+    - `accuracy`, `mean_return`: on `eval_trials` greedy trials, the same ones for every row;
+    - `ideal_accuracy`: the ideal observer's accuracy on those trials; nan if the task has none;
+    - the metrics of the core: for an MPN `eta` and `lam`, means over its synapses.
 
     Args:
-        config: what to train.
+        config: the configuration.
         out: the folder of the run, new or empty; None: runs/TASK-seedN; False: no folder, the run
             is only in memory.
-        device: where the network computes: "cpu", "auto" for a GPU where there is one, or another
-            name that torch knows.
-        threads: number of torch's threads; more than one rarely helps networks of this size.
+        device: device of the network: "cpu", "auto" (a GPU if there is one), or another device name
+            of torch.
+        threads: number of torch threads; more than one rarely helps networks of this size.
         progress: show a progress bar on standard error.
         on_row: called with every new row of the metrics.
 
     Raises:
-        ValueError: a task that cannot be trained, a core that is not registered, or a device that
-            is not there.
-        RunError: a folder that is in use or cannot be written, or a loss that is not finite (the
-            last good checkpoint remains).
+        ValueError: the task cannot be trained, the core is not registered, or the device is not
+            available.
+        RunError: the folder is in use or cannot be written, or the loss is not finite (the last
+            good checkpoint remains).
 
     Example:
         >>> run = train(TrainConfig(task="DelayMatchSample-v0"), "runs/match")  # doctest: +SKIP
@@ -72,19 +72,19 @@ def train(
     if out is False and config.store_trials:
         raise ValueError(
             f"store_trials is {config.store_trials}, but out=False leaves no folder to store them "
-            "in; give a folder, or store_trials=0."
+            "in; pass a folder as out, or set store_trials=0."
         )
     run = trainer.create_run(out, f"runs/{config.task}-seed{config.seed}")
     return trainer.fit(run, progress, on_row)
 
 
 class DQNTrainer(Trainer):
-    """Deep Q-learning of one configuration.
+    """Trains one configuration by deep Q-learning.
 
     Args:
-        config: what to train.
-        device: where the network computes.
-        threads: number of torch's threads.
+        config: the configuration.
+        device: device of the network.
+        threads: number of torch threads.
     """
 
     config: TrainConfig
@@ -113,7 +113,7 @@ class DQNTrainer(Trainer):
         """Collect and learn up to the next multiple of `eval_freq` trials, then evaluate."""
         config, learner = self.config, self.learner
         end = min(config.trials, (self.trials // config.eval_freq + 1) * config.eval_freq)
-        # Seeded afresh after every checkpoint, so that a checkpoint needs nothing of the tasks.
+        # Reseeded after every checkpoint, so that a checkpoint need not store any task state.
         seed_envs(self.envs, (config.seed, _TRAIN, self.trials))
         losses: list[float] = []
         returns: list[float] = []
@@ -154,14 +154,14 @@ class DQNTrainer(Trainer):
         }
 
     def epsilon(self) -> float:
-        """The probability of a random action now; it decays linearly."""
+        """Return the current probability of a random action, which decays linearly."""
         c = self.config
         done = min(1.0, self.trials / max(1.0, c.exploration_fraction * c.trials))
         change = c.exploration_final_eps - c.exploration_initial_eps
         return c.exploration_initial_eps + done * change
 
     def learning_rate(self) -> float:
-        """The learning rate of Adam now; it is annealed to a tenth along half a cosine."""
+        """Return Adam's current learning rate, annealed along a half cosine to a tenth."""
         done = self.trials / self.config.trials
         return self.learner.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
 
@@ -182,7 +182,7 @@ class DQNTrainer(Trainer):
         self.trials, self.env_steps = meta["trials"], meta["env_steps"]
 
     def _check_initial_state(self) -> None:
-        """Raise ValueError where replay would start from zero, and the core does not."""
+        """Raise ValueError if replay would start from a zero state but the core does not."""
         config = self.config
         if config.replay == "trial" and config.reset_state != "never":
             return

@@ -1,4 +1,4 @@
-"""Evaluates a network on fresh trials, beside the ideal observer on the same ones."""
+"""Evaluates a network, and the ideal observer, on the same fresh trials."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Evaluation(BaseModel):
     accuracy_ci95: tuple[float, float]
     """95 % interval of the accuracy (Wilson's)."""
     ideal_accuracy: float | None
-    """The ideal observer's share on the very same trials; None where the task has none."""
+    """The ideal observer's accuracy on the same trials; None if the task has no ideal observer."""
     ratio: float | None
     """accuracy / ideal_accuracy."""
     mean_return: float
@@ -47,19 +47,19 @@ def evaluate(
     """Collect fresh greedy trials and compare them with the ideal observer on the same trials.
 
     Args:
-        policy: a network, or anything with its `step`, `select_state` and `join_states`.
+        policy: a network, or any object with the methods `step`, `select_state` and `join_states`.
         task: an id, or a class or function that makes an environment.
-        task_kwargs: passed on to the task.
+        task_kwargs: arguments of the task.
         trials: number of trials.
-        seed: fixes the trials.
+        seed: seed of the trials.
         reset_state, trials_per_episode: when the state is reset, as in `TrainConfig`.
-        device: where a network computes, "auto" for a GPU where there is one; the network is
-            moved there. None: where it is.
-        threads: number of torch's threads.
+        device: device to which the network is moved, "auto" for a GPU if there is one; None: the
+            network stays on its device.
+        threads: number of torch threads.
 
     Raises:
-        ValueError: fewer than one trial, a negative seed, a task that cannot be made, or a device
-            that is not there.
+        ValueError: `trials` is below 1, the seed is negative, the task cannot be made, or the
+            device is not available.
     """
     if trials < 1:
         raise ValueError(f"trials is {trials}; expected at least 1.")
@@ -75,15 +75,15 @@ def evaluate(
 
 
 def summarise(env: TrialEnv, trials: Sequence[Trial]) -> Evaluation:
-    """Summarise trials: accuracy with its interval, the ideal observer's, and mean return."""
+    """Compute accuracy with its interval, the ideal observer's accuracy and the mean return."""
     correct = np.array([trial.performance for trial in trials])
     accuracy = float(correct.mean())
     if np.isin(correct, (0, 1)).all():
-        from scipy import stats  # slow to import, and a training can start without it
+        from scipy import stats  # slow to import; training can start without it
 
         test = stats.binomtest(int(correct.sum()), len(correct))
         low, high = test.proportion_ci(method="wilson")
-    else:  # a graded performance, as of the reaching tasks
+    else:  # a graded performance, as in the reaching tasks
         half = (
             1.96 * float(correct.std(ddof=1)) / len(correct) ** 0.5 if len(correct) > 1 else np.inf
         )
@@ -100,4 +100,4 @@ def summarise(env: TrialEnv, trials: Sequence[Trial]) -> Evaluation:
     )
 
 
-_EVALUATION = 0x6576616C  # sets the random streams of evaluations apart from those of training
+_EVALUATION = 0x6576616C  # separates the random streams of evaluation from those of training

@@ -21,10 +21,10 @@ class Experience:
     """Collects trials, stores them and samples the batches of the updates.
 
     Args:
-        config: `replay`, `sequence`, `reset_state`, `trials_per_episode`, `buffer_size` ...
-        network: whose states are stored.
-        n_actions: of the task.
-        seed: of the generator that draws the batches.
+        config: supplies `replay`, `sequence`, `reset_state`, `trials_per_episode`, `buffer_size`.
+        network: the network whose states are stored.
+        n_actions: number of actions of the task.
+        seed: seed of the generator that samples the batches.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Experience:
 
     @property
     def bytes_per_trial(self) -> float:
-        """Bytes of a stored trial, its states included."""
+        """Mean size of a stored trial in bytes, including its states."""
         trials = len(self.buffer) * self.config.trials_per_episode
         return self.buffer.nbytes / self.buffer.buffer_size * len(self.buffer) / max(1, trials)
 
@@ -88,7 +88,7 @@ class Experience:
         return [trial for episode in episodes for trial in episode]
 
     def sample(self, device: torch.device | str = "cpu") -> TrialBatch:
-        """Sample the batch of an update. Raises ValueError for a window longer than any trial."""
+        """Sample a batch for one update. Raises ValueError if no trial is as long as the window."""
         return self.buffer.sample(self.config.batch_size, device)
 
     def _store(self, episodes: list[list[Trial]], network: QNetwork) -> None:
@@ -117,7 +117,7 @@ class Experience:
     def _encode(self, episodes: list[list[Trial]], network: QNetwork) -> list[np.ndarray]:
         """Encode the states at the steps of each episode.
 
-        The states are computed again on the collected observations, with the same parameters.
+        The states are recomputed from the collected observations, with the same parameters.
         """
         parts = [
             encode_trials(self.codec, network, [episode[i] for episode in episodes])
@@ -134,7 +134,7 @@ class Experience:
         return arrays, meta
 
     def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        """Restore what `state` returned. Raises KeyError or ValueError where it does not fit."""
+        """Restore what `state` returned. Raises KeyError or ValueError if it does not fit."""
         self.buffer.load_state(arrays, meta)
         if "carried" in arrays:
             shape = arrays["carried"].shape

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and read without running code."""
+"""Writes files atomically and reads them without executing code."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as safetensors_bytes
 
-PARTIAL = ".partial"  # ends the names of files that are being written
+PARTIAL = ".partial"  # suffix of files that are being written
 
 
 class RunError(Exception):
-    """A run that cannot be read, written or continued; one sentence says why and what to do."""
+    """Raised if a run cannot be read, written or continued; the message says what to do."""
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part.
+    """Write a file atomically: a reader sees either the old content or the new, never a part.
 
     Raises:
-        RunError: the disk is full or the file cannot be written; what was there before stays.
+        RunError: the disk is full or the file cannot be written; the old content is unchanged.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
@@ -35,16 +35,16 @@ def write_whole(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
     except OSError as error:
         raise RunError(
-            f"{path} could not be written ({error.strerror}); the files written before are whole: "
-            "free some space or mend the folder, then resume the run."
+            f"{path} could not be written ({error.strerror}); the files written before are intact: "
+            "free some space or make the folder writable, then resume the run."
         ) from error
     finally:
-        with contextlib.suppress(OSError):  # it is gone already where all went well
+        with contextlib.suppress(OSError):  # after success the file is already gone
             os.unlink(temporary)
 
 
 def write_tensors(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-    """Write arrays and a JSON-able description as one safetensors file, whole or not at all."""
+    """Write arrays and a JSON-serialisable description atomically as one safetensors file."""
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     header = json.dumps({"crc32": _checksum(arrays), "meta": meta})
     write_whole(path, safetensors_bytes(arrays, {"mpn_lab": header}))
@@ -54,14 +54,16 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read what `write_tensors` wrote.
 
     Raises:
-        RunError: the file is missing, damaged, or not one of this project's.
+        RunError: the file is missing, damaged, or was not written by mpn_lab.
     """
     try:
         with safe_open(path, framework="numpy") as file:
             header = (file.metadata() or {}).get("mpn_lab")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if header is None:
-            raise RunError(f"{path} is a file of another program; expected a checkpoint of a run.")
+            raise RunError(
+                f"{path} was written by another program; expected a checkpoint of a run."
+            )
         content = json.loads(header)
         if content["crc32"] != _checksum(arrays):
             raise ValueError("its checksum does not match")
@@ -75,7 +77,7 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def _checksum(arrays: dict[str, np.ndarray]) -> int:
-    """CRC-32 of the tensors in the order of their names: safetensors itself has none."""
+    """Return the CRC-32 of the tensors in the order of their names: safetensors has none."""
     crc = 0
     for name in sorted(arrays):
         crc = zlib.crc32(np.ascontiguousarray(arrays[name]).tobytes(), crc)

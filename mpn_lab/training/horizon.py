@@ -1,4 +1,4 @@
-"""Defaults that follow from trial length: the horizon over which credit and memory act."""
+"""Defaults derived from trial length: the horizon over which credit and memory act."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ Config = TypeVar("Config", bound=NetworkConfig)
 
 
 def resolve_defaults(config: Config) -> Config:
-    """Fill in gamma, td_lambda, learning_rate and options of the core that are not given.
+    """Fill in gamma, td_lambda, learning_rate and core options that the configuration leaves open.
 
-    A discount, a lambda-return and a modulation of x act over a horizon of about 1 / (1 - x) steps.
-    In trials of up to `SHORT_TRIAL` steps it is 100 steps for gamma (and for lam_max of an MPN) and
-    20 for td_lambda; in longer trials of T steps it grows in proportion to T. The learning rate
-    shrinks with its root. ai_docs/long_trials.md measures what each contributes.
+    A discount, a lambda-return or a decay by the factor x acts over a horizon of about 1 / (1 - x)
+    steps. In trials of up to `SHORT_TRIAL` steps this is 100 steps for gamma (and for lam_max of an
+    MPN) and 20 for td_lambda; in longer trials of T steps it grows in proportion to T. The learning
+    rate shrinks with the square root. ai_docs/long_trials.md measures what each contributes.
 
         share = min(1, SHORT_TRIAL / T)
         1 - gamma = 1 - lam_max = 0.01 share
         1 - td_lambda = 0.05 share
         learning_rate = 0.004 sqrt(share)
 
-    The core's `horizon_options` tells which of its options depend on trial length, and how.
+    The core's `horizon_options` determines which of its options depend on trial length, and how.
 
     Raises:
-        ValueError: a task that cannot be made, or a core that is not registered.
+        ValueError: the task cannot be made, or the core is not registered.
     """
     core = core_class(config.core)
     missing = [n for n in ("gamma", "td_lambda", "learning_rate") if getattr(config, n, 0) is None]
@@ -52,7 +52,7 @@ def resolve_defaults(config: Config) -> Config:
 
 
 def mean_trial_length(config: NetworkConfig, trials: int = 20) -> float:
-    """Measure the mean length in steps of the first trials under seed 0, always taking action 0."""
+    """Return the mean length in steps of the first trials under seed 0, always taking action 0."""
     env = TrialEnv(config.task, seed=0, **config.task_kwargs)
     lengths = []
     for _ in range(trials):

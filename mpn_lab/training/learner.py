@@ -15,11 +15,11 @@ from mpn_lab.training.loss import compute_td_loss_trial
 
 
 class NonFiniteLoss(RuntimeError):
-    """The loss is nan or infinite: training cannot go on."""
+    """Raised if the loss is nan or infinite, so that training cannot continue."""
 
 
 def make_network(config: NetworkConfig, obs_size: int, n_actions: int) -> QNetwork:
-    """Make the network of a configuration, with the initial weights that its seed fixes."""
+    """Create the network of a configuration, with initial weights drawn from its seed."""
     return QNetwork(
         obs_size,
         n_actions,
@@ -38,10 +38,10 @@ class Learner:
     """A network and its optimizer, Adam.
 
     Args:
-        config: as `resolve_defaults` returns it.
-        obs_size: channels of an observation.
-        n_actions: of the task.
-        device: where the network is.
+        config: the configuration, as `resolve_defaults` returns it.
+        obs_size: number of channels of an observation.
+        n_actions: number of actions of the task.
+        device: device of the network.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Learner:
         device: torch.device | str = "cpu",
     ) -> None:
         if config.learning_rate is None:
-            raise ValueError("learning_rate is None; `resolve_defaults` finds a number.")
+            raise ValueError("learning_rate is None; `resolve_defaults` fills it in.")
         self.learning_rate, self.max_grad_norm = config.learning_rate, config.max_grad_norm
         self.network = make_network(config, obs_size, n_actions).to(device)
         self.parameters: list[Tensor] = [p for p in self.network.parameters() if p.requires_grad]
@@ -60,7 +60,7 @@ class Learner:
         self.updates = 0
 
     def step(self, loss: Tensor, learning_rate: float) -> float:
-        """Make one step of Adam. Returns the loss; raises NonFiniteLoss."""
+        """Take one step of Adam. Returns the loss; raises NonFiniteLoss."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         value = float(loss.detach())
@@ -82,7 +82,7 @@ class Learner:
         return arrays
 
     def load_state(self, arrays: dict[str, np.ndarray], updates: int) -> None:
-        """Restore what `state` returned. Raises KeyError or RuntimeError where it does not fit."""
+        """Restore what `state` returned. Raises KeyError or RuntimeError if it does not fit."""
         load_arrays(self.network, arrays)
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in arrays.items():
@@ -108,7 +108,7 @@ class DQNLearner(Learner):
     ) -> None:
         super().__init__(config, obs_size, n_actions, device)
         if config.gamma is None or config.td_lambda is None:
-            raise ValueError("gamma or td_lambda is None; `resolve_defaults` finds a number.")
+            raise ValueError("gamma or td_lambda is None; `resolve_defaults` fills them in.")
         self.config, self.gamma, self.td_lambda = config, config.gamma, config.td_lambda
         self.target = make_network(config, obs_size, n_actions).to(device).requires_grad_(False)
         trained = [n for n, p in self.network.named_parameters() if p.requires_grad]
@@ -116,7 +116,7 @@ class DQNLearner(Learner):
         self.target_parameters: list[Tensor] = [of_target[n] for n in trained]
 
     def update(self, batch: TrialBatch, learning_rate: float) -> float:
-        """Make one step of Adam on the TD loss. Returns the loss; raises NonFiniteLoss."""
+        """Take one step of Adam on the TD loss. Returns the loss; raises NonFiniteLoss."""
         config = self.config
         loss = compute_td_loss_trial(
             self.network,
@@ -143,12 +143,12 @@ class DQNLearner(Learner):
 
 
 def network_arrays(network: nn.Module, prefix: str = "network") -> dict[str, np.ndarray]:
-    """Return the weights of a network under the names that a checkpoint gives them."""
+    """Return the weights of a network under their names in a checkpoint."""
     return {f"{prefix}.{name}": _array(value) for name, value in network.state_dict().items()}
 
 
 def load_arrays(network: nn.Module, arrays: dict[str, np.ndarray], prefix: str = "network") -> None:
-    """Load weights from a checkpoint. Raises RuntimeError where they do not fit the network."""
+    """Load weights from a checkpoint. Raises RuntimeError if they do not fit the network."""
     start = f"{prefix}."
     network.load_state_dict(
         {

@@ -1,4 +1,4 @@
-"""The TD loss of whole trials, replayed from their start, and the cross-entropy."""
+"""The TD loss of whole trials replayed from their start, and the cross-entropy."""
 
 from __future__ import annotations
 
@@ -27,25 +27,24 @@ def compute_td_loss_trial(
 ) -> Float[Tensor, ""]:
     """Compute the Huber loss of the TD errors of a batch of whole trials.
 
-    Both networks replay every trial from its start, so that their states (M_t) at every step follow
-    from the current parameters; no stored state is used. A batch of parts of trials carries the
-    states that they start from (`TrialBatch.state`, `TrialBatch.burn_in`).
+    Both networks replay every trial from its start, so that their states (M_t) are computed with
+    the current parameters at every step; no stored state is used. A batch of parts of trials
+    contains the states from which they start (`TrialBatch.state`, `TrialBatch.burn_in`).
 
     Args:
-        mpn: the network that is trained; maps obs [B, T, d] to (Q [B, T, A], state).
-        target_mpn: the target network (van Hasselt et al. 2016, Double DQN: the trained network
-            chooses the next action, the target network values it).
-        trial_batch: the trials, padded, and the mask of their steps.
-        gamma: discount per time step, 0 to 1.
-        td_lambda: 0: one-step targets; towards 1: the rewards that followed (see
-            `td_targets`).
-        backprop, chunk: how the gradient is propagated back in time, see `unroll`.
+        mpn: the online network, which is trained; maps obs [B, T, d] to (Q [B, T, A], state).
+        target_mpn: the target network (van Hasselt et al. 2016, Double DQN: the online network
+            chooses the next action, the target network evaluates it).
+        trial_batch: the padded trials and the mask of their steps.
+        gamma: discount factor per time step, 0 to 1.
+        td_lambda: lambda of the lambda-returns, 0 (one-step targets) to 1; see `td_targets`.
+        backprop, chunk: how the gradient is propagated back in time; see `unroll`.
 
     Returns:
-        The mean over the steps of the mask; differentiable in the parameters of `mpn` alone.
+        The mean over the trained steps; differentiable only in the parameters of `mpn`.
 
     Raises:
-        ValueError: gamma or td_lambda outside [0, 1], or an action that the network does not have.
+        ValueError: gamma or td_lambda is outside [0, 1], or the network lacks one of the actions.
     """
     for name, value in (("gamma", gamma), ("td_lambda", td_lambda)):
         if not 0 <= value <= 1:
@@ -61,7 +60,7 @@ def compute_td_loss_trial(
         greedy = q.argmax(2, keepdim=True)  # (B, T, 1)
         value = q_target.gather(2, greedy).squeeze(2)  # (B, T)
         target = td_targets(value, reward, terminated, mask, gamma, td_lambda)  # (B, T)
-        # What followed the last step of a trial that was cut is unknown: that step is not trained.
+        # The future of the last step of a truncated trial is unknown: that step is not trained.
         trained = mask & (terminated | _next(mask, False))
     chosen = q.gather(2, action.unsqueeze(2)).squeeze(2)  # (B, T)
     loss = nn.functional.huber_loss(chosen, target, reduction="none")  # (B, T)
@@ -79,14 +78,14 @@ def unroll(
 
     - "full": through all steps.
     - "checkpointed": the same gradient; only every `chunk`-th state is stored, and the steps in
-      between are computed a second time in the backward pass (`torch.utils.checkpoint`).
+      between are recomputed in the backward pass (`torch.utils.checkpoint`).
     - "truncated": the state is detached every `chunk` steps, so that no gradient passes from one
-      chunk to the next: what is memorised in one and used in another earns no credit.
+      chunk to another: storing something in one chunk and using it in another earns no credit.
 
     Args:
         network: maps obs [B, T, d] and a state to (Q [B, T, A], state).
         state: the state at the start of each row; None: M_0.
-        backprop: one of the three.
+        backprop: "full", "checkpointed" or "truncated".
         chunk: length of a chunk in steps.
     """
     if backprop == "full":
@@ -131,19 +130,19 @@ def td_targets(
     gamma: float,
     td_lambda: float,
 ) -> Float[Tensor, "B T"]:
-    """Compute the lambda-returns of Peng & Williams (1996) of whole trials, from their end back.
+    """Compute the lambda-returns of Peng & Williams (1996) of whole trials, backwards from the end.
 
         G_t = r_t + gamma [(1 - lambda) V_{t+1} + lambda G_{t+1}]
 
     with G = r at a trial's end. lambda = 0 gives the one-step target, lambda = 1 the discounted sum
-    of the rewards that followed. At the last step of a trial that was cut, G = V.
+    of the subsequent rewards. At the last step of a truncated trial, G = V.
 
     Args:
         value: V_t, the target network's value of the greedy action.
-        reward, terminated, mask: of the batch.
+        reward, terminated, mask: as in the batch.
         gamma, td_lambda: 0 to 1.
     """
-    last = terminated | ~_next(mask, False)  # (B, T), no step of the trial follows
+    last = terminated | ~_next(mask, False)  # (B, T), last step of its trial
     known = torch.where(terminated, reward, value)
     follow = reward + gamma * (1 - td_lambda) * _next(value, 0.0)
     a = torch.where(last, known, follow).T.contiguous()  # (T, B)
@@ -162,6 +161,6 @@ def _next(x: Tensor, last: bool | float) -> Tensor:
 def compute_cross_entropy(
     logits: Float[Tensor, "B T A"], truth: Int[Tensor, "B T"], mask: Bool[Tensor, "B T"]
 ) -> Float[Tensor, ""]:
-    """Compute the mean of -log softmax(y_t)[truth_t] over the steps of the mask; 0 for no step."""
+    """Compute the mean of -log softmax(y_t)[truth_t] over the masked steps; 0 if there are none."""
     loss = nn.functional.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none")
     return (loss * mask.flatten()).sum() / mask.sum().clamp(min=1)

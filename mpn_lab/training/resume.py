@@ -24,19 +24,19 @@ def resume(
 ) -> Run:
     """Resume a run of `train` or `train_supervised` from its last checkpoint.
 
-    It ends exactly as it would have ended without the interruption.
+    The result equals exactly that of a run without the interruption.
 
     Args:
         run: a run, or its folder.
-        device, threads: as in `train`; None: those that the run began with.
+        device, threads: as in `train`; None: those with which the run was started.
         progress: show a progress bar on standard error.
         on_row: called with every new row of the metrics.
 
     Raises:
-        RunError: there is no run, it is in memory alone, or its files are damaged or belong to
-            another one.
-        ValueError: its task or core is not registered (the sentence names the module that
-            registered it), or the device is not there.
+        RunError: there is no run, the run is only in memory, or its files are damaged or belong to
+            another run.
+        ValueError: the task or core is not registered (the message names the module that
+            registered it), or the device is not available.
     """
     run = load_run(run.folder if isinstance(run, Run) else run)
     run.check_task()

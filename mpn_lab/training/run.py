@@ -33,22 +33,22 @@ Row = dict[str, int | float]
 
 
 class Run:
-    """The result of a training: a folder, or the same in memory.
+    """The result of training: a folder, or the same data in memory.
 
-    The folder holds
+    The folder contains
 
     - `config.json`: the kind of training, "dqn" or "supervised", its configuration, the network's
       sizes, the modules that define task and core, device, threads, versions;
     - `metrics.csv`: one row per `eval_freq` trials;
     - `checkpoints/trial_N.safetensors`: the weights after N trials;
-    - `resume.safetensors`: all that `resume` needs.
+    - `resume.safetensors`: everything that `resume` needs.
 
-    Nothing in it is code, and opening it imports nothing. A run that was trained with `out=False`
-    has no folder (`path` is None) and only its last network.
+    The folder contains no code, and opening it imports nothing. A run trained with `out=False` has
+    no folder (`path` is None) and only its last network.
 
     Args:
         path: the folder, or None.
-        content: of config.json.
+        content: the content of config.json.
         config: the configuration in it.
     """
 
@@ -71,13 +71,13 @@ class Run:
 
         Args:
             path: the folder; None: in memory.
-            config: with numbers for everything that `resolve_defaults` fills in.
-            obs_size: channels of an observation.
-            n_actions: of the task.
-            settings: what else config.json is to hold.
+            config: the configuration, as `resolve_defaults` returns it.
+            obs_size: number of channels of an observation.
+            n_actions: number of actions of the task.
+            settings: further entries of config.json.
 
         Raises:
-            RunError: the folder is in use or cannot be made.
+            RunError: the folder is in use or cannot be created.
         """
         kind = next(kind for kind, of_kind in CONFIGS.items() if isinstance(config, of_kind))
         content: dict[str, Any] = {"kind": kind, "config": config.model_dump()}
@@ -102,7 +102,7 @@ class Run:
         return cls(path, content, config)
 
     def prepare_to_resume(self) -> None:
-        """Delete files that a killed process left half written; warn where versions changed."""
+        """Delete files that a killed process left half written; warn if versions have changed."""
         for leftover in self.folder.rglob(f".*{PARTIAL}"):
             leftover.unlink()
         began = self.content.get("versions", {})
@@ -110,8 +110,8 @@ class Run:
         changed = [f"{n} {began.get(n)} to {v}" for n, v in now.items() if began.get(n) != v]
         if changed:
             warnings.warn(
-                f"{self.path} was begun with other versions ({', '.join(changed)}): it can go on, "
-                "but need not end where it would have.",
+                f"{self.path} was begun with other versions ({', '.join(changed)}): it continues, "
+                "but its result may differ from that of an unbroken run.",
                 stacklevel=3,
             )
 
@@ -215,11 +215,11 @@ class Run:
         )
 
     def check_task(self) -> None:
-        """Raise ValueError, naming the module that registered it, where the task is unknown."""
+        """Raise ValueError, naming the module that defined the task, if it is not registered."""
         check_task(self.config.task, self.content.get("modules", {}).get("task"))
 
     def check_core(self) -> None:
-        """Raise ValueError where the core is not registered, with the module it came from."""
+        """Raise ValueError, naming the module that defined the core, if it is not registered."""
         core_class(self.config.core, self.content.get("modules", {}).get("core"))
 
     def save(
@@ -231,8 +231,8 @@ class Run:
     ) -> None:
         """Write a checkpoint, or hold it in memory.
 
-        `resume.safetensors` is written last: until it is there, the run stands at the checkpoint
-        before, and the other files of this one are written again after a `resume`.
+        `resume.safetensors` is written last: until it exists, the run is at the last checkpoint
+        before this one, and `resume` rewrites the other files of this one.
 
         Args:
             network: whose weights are saved.
@@ -264,7 +264,7 @@ def load_run(path: str | Path) -> Run:
     """Open a run folder.
 
     Raises:
-        RunError: there is no run, or its configuration is damaged or foreign.
+        RunError: there is no run, or its configuration is damaged or not one of mpn_lab.
     """
     path = Path(path)
     try:

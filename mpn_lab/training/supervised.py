@@ -35,41 +35,41 @@ def train_supervised(
     progress: bool = True,
     on_row: OnRow | None = None,
 ) -> Run:
-    """Train a network on the correct actions of fresh trials, into a new run folder.
+    """Train a network on the correct actions of fresh trials, saving the run in a new folder.
 
-    Every update sees new trials: the task samples them itself (the integration tasks), they are cut
+    Every update uses new trials: the task samples them itself (the integration tasks), they are cut
     from streams (`stream_steps`), or an expert that takes the correct action at every step collects
-    them. The run is used like one of `train`, with `Run.evaluate`, `record` and `resume`; the
-    network's action is the argmax of its readout. The network only ever sees the consequences of
-    correct actions: where observations depend on earlier actions, as in ReversalBandit, these give
-    the correct response away, and what was learned from them need not hold for the network's own
+    them. The run is used like a run of `train`, with `Run.evaluate`, `record` and `resume`; the
+    network's action is the argmax of its readout. The network is trained only on the consequences
+    of correct actions: if observations depend on earlier actions, as in ReversalBandit, they reveal
+    the correct response, and the network need not perform as well on the consequences of its own
     actions. The metrics have one row per `eval_freq` trials:
 
-    - `trials`, `env_steps`, `updates`: so far;
-    - `learning_rate`: of Adam;
-    - `loss`: mean of the updates since the last row, in nats a step, without L1;
+    - `trials`, `env_steps`, `updates`: numbers so far;
+    - `learning_rate`: Adam's learning rate;
+    - `loss`: mean over the updates since the last row, in nats per step, without L1;
     - `step_accuracy`: share of the trained steps since then at which the argmax was correct;
-    - `train_return`: the expert's mean trial return since then; nan where no expert collects;
-    - `accuracy`, `mean_return`, `ideal_accuracy`: as in `train`. Where no trials are collected,
+    - `train_return`: the expert's mean trial return since then; nan without an expert;
+    - `accuracy`, `mean_return`, `ideal_accuracy`: as in `train`. If no trials are collected,
       `accuracy` is the share of scored steps with the correct argmax and `ideal_accuracy` is nan;
-    - `validation_loss`: the cross-entropy on the validation batch; nan where trials are collected;
-    - `response_accuracy`: with `stream_steps`, the accuracy at the steps that ask for a response;
+    - `validation_loss`: cross-entropy on the validation batch; nan if trials are collected;
+    - `response_accuracy`: with `stream_steps`, the accuracy at the steps that require a response;
       `mean_return` is then nan;
-    - what the core reports: `eta` and `lam` of an MPN, means over its synapses.
+    - the metrics of the core: for an MPN `eta` and `lam`, means over its synapses.
 
     Args:
-        config: what to train.
+        config: the configuration.
         out: the folder of the run, new or empty; None: runs/TASK-supervised-seedN; False: no
-            folder, the run is in memory alone.
-        network: its weights, the trained ones and the fixed ones, are the initial weights; it is
-            not changed itself. None: they are drawn from the seed.
+            folder, the run is only in memory.
+        network: a network whose weights, trained and fixed ones, are copied as the initial weights.
+            None: they are drawn from the seed.
         device, threads: as in `train`.
         progress: show a progress bar on standard error.
         on_row: called with every new row of the metrics.
 
     Raises:
-        ValueError: a task that cannot be trained, that has no ground truth, or that does not have
-            the periods to be trained; a network of other sizes than the configuration's.
+        ValueError: the task cannot be trained, has no ground truth, or lacks the periods to be
+            trained; or the sizes of `network` differ from the configuration's.
         RunError: as in `train`.
 
     Example:
@@ -85,12 +85,12 @@ def train_supervised(
 
 
 class SupervisedTrainer(Trainer):
-    """Supervised training of one configuration.
+    """Trains one configuration by supervised learning.
 
     Args:
-        config: what to train.
-        device: where the network computes.
-        threads: number of torch's threads.
+        config: the configuration.
+        device: device of the network.
+        threads: number of torch threads.
     """
 
     config: SupervisedConfig
@@ -117,7 +117,7 @@ class SupervisedTrainer(Trainer):
         ]
 
     def begin_with(self, network: QNetwork) -> None:
-        """Copy the weights of a network. Raises ValueError where they do not fit."""
+        """Copy the weights of a network. Raises ValueError if they do not fit."""
         try:
             load_arrays(self.learner.network, network_arrays(network))
         except RuntimeError as error:
@@ -173,7 +173,7 @@ class SupervisedTrainer(Trainer):
         }
 
     def update(self, batch: TaskBatch) -> tuple[float, int]:
-        """Make one step of Adam. Returns the cross-entropy and the number of correct trained steps.
+        """Take one step of Adam. Returns the cross-entropy and the number of correct trained steps.
 
         Raises:
             NonFiniteLoss: the loss is nan or infinite.

@@ -24,12 +24,12 @@ Out = str | Path | Literal[False] | None
 class Trainer(ABC):
     """Trains from one row of metrics, with its checkpoint, to the next.
 
-    A training loop is a subclass: `DQNTrainer` or `SupervisedTrainer`. It defines `advance`, and
-    `state` and `load_state`, between which nothing may get lost.
+    A training loop is a subclass: `DQNTrainer` or `SupervisedTrainer`. It defines `advance`,
+    `state` and `load_state`; `load_state` must restore everything that affects later results.
 
     Args:
-        device: where the network computes.
-        threads: number of torch's threads.
+        device: device of the network.
+        threads: number of torch threads.
     """
 
     config: AnyConfig  # as `resolve_defaults` returns it
@@ -57,13 +57,13 @@ class Trainer(ABC):
 
     @abstractmethod
     def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        """Restore what `state` returned. Raises KeyError, ValueError ... where it does not fit."""
+        """Restore what `state` returned. Raises KeyError, ValueError ... if it does not fit."""
 
     def create_run(self, out: Out, default: str, initial_weights: str = "seed") -> Run:
         """Create a run in the folder `out` (None: `default`), or in memory (False).
 
-        `initial_weights` tells where they come from: the "seed", or a given "network", whose
-        weights have to be saved at once.
+        `initial_weights` is the source of the initial weights: the "seed", or a given "network",
+        whose weights must be saved immediately.
         """
         run = Run.create(
             None if out is False else Path(default if out is None else out),

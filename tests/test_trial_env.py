@@ -208,7 +208,7 @@ def test_trial_that_never_ends_is_cut():
 class Episode(gym.Env):
     """Terminates after `length` steps and marks no trials; `info` is added at its last step.
 
-    Observations count the resets, so that a trial's own can be told from the next one's.
+    Observations count the resets, so that a trial's own differ from the next one's.
     """
 
     observation_space = spaces.Box(0, np.inf, (2,))

@@ -90,8 +90,8 @@ def test_version(capsys):
         (["train", "ReachingDelayResponse-v0"], "error: .*only Discrete"),
         (["train", "--gamma", "1.5"], "gamma is 1.5"),
         (["train", "--trials-per-episode", "2"], "error: train_freq is 25; expected a multiple"),
-        (["train", "--core", "nothing"], "error: core is 'nothing'; expected one of mpn, gru"),
-        (["train", "--core-options", "foo=1"], "error: the core 'mpn' cannot be made with .*foo"),
+        (["train", "--core", "nothing"], "error: the core 'nothing' is not registered; expected"),
+        (["train", "--core-options", "foo=1"], "error: the core 'mpn' does not take .*'foo': 1"),
         (["train", "--device", "abacus"], "error: device is 'abacus', which torch does not find"),
         (["train", "--threads", "0"], "error: threads is 0: Input should be greater"),
         (["train-supervised", "--stop", "accuracy=2"], "stop.accuracy is 2"),
@@ -217,7 +217,7 @@ def test_a_task_and_a_core_of_ones_own_in_fresh_processes(tmp_path, monkeypatch,
         assert "import my_module, which registered it, first" in message
         assert "--import my_module" in message
     assert "'mine/Coin-v0' is not registered" in messages[0]
-    assert "core is 'my_core'" in messages[3]
+    assert "the core 'my_core' is not registered" in messages[3]
     assert last == "1.0 5"
     evaluated = fresh("-m", "mpn_lab", "evaluate", "run", "--trials", "20", "--import", "my_module")
     assert "ideal observer  1.0000" in "\n".join(evaluated)

@@ -116,7 +116,7 @@ def core_class(name: str, module: str | None = None) -> type[Any]:
     if name not in _CORES:
         if module == "__main__":  # of a script or a notebook
             module = None
-        hint = f"import {module}, where it came from" if module else "call mpn_lab.register_core"
+        hint = f"import {module}, which registered it," if module else "call mpn_lab.register_core"
         raise CoreError(
             f"the core {name!r} is not registered; expected one of {', '.join(known)}: {hint} "
             f"first, on the command line with --import {module or 'MODULE'}."

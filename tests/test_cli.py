@@ -90,14 +90,8 @@ def test_version(capsys):
         (["train", "ReachingDelayResponse-v0"], "error: .*only Discrete"),
         (["train", "--gamma", "1.5"], "gamma is 1.5"),
         (["train", "--trials-per-episode", "2"], "error: train_freq is 25; expected a multiple"),
-        (
-            ["train", "--core", "nothing"],
-            "error: the core 'nothing' is not registered; expected one of mpn, gru",
-        ),
-        (
-            ["train", "--core-options", "foo=1"],
-            "error: the core 'mpn' does not take core_options .*foo",
-        ),
+        (["train", "--core", "nothing"], "error: the core 'nothing' is not registered; expected"),
+        (["train", "--core-options", "foo=1"], "error: the core 'mpn' does not take .*'foo': 1"),
         (["train", "--device", "abacus"], "error: device is 'abacus', which torch does not find"),
         (["train", "--threads", "0"], "error: threads is 0: Input should be greater"),
         (["train-supervised", "--stop", "accuracy=2"], "stop.accuracy is 2"),

@@ -2,6 +2,7 @@
 
 import json
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -91,6 +92,22 @@ def test_task_arguments_come_back_from_json():
 def test_task_arguments_that_json_cannot_hold_are_refused(value):
     with pytest.raises(ValueError, match=r"timing holds .* which a run's config.json cannot store"):
         TrainConfig(task_kwargs={"timing": value})
+
+
+class Task(gym.Env):
+    pass
+
+
+@pytest.mark.parametrize("config", [TrainConfig, SupervisedConfig])
+@pytest.mark.parametrize(
+    ("task", "what"),
+    [(Task(), "a Task object"), (Task, "Task"), (lambda: Task(), "<lambda>"), (3, "3")],
+)
+def test_a_task_that_is_no_id_is_refused_in_one_sentence(config, task, what):
+    with pytest.raises(TypeError) as caught:
+        config(task=task)
+    words = "a configuration names its task by id: register it with gymnasium and give the id."
+    assert str(caught.value) == f"task is {what}; {words}"
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -18,7 +18,7 @@ from mpn_lab import (
     register_observer,
 )
 from mpn_lab.tasks import ideal
-from mpn_lab.tasks.rollout import make_envs
+from mpn_lab.tasks.rollout import Trial, make_envs
 
 
 class Fixate:
@@ -42,6 +42,26 @@ def trials_of(task, kwargs, n):
     return envs[0], trials
 
 
+def planned_trials(task, kwargs, n):
+    """Trials as the task plans them: all that an observer looks at, without a step being taken."""
+    env = TrialEnv(task, seed=1, **kwargs)
+    trials = []
+    for _ in range(n):
+        env.reset()
+        plan = env.task
+        trial = Trial(
+            obs=np.array(plan.ob, np.float32),
+            action=np.zeros(0, int),
+            reward=np.zeros(0, np.float32),
+            terminated=np.zeros(0, bool),
+            conditions=dict(plan.trial),
+            ground_truth=env.planned_ground_truth,
+            periods={name: (start, plan.end_ind[name]) for name, start in plan.start_ind.items()},
+        )
+        trials.append(trial)
+    return env, trials
+
+
 @pytest.mark.parametrize(
     ("task", "kwargs", "expected"),  # measured once over 20,000 trials each
     [
@@ -52,7 +72,7 @@ def trials_of(task, kwargs, n):
     ],
 )
 def test_accuracy(task, kwargs, expected):
-    env, trials = trials_of(task, kwargs, 4000)
+    env, trials = planned_trials(task, kwargs, 4000)
     assert ideal_accuracy(env, trials) == pytest.approx(expected, abs=4 * 0.3 / 4000**0.5)
 
 
@@ -79,7 +99,7 @@ def test_a_noisier_match_is_still_the_most_likely_one():
 
 def test_pulses_are_counted_and_a_tie_is_worth_half():
     """Against the accuracy by enumeration: only ties, which a coin settles, are ever wrong."""
-    env, trials = trials_of("PulseDecisionMaking-v0", {}, 4000)
+    env, trials = planned_trials("PulseDecisionMaking-v0", {}, 4000)
     tie = sum(comb(6, k) ** 2 for k in range(7)) * (0.3 * 0.7) ** 6
     assert ideal_accuracy(env, trials) == pytest.approx(1 - tie / 2, abs=4 * 0.14 / 4000**0.5)
     n1, n2 = (np.array([t.conditions[p].sum() for t in trials]) for p in ("pulse1", "pulse2"))

@@ -1,5 +1,6 @@
 """Embedding, core and readout together."""
 
+import jaxtyping
 import pytest
 import torch
 
@@ -58,7 +59,9 @@ def test_bad_sizes(name):
         QNetwork(**{"obs_size": 3, "n_actions": 2, "embedding_size": 4} | {name: 0})
 
 
-def test_bad_choices():
+def test_bad_choices(monkeypatch):
+    # The tests check the annotations too, which would be first.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match="embedding is 'wide'; expected random, linear or none"):
         QNetwork(3, 2, embedding="wide")
 

@@ -59,7 +59,7 @@ DQN = '{"kind": "dqn", "obs_size": 3, "n_actions": 3, "config": '
     [
         ("{", "damaged or foreign"),
         ("[]", "damaged or foreign"),
-        (DQN + '{"task": 3}}', "task: Input should be a valid"),
+        (DQN + '{"task": 3}}', "task is 3; a configuration names its task by id"),
         (DQN + '{"foo": 3}}', "foo: Extra inputs are not"),
         ('{"kind": "dqn", "config": {}, "n_actions": 3}', "damaged or foreign: 'obs_size'"),
         ('{"config": {}, "obs_size": 3, "n_actions": 3}', "damaged or foreign: 'kind'"),
@@ -142,5 +142,7 @@ def test_a_core_that_is_not_registered_names_its_module(run_copy):
     content = json.loads(path.read_text())
     content["config"]["core"], content["modules"]["core"] = "own", "my_cores"
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"core 'own' .*my_cores"):
+    with pytest.raises(
+        ValueError, match=r"'own' is not registered.*import my_cores, which registered it"
+    ):
         load_run(run_copy).network  # noqa: B018

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mpn_lab import QNetwork, register_core
+from mpn_lab.networks import registry
 from mpn_lab.networks.state_codec import StateCodec
 
 
@@ -33,7 +34,14 @@ class TwoTraces(nn.Module):
         return (output, (fast, slow), states) if return_states else (output, (fast, slow))
 
 
-register_core("two traces", TwoTraces)
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch):
+    """The registry with the own core, and as it was afterwards."""
+    monkeypatch.setattr(
+        registry, "_CORES", {n: registry.core_class(n) for n in registry.core_names()}
+    )
+    register_core("two traces", TwoTraces)
+
 
 # A network, how its states are stored, and to what share of the largest number they come back.
 NETWORKS = [

@@ -148,10 +148,10 @@ def test_many_frames_leave_no_figure_and_no_memory(trials):
         explorer.time.value = (k % 10) * 100
     gc.collect()
     before = len(gc.get_objects())
-    for k in range(150):
+    for k in range(60):
         explorer.time.value = (k % 10) * 100
     gc.collect()
-    assert len(gc.get_objects()) - before < 500
+    assert len(gc.get_objects()) - before < 200
     assert pyplot.get_fignums() == []
     figure = weakref.ref(explorer._picture.figure)
     explorer.trial.value = 3

@@ -126,10 +126,10 @@ def test_many_frames_leave_no_figure_and_no_memory(explorer, data):
         move(k)
     gc.collect()
     before = len(gc.get_objects())
-    for k in range(100):
+    for k in range(40):
         move(k)
     gc.collect()
-    assert len(gc.get_objects()) - before < 500
+    assert len(gc.get_objects()) - before < 200
     assert pyplot.get_fignums() == []
     figure = weakref.ref(explorer._picture.figure)
     explorer.strategy.value = "zero"

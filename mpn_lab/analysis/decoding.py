@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mpn_lab.analysis.schema import check_record, condition_of
@@ -111,11 +111,11 @@ def decode_across_times(
     )
 
 
-def _fit(data: np.ndarray, labels: np.ndarray):
+def _fit(data: np.ndarray, labels: np.ndarray) -> Pipeline:
     return make_pipeline(StandardScaler(), RidgeClassifier()).fit(data, labels)
 
 
-def _folds(labels: np.ndarray):
+def _folds(labels: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     with warnings.catch_warnings():  # a rare class may be missing from a fold
         warnings.simplefilter("ignore", UserWarning)
         return list(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(labels, labels))

@@ -171,10 +171,10 @@ class _MPN(torch.autograd.Function):
                 gradients = _loop_gradients(ctx.options, tensors, *outside)
             return None, None, None, *gradients
         with np.errstate(all="ignore"):  # infinity - infinity is NaN in torch without a word
-            gx, gW, gb, geta, glam = (torch.from_numpy(a.sum(0)) for a in (gx, *parts))
+            to_x, gW, gb, geta, glam = (torch.from_numpy(a.sum(0)) for a in (gx, *parts))
         return (
             *(None, None, None),
-            gx if ctx.needs_input_grad[3] else None,
+            to_x if ctx.needs_input_grad[3] else None,
             torch.from_numpy(gM0) if ctx.needs_input_grad[4] else None,
             gW.t(),
             None if b is None else gb,
@@ -255,8 +255,9 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
 def _loop_gradients(options, tensors, gh, gMT, gstates):
     """The gradients by way of the loop, in a graph of their own."""
     x, M0, *parameters = tensors
-    outputs = mpn_loop(x, M0.transpose(1, 2), *parameters, **options, return_states=True)
-    h, MT, states = outputs[0], outputs[1].transpose(1, 2), outputs[2].transpose(2, 3)
+    h, M, states = mpn_loop(x, M0.transpose(1, 2), *parameters, **options, return_states=True)
+    assert states is not None  # they were asked for
+    MT, states = M.transpose(1, 2), states.transpose(2, 3)
     pairs = [(o, g) for o, g in ((h, gh), (MT, gMT), (states, gstates)) if g is not None]
     wanted = [t for t in tensors if t is not None and t.requires_grad]
     found = iter(

@@ -14,7 +14,7 @@ import it late.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, no_type_check
+from typing import Any, NamedTuple, no_type_check
 
 import numba
 import numpy as np
@@ -35,7 +35,11 @@ class Equations(NamedTuple):
 
 def compiled(function):
     """`numba.njit`, with a cache on disk where numba finds a folder that it can write to."""
-    options = {"error_model": "numpy", "fastmath": {"contract", "reassoc"}, "nogil": True}
+    options: dict[str, Any] = {
+        "error_model": "numpy",
+        "fastmath": {"contract", "reassoc"},
+        "nogil": True,
+    }
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # "no locator available": every folder is read-only

@@ -9,7 +9,7 @@ that holds nothing but nan, is left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from matplotlib.ticker import NullFormatter
 
 from mpn_lab.plotting.style import ACTIONS, GREY, new_figure
 
-Table = Mapping[Any, Any] | pd.DataFrame
+Table: TypeAlias = Mapping[Any, Any] | pd.DataFrame
 Lines = list[tuple[Line2D, str]]
 
 _PROGRESS = ("trials", "env_steps", "updates", "learning_rate")

@@ -247,7 +247,14 @@ def _collect(
     return trials, final  # type: ignore[return-value]  # every trial has ended
 
 
-def _trial(obs, action, reward, length: int, terminated: bool, info: dict) -> Trial:
+def _trial(
+    obs: np.ndarray,
+    action: np.ndarray,
+    reward: np.ndarray,
+    length: int,
+    terminated: bool,
+    info: dict,
+) -> Trial:
     done = np.zeros(length, bool)
     done[-1] = terminated
     return Trial(

@@ -44,10 +44,10 @@ PAPER_TASKS: dict[str, tuple[str, dict[str, Any]]] = {
         )
     },
 }
-"""The 19 tasks of the paper's figure 7j: its name -> today's neurogym id and arguments.
+"""The 19 tasks of the paper's figure 7j: its name -> the current neurogym id and arguments.
 
-The list and the defaults are likely, not certain. In three of
-them no network can tell all correct actions from the observations:
+The list and the defaults are likely, not certain. In three of them no network can tell all correct
+actions from the observations:
 
 - DelayMatchCategory shows cos(theta) alone, while the category is the sign of sin(theta): match or
   not is a guess (with `dim_ring=3` or more it is not).

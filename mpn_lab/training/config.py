@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Annotated, Any, Literal, TypeVar
 
+import gymnasium as gym
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mpn_lab.networks.qnetwork import Embedding
@@ -92,6 +93,17 @@ class NetworkConfig(BaseModel):
     """Size d of an embedded observation."""
     readout_bias: bool = True
     """Whether the readout has a trained bias b_RO."""
+
+    @field_validator("task", mode="before")
+    @classmethod
+    def _is_an_id(cls, task: Any) -> str:
+        if not isinstance(task, str):  # a TypeError is no part of pydantic's report: one sentence
+            what = f"a {type(task).__name__} object" if isinstance(task, gym.Env) else repr(task)
+            raise TypeError(
+                f"task is {getattr(task, '__qualname__', what)}; a configuration names its task by "
+                "id: register it with gymnasium and give the id."
+            )
+        return task
 
     @field_validator("core_options")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import optree
 import torch
@@ -112,7 +112,9 @@ def start_state(network: nn.Module, batch: TrialBatch) -> Any:
         return batch.state
     length = batch.burn_in_length  # (B,)
     _, _, activity = network(batch.burn_in, batch.state, return_states=True)
-    start = network.initial_state(len(length)) if batch.state is None else batch.state
+    start = batch.state
+    if start is None:
+        start = cast(Any, network).initial_state(len(length))
     rows = torch.arange(len(length), device=length.device)
 
     def after(start: Tensor, steps: Tensor) -> Tensor:

@@ -286,7 +286,8 @@ def load_run(path: str | Path) -> Run:
             f"{where}: {first['msg']}."
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise RunError(f"{path}/config.json is damaged or foreign: {error}.") from error
+        what = str(error).rstrip(".")
+        raise RunError(f"{path}/config.json is damaged or foreign: {what}.") from error
 
 
 def package_versions(*more: str) -> dict[str, str]:

@@ -87,7 +87,7 @@ def test_version(capsys):
     ("args", "message"),
     [
         (["train", "Nothing-v0"], "error: There is no task 'Nothing-v0'"),
-        (["train", "ReachingDelayResponse-v0"], "error: .*only Discrete"),
+        (["train", "ReachingDelayResponse-v0"], "error: .*a Discrete one"),
         (["train", "--gamma", "1.5"], "gamma is 1.5"),
         (["train", "--trials-per-episode", "2"], "error: train_freq is 25; expected a multiple"),
         (["train", "--core", "nothing"], "error: the core 'nothing' is not registered; expected"),

@@ -38,7 +38,7 @@ def measure() -> pd.DataFrame:
             cores = {k: core for k, core in contenders(d, n).items() if k in ("MPN", "nn.LSTM")}
             calls = {name: training_call(core, x, to_output) for name, core in cores.items()}
             context = cores["MPN"](x)[0].grad_fn
-            stored = 4 * B * T * n + context.kept.nbytes
+            stored = 4 * B * T * n + context.checkpoints.nbytes
             for name, ms in milliseconds(calls, 1.0).items():
                 rows.append({"varied": size, "value": value, "contender": name, "ms": ms})
                 rows[-1]["stored_MB"] = stored / 2**20 if name == "MPN" else np.nan

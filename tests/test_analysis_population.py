@@ -171,7 +171,7 @@ def test_bad_requests_get_one_sentence(trials):
         (lambda: analysis.pca(lstm, "M"), "record of this LSTM network has no M; it has"),
         (lambda: analysis.effective_weights(lstm), "has no M"),
         (lambda: analysis.modulation_change(lstm), "has no M"),
-        (lambda: analysis.pca(xr.Dataset(), "h"), "this Dataset is no record"),
+        (lambda: analysis.pca(xr.Dataset(), "h"), "this Dataset is not a record"),
         (lambda: analysis.selectivity(trials, "colour"), "no condition 'colour'; it has"),
         (lambda: analysis.selectivity(trials, period="test"), "no period 'test'; the trials have"),
         (lambda: analysis.selectivity(trials.sel(trial=[0])), "the same in all these trials"),

@@ -204,7 +204,7 @@ def test_bad_requests_get_one_sentence(data, ax):
         (lambda: line(ax, data, 0, 1e9), "lies outside trial 0"),
         (lambda: matrix(ax, data, 0, show="W"), "show is 'W'; expected one of stored, replayed"),
         (lambda: draw(data, 0, measure="m"), "measure is 'm'; expected one of relative, absolute"),
-        (lambda: mpn_lab.TrialExplorer(data), "this Dataset is no record"),
+        (lambda: mpn_lab.TrialExplorer(data), "this Dataset is not a record"),
     ):
         with pytest.raises(ValueError, match=words):
             ask()

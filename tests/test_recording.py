@@ -162,7 +162,7 @@ def test_files_that_are_no_record_say_so(trials, tmp_path):
         assert "\n" not in str(caught.value)
     with pytest.raises(mpn_lab.RecordError, match="could not be written"):
         mpn_lab.save_record(trials, tmp_path / "no folder" / "trials.nc")
-    with pytest.raises(ValueError, match="is no record"):
+    with pytest.raises(ValueError, match="is not a record"):
         mpn_lab.save_record(xr.Dataset(), tmp_path / "empty.nc")
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "cut.nc",

@@ -435,7 +435,7 @@ class Broken(nn.Module):
         ("no states", "returns a tuple of 2; expected a tuple of output, state, states"),
         ("time first", r"a state u after every step .*\(4, 3, 6\).*; expected \(3, 4, 6\)"),
         ("first states wrong", "returns states that are not those after each step"),
-        ("random", "gives other results with return_states=True, or is random"),
+        ("random", "gives different results with return_states=True, or is random"),
         ("mixes the batch", "depends on the other sequences of the batch"),
         ("looks ahead", "gives other|gives another output if a sequence is cut"),
         ("remembers", "gives other results|gives another output if a sequence is cut"),

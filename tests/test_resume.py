@@ -53,7 +53,7 @@ def test_a_run_stores_the_resolved_numbers_and_resumes_with_them(
 def test_other_versions_are_named(run_copy):
     text = (run_copy / "config.json").read_text()
     (run_copy / "config.json").write_text(text.replace('"torch": "', '"torch": "1.'))
-    with pytest.warns(UserWarning, match="was begun with other versions \\(torch 1"):
+    with pytest.warns(UserWarning, match="was started with other versions \\(torch 1"):
         resume(run_copy, progress=False)
 
 

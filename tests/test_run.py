@@ -47,7 +47,7 @@ def test_a_folder_in_use(short_run, short_config):
 
 
 def test_no_run(tmp_path):
-    with pytest.raises(RunError, match=r"is no run folder: it has no config\.json"):
+    with pytest.raises(RunError, match=r"is not a run folder: it has no config\.json"):
         load_run(tmp_path)
 
 
@@ -57,14 +57,20 @@ DQN = '{"kind": "dqn", "obs_size": 3, "n_actions": 3, "config": '
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "damaged or foreign"),
-        ("[]", "damaged or foreign"),
+        ("{", "damaged or was not written by mpn_lab"),
+        ("[]", "damaged or was not written by mpn_lab"),
         (DQN + '{"task": 3}}', "task is 3; a configuration names its task by id"),
         (DQN + '{"foo": 3}}', "foo: Extra inputs are not"),
-        ('{"kind": "dqn", "config": {}, "n_actions": 3}', "damaged or foreign: 'obs_size'"),
-        ('{"config": {}, "obs_size": 3, "n_actions": 3}', "damaged or foreign: 'kind'"),
-        ('{"kind": "other", "config": {}}', "of the kind 'other'; expected dqn or supervised"),
-        ('{"model": "other"}', "damaged or foreign"),
+        (
+            '{"kind": "dqn", "config": {}, "n_actions": 3}',
+            "damaged or was not written by mpn_lab: 'obs_size'",
+        ),
+        (
+            '{"config": {}, "obs_size": 3, "n_actions": 3}',
+            "damaged or was not written by mpn_lab: 'kind'",
+        ),
+        ('{"kind": "other", "config": {}}', "has the kind 'other'; expected dqn or supervised"),
+        ('{"model": "other"}', "damaged or was not written by mpn_lab"),
     ],
 )
 def test_damaged_or_foreign_configuration(tmp_path, text, message):
@@ -104,7 +110,7 @@ def test_checkpoint_of_another_network(run_copy, tmp_path, short_config):
     config = short_config(hidden_size=9, trials=25, eval_freq=25)
     other = train(config, tmp_path / "other", progress=False)
     shutil.copy(other.checkpoint_path(25), run_copy / LAST)
-    with pytest.raises(RunError, match="holds the weights of another network"):
+    with pytest.raises(RunError, match="holds weights that do not match the network"):
         load_run(run_copy).network  # noqa: B018
     shutil.copy(other.path / "resume.safetensors", run_copy)
     with pytest.raises(RunError, match="does not belong to the run"):

@@ -216,8 +216,8 @@ def test_networks_without_M_can_be_explored(core, tmp_path):
 
 def test_bad_requests_get_one_sentence(explorer, trials):
     for ask, words in (
-        (lambda: TrialExplorer(xr.Dataset()), "this Dataset is no record"),
-        (lambda: TrialExplorer(trials.isel(trial=[])), "the record has no trial left"),
+        (lambda: TrialExplorer(xr.Dataset()), "this Dataset is not a record"),
+        (lambda: TrialExplorer(trials.isel(trial=[])), "the record has no trials left"),
         (lambda: explorer.go_to(trial=77), "there is no trial 77"),
         (lambda: explorer.go_to(time=1e6), "lies outside trial 0, which lasts"),
         (lambda: explorer.save("x.svg", time=-1), "time -1 ms lies outside"),

@@ -60,7 +60,7 @@ def load_record(path: str | Path) -> xr.Dataset:
         raise RecordError(f"{path} cannot be read: {error.strerror}.") from error
     if start != b"\x89HDF\r\n\x1a\n":
         raise RecordError(
-            f"{path} is no record: it is not a netCDF file; expected one that save_record wrote."
+            f"{path} is not a record: it is not a netCDF file; expected one that save_record wrote."
         )
     try:
         with xr.open_dataset(path, engine="h5netcdf") as file:
@@ -72,7 +72,7 @@ def load_record(path: str | Path) -> xr.Dataset:
         ) from error
     if FORMAT not in record.attrs:
         raise RecordError(
-            f"{path} is no record: it is a netCDF file of another program; expected one that "
+            f"{path} is not a record: it is a netCDF file of another program; expected one that "
             "save_record wrote."
         )
     return record

@@ -17,7 +17,7 @@ def check_record(record: xr.Dataset, *variables: str) -> None:
     """Raise ValueError unless `record` is a record that has these variables."""
     if FORMAT not in record.attrs:
         raise ValueError(
-            f"this Dataset is no record: it has no attribute {FORMAT!r}; make one with "
+            f"this Dataset is not a record: it has no attribute {FORMAT!r}; make one with "
             "mpn_lab.record(...), and keep its attributes."
         )
     for name in variables:

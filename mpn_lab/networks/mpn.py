@@ -1,4 +1,4 @@
-"""The Multi-Plasticity Network layer, in the dialect of `nn.GRU(batch_first=True)`."""
+"""The Multi-Plasticity Network layer, with the interface of `nn.GRU(batch_first=True)`."""
 
 from __future__ import annotations
 

@@ -229,7 +229,7 @@ def check_core(core: nn.Module, input_size: int, hidden_size: int) -> None:
         same = name != "h" or _close(steps, output)
         require(same, "names a state h that is not its output; give it another name")
     same = _close((output, state), (again, final))
-    require(same, "gives other results with return_states=True, or is random in eval mode")
+    require(same, "gives different results with return_states=True, or is random in eval mode")
     same = _close(call(x[1:])[0], output[1:])
     require(same, "gives an output that depends on the other sequences of the batch")
     now = initial_state(core, x)

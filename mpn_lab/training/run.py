@@ -40,8 +40,12 @@ class Run:
     - `config.json`: the kind of training, "dqn" or "supervised", its configuration, the network's
       sizes, the modules that define task and core, device, threads, versions;
     - `metrics.csv`: one row per `eval_freq` trials;
-    - `checkpoints/trial_N.safetensors`: the weights after N trials;
-    - `resume.safetensors`: everything that `resume` needs.
+    - `checkpoints/trial_NNNNNN.safetensors`: the weights after so many trials, as `network.NAME`;
+    - `resume.safetensors`: everything that `resume` needs: the weights (`network.`, `target.`), the
+      moments of Adam (`adam.`), the replay buffer (`buffer.`), the generators and the rows;
+    - `stored_trials/trial_NNNNNN.safetensors`: trials with their states (`store_trials`).
+
+    The tensor files are described in `mpn_lab.training.files`.
 
     The folder contains no code, and opening it imports nothing. A run trained with `out=False` has
     no folder (`path` is None) and only its last network.
@@ -110,7 +114,7 @@ class Run:
         changed = [f"{n} {began.get(n)} to {v}" for n, v in now.items() if began.get(n) != v]
         if changed:
             warnings.warn(
-                f"{self.path} was begun with other versions ({', '.join(changed)}): it continues, "
+                f"{self.path} was started with other versions ({', '.join(changed)}): it goes on, "
                 "but its result may differ from that of an unbroken run.",
                 stacklevel=3,
             )
@@ -179,8 +183,8 @@ class Run:
             load_arrays(network, arrays)
         except RuntimeError as error:
             raise RunError(
-                f"{path} holds the weights of another network than {self.path}/config.json "
-                "describes; restore the file that belongs there."
+                f"{path} holds weights that do not match the network in "
+                f"{self.path}/config.json; restore the file that belongs there."
             ) from error
         return network.eval()
 
@@ -198,7 +202,7 @@ class Run:
     ) -> Evaluation:
         """Evaluate the last network beside the ideal observer, on the same trials.
 
-        See `mpn_lab.evaluate`; the state is reset as in the training.
+        See `mpn_lab.evaluate`; the state is reset as in training.
         """
         config = self.config
         self.check_task()
@@ -264,7 +268,7 @@ def load_run(path: str | Path) -> Run:
     """Open a run folder.
 
     Raises:
-        RunError: there is no run, or its configuration is damaged or not one of mpn_lab.
+        RunError: there is no run, or its configuration is damaged or was not written by mpn_lab.
     """
     path = Path(path)
     try:
@@ -272,12 +276,12 @@ def load_run(path: str | Path) -> Run:
         kind = content["kind"]
         if kind not in CONFIGS:
             raise RunError(
-                f"{path}/config.json is of the kind {kind!r}; expected {' or '.join(CONFIGS)}: "
+                f"{path}/config.json has the kind {kind!r}; expected {' or '.join(CONFIGS)}: "
                 "open it with the version that made it."
             )
         return Run(path, content, CONFIGS[kind].model_validate(content["config"]))
     except FileNotFoundError as error:
-        raise RunError(f"{path} is no run folder: it has no config.json.") from error
+        raise RunError(f"{path} is not a run folder: it has no config.json.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -287,7 +291,9 @@ def load_run(path: str | Path) -> Run:
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         what = str(error).rstrip(".")
-        raise RunError(f"{path}/config.json is damaged or foreign: {what}.") from error
+        raise RunError(
+            f"{path}/config.json is damaged or was not written by mpn_lab: {what}."
+        ) from error
 
 
 def package_versions(*more: str) -> dict[str, str]:

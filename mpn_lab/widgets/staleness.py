@@ -39,7 +39,7 @@ class StalenessExplorer(FrameExplorer):
 
     Example:
         >>> explorer = StalenessExplorer(staleness(run))  # doctest: +SKIP
-        >>> explorer  # in a notebook: the explorer itself  # doctest: +SKIP
+        >>> explorer  # in a notebook: displays the explorer  # doctest: +SKIP
         >>> explorer.save("stale.svg", trial=3, age=640, strategy="zero")  # doctest: +SKIP
         >>> explorer.to_html("stale.html", trial=3)  # doctest: +SKIP
     """

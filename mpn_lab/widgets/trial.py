@@ -35,11 +35,11 @@ class TrialExplorer(FrameExplorer):
         record: from `record`, or loaded with `load_record`, of any core.
 
     Raises:
-        ValueError: a Dataset that is no record, or has no trial.
+        ValueError: a Dataset that is not a record or has no trials.
 
     Example:
         >>> explorer = TrialExplorer(trials)  # doctest: +SKIP
-        >>> explorer  # in a notebook: the explorer itself  # doctest: +SKIP
+        >>> explorer  # in a notebook: displays the explorer  # doctest: +SKIP
         >>> explorer.save("trial.svg", trial=3, time=1400)  # doctest: +SKIP
         >>> explorer.to_html("trial.html", trial=3)  # doctest: +SKIP
     """
@@ -47,7 +47,7 @@ class TrialExplorer(FrameExplorer):
     def __init__(self, record: xr.Dataset) -> None:
         check_record(record, "h", "Q", "obs")
         if not record.sizes["trial"]:
-            raise ValueError("the record has no trial left; choose fewer filters.")
+            raise ValueError("the record has no trials left; remove some filters.")
         self.record = record
         variable = "M" if has_modulations(record) else "h"
         self.components = pca(record, variable, _two(record, variable))

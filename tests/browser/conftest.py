@@ -43,7 +43,6 @@ def lab(tmp_path_factory):
     """The address of a JupyterLab over copies of the notebooks, and their folder."""
     folder = tmp_path_factory.mktemp("lab")
     (folder / "notebooks").mkdir()
-    (folder / "figures").symlink_to(ROOT / "figures")  # whose saved networks notebooks look at
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:  # so that what is seen has just been run

@@ -101,4 +101,4 @@ print(f"{len(monitor.rows['trials'])} rows")
     notebook.run_all()
     assert notebook.page.locator("img.mpn-picture").count() == 1
     assert "6 rows" in notebook.page.locator(".jp-OutputArea").first.inner_text()
-    assert notebook.page.get_by_role("alert").all_text_contents() == []
+    assert notebook.page.locator(".mpn-error").all_text_contents() == []

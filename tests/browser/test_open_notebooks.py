@@ -55,4 +55,4 @@ def test_notebook(open_notebook, name):
     else:
         explorer.press("ArrowRight", TRIAL)
     explorer.wait_for_new(before)
-    assert notebook.page.get_by_role("alert").all_text_contents() == []
+    assert notebook.page.locator(".mpn-error").all_text_contents() == []

@@ -56,7 +56,7 @@ def test_age_trial_and_strategy_change_the_picture(notebook):
     explorer.press("ArrowRight", TRIAL)
     explorer.wait_for_new(first)
     assert "1: " in explorer.output.inner_text()
-    assert notebook.page.get_by_role("alert").all_text_contents() == []
+    assert notebook.page.locator(".mpn-error").all_text_contents() == []
 
 
 def test_play_advances(notebook):

@@ -438,7 +438,7 @@ class Broken(nn.Module):
         ("random", "gives different results with return_states=True, or is random"),
         ("mixes the batch", "depends on the other sequences of the batch"),
         ("looks ahead", "gives other|gives another output if a sequence is cut"),
-        ("remembers", "gives other results|gives another output if a sequence is cut"),
+        ("remembers", "gives different results|gives another output if a sequence is cut"),
         ("starts at 1", "starts from a non-zero state; give it a method initial_state"),
         ("in place", "modifies the state that it is given"),
     ],
@@ -535,5 +535,5 @@ def test_a_checkpoint_of_another_core_is_refused(tmp_path):
     run = trained(tmp_path / "run", trials=20)
     file = run.path / "config.json"
     file.write_text(file.read_text().replace('"oja"', '"gru"').replace('"rate": 0.2', ""))
-    with pytest.raises(RunError, match="weights of another network"):
+    with pytest.raises(RunError, match="weights that do not match the network"):
         _ = load_run(run.path).network

@@ -329,7 +329,7 @@ def test_runs_that_cannot_be_compared_say_so(run, tmp_path):
         (bare_of_trials, "stored no trials; train with store_trials"),
         (early, "no checkpoint after 20 trials"),
         (bare, "no checkpoint yet"),
-        (foreign, "weights of another network"),
+        (foreign, "weights that do not match the network"),
     ):
         with pytest.raises(RunError, match=words) as caught:
             staleness(broken)

@@ -9,7 +9,7 @@ import xarray as xr
 
 import mpn_lab
 from mpn_lab import plotting
-from mpn_lab.analysis.schema import check_trials
+from mpn_lab.analysis.restore import as_trials
 from mpn_lab.plotting.staleness import strategy_color
 
 make_staleness = runpy.run_path(str(Path(__file__).with_name("staleness_data.py")))[
@@ -144,7 +144,7 @@ def test_window_starts_are_marked(data, ax):
 
 
 def test_inputs_of_these_trials_can_be_drawn_too(data, ax):
-    check_trials(data)
+    as_trials(data)
     plotting.plot_inputs(ax, data, 0, 200)
     np.testing.assert_array_equal(
         ax.lines[0].get_ydata(), data.obs.values[0, : lengths(data, 0), 0]

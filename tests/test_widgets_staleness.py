@@ -201,8 +201,8 @@ def test_bad_requests_get_one_sentence(explorer, data):
     shown = explorer.image.value
     for ask, words in (
         (lambda: StalenessExplorer(xr.Dataset()), "holds no stored and replayed states"),
-        (lambda: StalenessExplorer(data.isel(trial=[])), "have no trial left"),
-        (lambda: StalenessExplorer(data.isel(age=[])), "have no age left"),
+        (lambda: StalenessExplorer(data.isel(trial=[])), "has no trials left"),
+        (lambda: StalenessExplorer(data.isel(age=[])), "has no ages left"),
         (lambda: StalenessExplorer(data.drop_vars("dQ")), "there is no dQ among"),
         (lambda: explorer.go_to(trial=77), "there is no trial 77"),
         (lambda: explorer.go_to(age=5), "there is no age of 5 updates"),

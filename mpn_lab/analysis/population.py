@@ -8,7 +8,8 @@ from scipy.cluster import hierarchy
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 
-from mpn_lab.analysis.schema import check_mpn, check_record, condition_of, main_state
+from mpn_lab.analysis.restore import aligned, as_mpn_record, as_record, step_values
+from mpn_lab.analysis.schema import condition_of, main_state, previous_missing
 
 
 def pca(record: xr.Dataset, variable: str | None = None, components: int = 3) -> xr.Dataset:
@@ -31,6 +32,7 @@ def pca(record: xr.Dataset, variable: str | None = None, components: int = 3) ->
     Example:
         >>> pca(trials, "h").trajectory.sel(trial=3)  # doctest: +SKIP
     """
+    record = as_record(record)
     variable = main_state(record) if variable is None else variable
     values, valid = _steps(record, variable)
     most = min(values.shape)
@@ -62,7 +64,7 @@ def participation_ratio(record: xr.Dataset, variable: str = "h") -> xr.DataArray
 
     Source: Gao et al., bioRxiv 2017, 214262.
     """
-    ratio = dimensions_filled(_steps(record, variable)[0])
+    ratio = dimensions_filled(_steps(as_record(record), variable)[0])
     return xr.DataArray(ratio, name="participation_ratio", attrs={"variable": variable})
 
 
@@ -83,7 +85,7 @@ def effective_weights(record: xr.Dataset) -> xr.DataArray:
     Raises:
         ValueError: the record is not of an MPN.
     """
-    check_mpn(record)
+    record = as_mpn_record(record)
     if record.attrs["modulation"] == "multiplicative":
         weights = record["W"] * (1 + record["M"])
     else:
@@ -94,14 +96,17 @@ def effective_weights(record: xr.Dataset) -> xr.DataArray:
 def modulation_change(record: xr.Dataset) -> xr.DataArray:
     """Compute M_t - M_{t-1} at every step, [trial, time, hidden, input]; M_{-1} is the start.
 
+    It is nan at a step whose previous step was not selected.
+
     Raises:
         ValueError: the record is of a core without a state M.
     """
-    check_record(record, "M")
+    record = as_record(record, "M")
     M = record["M"]
     first = record.get("M_start", record.get("M0", 0.0))
     change = M - M.shift(time=1)
     change[{"time": 0}] = (M.isel(time=0) - first).transpose(*change.isel(time=0).dims)
+    change = change.where(~previous_missing(record))
     return change.rename("modulation_change")
 
 
@@ -129,7 +134,7 @@ def selectivity(
     Raises:
         ValueError: no such variable, condition or period, or a single class.
     """
-    check_record(record, variable)
+    record = as_record(record, variable)
     labels = condition_of(record, condition).values
     values = _in_period(record, variable, period).mean("time", skipna=True)
     present = np.isfinite(values.values.reshape(len(labels), -1)).all(1)  # has the period
@@ -157,12 +162,17 @@ def accumulated_evidence(
 
     [trial, time]; 0 before the period, constant after it, nan after the trial.
     """
-    check_record(record)
+    record = as_record(record, "obs", "period")
     for name in (plus, minus):
         if name not in record["channel"].values:
             names = ", ".join(record["channel"].values)
             raise ValueError(f"there is no channel {name!r}; the task has {names}.")
     inside = _period_mask(record, period)
+    if (lost := (previous_missing(record) & inside).any("trial")).any():
+        raise ValueError(
+            f"the record lacks the step before {float(record['time'][lost.values][0]):g} ms, in "
+            f"the period {period}; compute the evidence of whole trials, and select times later."
+        )
     difference = record["obs"].sel(channel=plus, drop=True) - record["obs"].sel(
         channel=minus, drop=True
     )
@@ -195,15 +205,18 @@ def variance_explained(
 
     Source: Aitken & Mihalas, eLife 2023;12:e83035, figure 3 (whose numbers are means over units).
     """
+    record = as_record(record, "embedded")
     target = _in_period(record, variable, period)
     dims = target.dims[2:]
     values = target.values.reshape(*target.shape[:2], -1)
     x = record["embedded"].values
     if shown is not None:
-        which = shown.transpose("trial", "time").values
+        which = aligned(shown, record, "shown", "trial", "time").values
         x = which[..., None] == np.unique(which)[:-1]  # the last one is where the others are not
-    e = evidence.transpose("trial", "time").values[..., None]
+    e = aligned(evidence, record, "evidence", "trial", "time").values[..., None]
     use = np.isfinite(values).all(2) & np.isfinite(e).all(2)
+    if not use.any():
+        raise ValueError("the evidence is nan at every step of the period.")
     y = values[use].astype(np.float64)
     result = {}
     for name, regressor in (("input", x), ("evidence", e)):
@@ -232,7 +245,7 @@ def hidden_order(
     Raises:
         ValueError: another `by`.
     """
-    check_record(record, "h")
+    record = as_record(record, "h")
     if by == "index":
         return np.arange(record.sizes["hidden"])
     if by == "selectivity":
@@ -274,9 +287,8 @@ def leaf_order(values: np.ndarray) -> np.ndarray:
 
 def _steps(record: xr.Dataset, variable: str) -> tuple[np.ndarray, np.ndarray]:
     """Return all valid steps of all trials as rows [N, features], with their mask [trial, time]."""
-    check_record(record, variable)
     valid = record["valid"].values
-    data = record[variable].values[valid]
+    data = step_values(record, variable)[valid]
     return data.reshape(len(data), -1), valid
 
 
@@ -290,7 +302,7 @@ def _period_mask(record: xr.Dataset, period: str | None) -> xr.DataArray:
 
 
 def _in_period(record: xr.Dataset, variable: str, period: str | None) -> xr.DataArray:
-    check_record(record, variable)
+    step_values(record, variable)
     return record[variable].where(_period_mask(record, period))
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from mpn_lab.analysis.recording import core_attrs, network_names, warn_of_size
 from mpn_lab.analysis.replayed_states import ReplayedStates, Strategy
-from mpn_lab.analysis.schema import FORMAT, STALENESS, check_staleness
+from mpn_lab.analysis.restore import as_staleness
+from mpn_lab.analysis.schema import FORMAT, STALENESS
 from mpn_lab.analysis.trial_variables import coordinates, pad, step_variables
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.registry import Dims
@@ -177,15 +178,15 @@ def by_position(data: xr.Dataset) -> xr.Dataset:
     Raises:
         ValueError: the Dataset is not from `staleness`, or every trial is a single window.
     """
-    check_staleness(data)
+    data = as_staleness(data, *_DISTANCES, "length")
     valid, window = data["valid"].values, int(data.attrs["window"])
-    step = np.arange(valid.shape[1])
+    step = np.rint(data["time"].values / float(data.attrs["dt"])).astype(int)
     later = valid & (step >= window)
     if not later.any():
         raise ValueError(
             f"every trial ends within its first window of {window} steps; choose a shorter window."
         )
-    ends = np.pad(~valid[:, 1:], ((0, 0), (0, 1)), constant_values=True)  # the trial's last step
+    ends = step == data["length"].values[:, None] - 1  # the trial's last step
     at = {
         "first": later & (step % window == 0),
         "last": later & (ends | (step % window == window - 1)),

@@ -19,7 +19,8 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from mpn_lab.analysis.schema import check_mpn
+from mpn_lab.analysis.restore import as_mpn_record
+from mpn_lab.analysis.schema import previous_missing
 
 _PHI: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "tanh": np.tanh,
@@ -40,7 +41,7 @@ def first_order(record: xr.Dataset) -> xr.Dataset:
     Raises:
         ValueError: the record is of another network, or its trials start from another M.
     """
-    check_mpn(record)
+    record = as_mpn_record(record)
     kind = [record.attrs[name] for name in ("modulation", "update", "activation")]
     if kind[:2] != ["multiplicative", "associative"] or kind[2] not in _PHI:
         raise ValueError(
@@ -49,6 +50,13 @@ def first_order(record: xr.Dataset) -> xr.Dataset:
         )
     if "M0" in record or "M_start" in record:
         raise ValueError("the trials do not start at M_0 = 0, as the equations assume.")
+    if previous_missing(record).any():
+        raise ValueError(
+            "the record lacks steps from the trials' starts; compute this for the whole trials, "
+            "and select times afterwards."
+        )
+    if any("trial" in record[name].dims for name in ("W", "b", "eta", "lam") if name in record):
+        raise ValueError("the trials are of several networks; pass those of one network at a time.")
     phi = _PHI[kind[2]]
     W = record["W"].values.astype(np.float64)  # [n, d]
     eta, lam = (record[name].broadcast_like(record["W"]).values for name in ("eta", "lam"))
@@ -82,6 +90,7 @@ def first_order_error(record: xr.Dataset) -> xr.Dataset:
     Raises:
         ValueError: as in `first_order`.
     """
+    record = as_mpn_record(record)
     theory = first_order(record)
     errors = {}
     for name in ("h", "M"):

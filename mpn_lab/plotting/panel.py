@@ -16,7 +16,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
-from mpn_lab.analysis.schema import check_trials, time_step, trial_length, trial_position
+from mpn_lab.analysis.restore import as_trials
+from mpn_lab.analysis.schema import step_duration, time_step, trial_length, trial_position
 from mpn_lab.plotting.style import DIVERGING, PERIODS, action_color
 
 CURSOR: dict[str, Any] = {"color": "black", "linewidth": 1.1, "alpha": 0.9}
@@ -48,16 +49,23 @@ def combine(panels: Sequence[AnimatedPanel]) -> AnimatedPanel:
     return AnimatedPanel(artists, update, combine(backgrounds) if backgrounds else None)
 
 
-def locate(record: xr.Dataset, trial: int, time: float | int) -> tuple[int, int, np.ndarray]:
-    """Find the trial's position, the step that a time (ms) falls in, and the times of all steps.
+def locate(
+    record: xr.Dataset, trial: int, time: float | int, *variables: str
+) -> tuple[xr.Dataset, int, int, np.ndarray]:
+    """Find a trial and a step in a record that has these variables.
+
+    Returns:
+        The record (see `as_record`), the trial's position, the step that the time (ms) falls in,
+        and the times of the trial's steps.
 
     Raises:
-        ValueError: no such trial, or a time outside it.
+        ValueError: not a record, or without one of the variables; no such trial, or a time outside
+            it.
     """
-    check_trials(record)
+    record = as_trials(record, "period", *variables)
     i = trial_position(record, trial)
     step = time_step(record, i, time)
-    return i, step, record["time"].values[: trial_length(record, i)]
+    return record, i, step, record["time"].values[: trial_length(record, i)]
 
 
 def has_modulations(data: xr.Dataset, name: str = "M") -> bool:
@@ -160,7 +168,7 @@ def over_time(
     bands: Literal["behind", "strip"] = "behind",
 ) -> AnimatedPanel:
     """Draw period bands (behind lines, or as a strip above a heat map) and the time cursor."""
-    dt = float(record.attrs["dt"])
+    dt = step_duration(record)
     colors = period_colors(record)
     span: dict[str, Any] = {"alpha": 0.22} if bands == "behind" else {"ymin": 1, "ymax": 1.04}
     inches = ax.get_position().width * ax.figure.get_figure(root=True).get_size_inches()[0]

@@ -9,10 +9,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mpn_lab.analysis.restore import as_record, as_staleness
 from mpn_lab.analysis.schema import (
     age_position,
-    check_record,
-    check_staleness,
     condition_names,
     strategy_position,
     time_step,
@@ -36,6 +35,8 @@ from mpn_lab.plotting.trial import (
 )
 
 SIZE = (11.0, 6.6)  # inches
+SHOWN = ("period", "correct_response", "response", "correct", "performance")
+"""What the title of a trial, its conditions and its clock need."""
 MEASURES = {
     "relative": ("dM", "dQ"),
     "absolute": ("dM_raw", "dQ_raw"),
@@ -72,7 +73,7 @@ def draw_trial(
     Raises:
         ValueError: no such trial, a time outside it, or an unknown choice.
     """
-    check_record(record)
+    record = as_record(record, *SHOWN)
     i = trial_position(record, trial)
     step = time_step(record, i, time)
     figure = new_figure(*SIZE) if figure is None else figure
@@ -134,7 +135,7 @@ def draw_staleness(
         ValueError: a Dataset that is not from `staleness`, no such trial, age or strategy, a time
             outside the trial, or an unknown measure.
     """
-    check_staleness(data)
+    data = as_staleness(data, *SHOWN)
     if measure not in MEASURES:
         raise ValueError(f"measure is {measure!r}; expected one of {', '.join(MEASURES)}.")
     of_M, of_Q = MEASURES[measure]

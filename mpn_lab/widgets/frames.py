@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from mpn_lab.analysis.schema import time_step, trial_position
+from mpn_lab.analysis.schema import step_duration, time_step, trial_length, trial_position
 from mpn_lab.plotting.panel import AnimatedPanel
 from mpn_lab.plotting.style import style
 from mpn_lab.plotting.view import trial_title, verdict
@@ -46,14 +46,16 @@ class FrameExplorer(Explorer):
         self._drawn: tuple[dict, dict] | None = None  # values drawn: without and with background
         self._picture: Picture | None = None
         self._on_hold = False
-        dt = float(record.attrs["dt"])
-        self._unit = int(dt) if dt >= 1 and dt.is_integer() else 1  # ms, or one step, per key press
-        self.play = w.Play(interval=100, step=self._unit, max=1, layout={"width": "115px"})
+        dt, start = step_duration(record), float(record["time"][0])
+        in_ms = dt >= 1 and dt.is_integer() and start.is_integer()
+        self._unit, self._start = (int(dt), int(start)) if in_ms else (1, 0)  # of the time slider
+        ends: dict[str, Any] = {"min": self._start, "max": self._start + 1, "value": self._start}
+        self.play = w.Play(interval=100, step=self._unit, layout={"width": "115px"}, **ends)
         self.time = w.IntSlider(
-            description="time (ms)" if self._unit == dt else "step",
+            description="time (ms)" if in_ms else "step",
             step=self._unit,
-            max=1,
             layout={"width": "430px"},
+            **ends,
         )
         self.svg = w.Button(description="save SVG", layout={"width": "90px"})
         self.pdf = w.Button(description="save PDF", layout={"width": "90px"})
@@ -96,7 +98,7 @@ class FrameExplorer(Explorer):
         """Write the trial's page, with the values asked for in place of the controls'."""
         chosen = self._chosen(**asked)
         i = trial_position(self.record, chosen["trial"])
-        steps, times = range(int(self.record["length"][i])), self.record["time"].values
+        steps, times = range(trial_length(self.record, i)), self.record["time"].values
         with style():
             picture = Picture(*self._draw(chosen, float(times[0]), None))
             frames = []
@@ -118,7 +120,7 @@ class FrameExplorer(Explorer):
             for name, value in chosen.items():
                 self._controls[name].value = value
             self._fit_time()
-            self.time.value = step * self._unit
+            self.time.value = self._start + step * self._unit
         self._refresh()
 
     @report_errors
@@ -150,13 +152,17 @@ class FrameExplorer(Explorer):
         elif self._background is not None and chosen != self._drawn[1]:
             self._picture.redraw_background(self._controls[self._background].index)
         self._drawn = still, chosen
-        self.set_frame(self._picture.frame(self.time.value // self._unit))
+        self.set_frame(self._picture.frame(self._step()))
+
+    def _step(self) -> int:
+        """Return the step that the time slider shows."""
+        return (self.time.value - self._start) // self._unit
 
     def _time(self, trial: int, time: float | int | None) -> float | int:
         """Return a time (ms; None: the one shown), checked along with the trial's number."""
         i = trial_position(self.record, trial)
         if time is None:
-            step = min(self.time.value // self._unit, int(self.record["length"][i]) - 1)
+            step = min(self._step(), trial_length(self.record, i) - 1)
             time = float(self.record["time"][step])
         time_step(self.record, i, time)
         return time
@@ -164,7 +170,7 @@ class FrameExplorer(Explorer):
     def _fit_time(self) -> None:
         """Fit the range of the time slider to the chosen trial."""
         i = trial_position(self.record, self._controls["trial"].value)
-        last = (int(self.record["length"][i]) - 1) * self._unit
+        last = self._start + (trial_length(self.record, i) - 1) * self._unit
         if self.time.max != last:
             self.time.value = min(self.time.value, last)
             self.time.max = self.play.max = last

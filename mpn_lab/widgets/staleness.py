@@ -11,15 +11,15 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from mpn_lab.analysis.population import leaf_order
+from mpn_lab.analysis.restore import as_staleness, numbered
 from mpn_lab.analysis.schema import (
     age_position,
-    check_staleness,
     strategy_position,
     trial_length,
     trial_position,
 )
 from mpn_lab.plotting.panel import AnimatedPanel, has_modulations
-from mpn_lab.plotting.view import MEASURES, draw_staleness
+from mpn_lab.plotting.view import MEASURES, SHOWN, draw_staleness
 from mpn_lab.widgets.frames import FrameExplorer, row, trial_options
 
 
@@ -45,10 +45,7 @@ class StalenessExplorer(FrameExplorer):
     """
 
     def __init__(self, data: xr.Dataset) -> None:
-        check_staleness(data, "dQ", "Q_stored", "Q_replayed")
-        for dim in ("trial", "age", "strategy"):
-            if not data.sizes[dim]:
-                raise ValueError(f"these stored and replayed states have no {dim} left.")
+        data = numbered(as_staleness(data, *SHOWN, "dQ", "Q_stored", "Q_replayed"))
         names, ages = [str(name) for name in data["strategy"].values], data["age"].values
         self.trial = _slider("trial", trial_options(data, data["trial"].values), 0, "400px")
         self.age = _slider(

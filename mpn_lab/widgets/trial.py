@@ -11,10 +11,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from mpn_lab.analysis.population import hidden_order, pca
-from mpn_lab.analysis.schema import check_record, condition_names
+from mpn_lab.analysis.restore import as_record, numbered
+from mpn_lab.analysis.schema import condition_names
 from mpn_lab.plotting.panel import AnimatedPanel, has_modulations
 from mpn_lab.plotting.trial import modulation_choices
-from mpn_lab.plotting.view import draw_trial, verdict
+from mpn_lab.plotting.view import SHOWN, draw_trial, verdict
 from mpn_lab.widgets.explorer import report_errors
 from mpn_lab.widgets.frames import FrameExplorer, row, trial_options
 
@@ -45,9 +46,7 @@ class TrialExplorer(FrameExplorer):
     """
 
     def __init__(self, record: xr.Dataset) -> None:
-        check_record(record, "h", "Q", "obs")
-        if not record.sizes["trial"]:
-            raise ValueError("the record has no trials left; remove some filters.")
+        record = numbered(as_record(record, *SHOWN, "h", "Q", "obs"))
         self.record = record
         variable = "M" if has_modulations(record) else "h"
         self.components = pca(record, variable, _two(record, variable))

@@ -38,7 +38,8 @@ def pca(record: xr.Dataset, variable: str | None = None, components: int = 3) ->
     most = min(values.shape)
     if not 1 <= components <= most:
         raise ValueError(f"components is {components}; expected 1 to {most} for {variable}.")
-    fitted = PCA(components, random_state=0).fit(values)
+    with np.errstate(invalid="ignore"):  # values that never differ explain nan of nothing
+        fitted = PCA(components, random_state=0).fit(values)
     trajectory = np.full((*valid.shape, components), np.nan)
     trajectory[valid] = fitted.transform(values)
     dims = record[variable].dims[2:]

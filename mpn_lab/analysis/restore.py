@@ -265,13 +265,11 @@ def aligned(values: xr.DataArray, record: xr.Dataset, name: str, *dims: str) -> 
             f"{name} has dimensions {dict(values.sizes)}; expected one per {' and '.join(dims)}."
         )
     for dim in (dim for dim in dims if dim in record.dims):
-        wanted = record[dim].values
-        given = values[dim].values if dim in values.coords else np.arange(values.sizes[dim])
-        known = dim in values.coords or len(given) != len(wanted)
-        if not known or np.array_equal(given, wanted):
+        wanted, n, labelled = record[dim].values, values.sizes[dim], dim in values.coords
+        if np.array_equal(values[dim].values, wanted) or (not labelled and n == len(wanted)):
             continue
-        unique = len(np.unique(given)) == len(given)
-        if dim not in values.coords or not unique or not np.isin(wanted, given).all():
+        given = values[dim].values
+        if not (labelled and len(np.unique(given)) == n and np.isin(wanted, given).all()):
             raise ValueError(
                 f"{name} has dimensions {dict(values.sizes)}; expected one per {dim} of the "
                 f"record, which has {len(wanted)}."

@@ -178,7 +178,7 @@ def by_position(data: xr.Dataset) -> xr.Dataset:
     Raises:
         ValueError: the Dataset is not from `staleness`, or every trial is a single window.
     """
-    data = as_staleness(data, *_DISTANCES, "length")
+    data = as_staleness(data, *_DISTANCES, "length", "trained_trials")
     valid, window = data["valid"].values, int(data.attrs["window"])
     step = np.rint(data["time"].values / float(data.attrs["dt"])).astype(int)
     later = valid & (step >= window)

@@ -207,8 +207,8 @@ def plot_trajectory(
     share = components["explained_variance_ratio"].values
     variable = str(components.attrs["variable"])
     ax.set(
-        xlabel=f"PC 1 ({share[0]:.0%})",
-        ylabel=f"PC 2 ({share[1]:.0%})" if len(share) > 1 else "",
+        xlabel=_component(1, share),
+        ylabel=_component(2, share),
         title=f"trajectory of ${variable}_t$, among all trials",
     )
     ax.margins(0.08)
@@ -224,6 +224,14 @@ def plot_trajectory(
         head.set_data([path[step, 0]], [path[step, 1]])
 
     return AnimatedPanel([head], update)
+
+
+def _component(number: int, share: np.ndarray) -> str:
+    """Label the axis of a principal component; there may be none, or no variance to explain."""
+    if number > len(share):
+        return ""
+    of_variance = share[number - 1]
+    return f"PC {number}" + (f" ({of_variance:.0%})" if np.isfinite(of_variance) else "")
 
 
 def modulation_choices(record: xr.Dataset) -> list[str]:

@@ -112,8 +112,12 @@ def test_a_filter_that_leaves_no_trial_says_so_and_keeps_the_picture(trials):
     assert "No trial of this record is wrong" in explorer.message.value
     assert 'role="alert"' in explorer.message.value
     assert explorer.image.value == before
-    explorer.outcome.value = "all trials"
+    assert explorer.outcome.value == "all trials"  # what is shown, not what was asked for
+    explorer.condition.value = "context = 1"
     assert explorer.message.value == ""
+    explorer.outcome.value = "wrong"
+    assert "is wrong and has context = 1; the filter" in explorer.message.value
+    assert (explorer.outcome.value, explorer.condition.value) == ("all trials", "context = 1")
 
 
 def test_an_error_in_a_callback_is_shown_and_goes_again(explorer, monkeypatch):

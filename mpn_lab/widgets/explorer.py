@@ -6,7 +6,7 @@ import base64
 import html
 import io
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ipywidgets
@@ -17,6 +17,11 @@ from PIL import Image
 
 from mpn_lab.plotting.panel import AnimatedPanel
 from mpn_lab.plotting.style import style
+
+MOST_DRAWN = 4
+"""Number of explorers that keep their figure (9 MB); another draws it again when it is used."""
+
+_drawn: list[Explorer] = []  # those that keep their figure, the one drawn last at the end
 
 # Pictures are white. A dark theme inverts their lightness and keeps their hues.
 _STYLE = """<style>
@@ -112,7 +117,13 @@ class Explorer(ipywidgets.VBox):
 
     A subclass builds its controls and calls `set_frame`. Where widgets do not work (GitHub,
     nbconvert, a terminal) the current picture, or the one-line description, is shown instead.
+
+    Every widget stays in memory, with the record that it shows, until it is closed: `close()`.
     """
+
+    _picture: Picture | None = None
+    _links: Sequence[ipywidgets.Widget] = ()  # between controls, in the browser
+    _held: tuple[str, ...] = ("_picture",)  # attributes that are freed when it is closed
 
     def __init__(self, description: str, controls: list[ipywidgets.Widget]) -> None:
         self.description = description
@@ -120,6 +131,36 @@ class Explorer(ipywidgets.VBox):
         self.image.add_class("mpn-picture")
         self.message = ipywidgets.HTML()
         super().__init__([ipywidgets.HTML(_STYLE), *controls, self.message, self.image])
+
+    def close(self) -> None:
+        """Remove the explorer from the notebook and free its memory; it cannot be used again."""
+        if self.comm is None:
+            return
+        for part in [*self._links, *_parts(self)]:
+            part.unobserve_all()
+            if part is not self:
+                part.close()
+        super().close()
+        if self in _drawn:
+            _drawn.remove(self)
+        for name in self._held:
+            vars(self).pop(name, None)
+
+    def _show_picture(self, figure: Figure, panel: AnimatedPanel) -> Picture:
+        """Draw a figure, and let go of that of the explorer that was drawn longest ago."""
+        if self._picture is None:
+            self._picture = Picture(figure, panel)
+        else:
+            self._picture.show(figure, panel)
+        _drawn[:] = [*(other for other in _drawn if other is not self), self]
+        for other in _drawn[:-MOST_DRAWN]:
+            other._let_go()
+        del _drawn[:-MOST_DRAWN]
+        return self._picture
+
+    def _let_go(self) -> None:
+        """Free the figure, which is drawn again when it is needed."""
+        self._picture = None
 
     def set_frame(self, data: bytes) -> None:
         """Show a PNG."""
@@ -146,6 +187,16 @@ class Explorer(ipywidgets.VBox):
 
     def __repr__(self) -> str:
         return self.description
+
+
+def _parts(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
+    """Yield a widget and all those in it: children, layouts and styles."""
+    yield widget
+    for name in widget.keys:
+        value = getattr(widget, name)
+        for part in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(part, ipywidgets.Widget):
+                yield from _parts(part)
 
 
 def save_figure(figure: Figure, path: Any) -> None:

@@ -34,6 +34,8 @@ class FrameExplorer(Explorer):
         background: name of the control whose position `AnimatedPanel.background` follows.
     """
 
+    _held = (*Explorer._held, "_record")
+
     def __init__(
         self,
         record: xr.Dataset,
@@ -41,10 +43,9 @@ class FrameExplorer(Explorer):
         controls: dict[str, Any],
         background: str | None = None,
     ) -> None:
-        self.record = record
+        self._record = record
         self._controls, self._background = controls, background
         self._drawn: tuple[dict, dict] | None = None  # values drawn: without and with background
-        self._picture: Picture | None = None
         self._on_hold = False
         dt, start = step_duration(record), float(record["time"][0])
         in_ms = dt >= 1 and dt.is_integer() and start.is_integer()
@@ -59,12 +60,20 @@ class FrameExplorer(Explorer):
         )
         self.svg = w.Button(description="save SVG", layout={"width": "90px"})
         self.pdf = w.Button(description="save PDF", layout={"width": "90px"})
-        w.jslink((self.play, "value"), (self.time, "value"))
+        self._links = [w.jslink((self.play, "value"), (self.time, "value"))]
         for control in (self.time, *controls.values()):
             control.observe(self._on_change, "value")
         self.svg.on_click(lambda _: self._on_save("svg"))
         self.pdf.on_click(lambda _: self._on_save("pdf"))
         super().__init__(description, self._rows())
+
+    @property
+    def record(self) -> xr.Dataset:
+        """The trials that are shown."""
+        record: xr.Dataset | None = vars(self).get("_record")
+        if record is None:
+            raise ValueError("this explorer is closed; make another one of the record.")
+        return record
 
     def _rows(self) -> list[w.Widget]:
         """Arrange the controls above the picture."""
@@ -145,10 +154,7 @@ class FrameExplorer(Explorer):
             self._drawn, figure = None, None if self._picture is None else self._picture.figure
             with style():
                 drawn = self._draw(chosen, float(self.record["time"][0]), figure)
-            if self._picture is None:
-                self._picture = Picture(*drawn)
-            else:
-                self._picture.show(*drawn)
+            self._show_picture(*drawn)
         elif self._background is not None and chosen != self._drawn[1]:
             self._picture.redraw_background(self._controls[self._background].index)
         self._drawn = still, chosen

@@ -14,7 +14,7 @@ from mpn_lab.plotting.style import style
 from mpn_lab.plotting.training import COLUMNS, Lines, draw_training
 from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.run import AnyConfig, Row
-from mpn_lab.widgets.explorer import Explorer, Picture, report_errors
+from mpn_lab.widgets.explorer import Explorer, report_errors
 
 SHARE = 0.03
 """At most this part of the time goes into drawing; rows that come too soon wait for the next."""
@@ -35,12 +35,13 @@ class TrainingMonitor(Explorer):
         >>> run = train(config, "runs/first", on_row=monitor)  # doctest: +SKIP
     """
 
+    _held = (*Explorer._held, "_lines")
+
     def __init__(self, config: AnyConfig) -> None:
         self.config = config
         loop = "supervised" if isinstance(config, SupervisedConfig) else "dqn"
         self.rows: dict[str, list[float]] = {name: [] for name in COLUMNS[loop]}
         self._shown: DisplayHandle | None = None
-        self._picture: Picture | None = None
         self._cost, self._drawn_at, self._waiting = 0.0, -math.inf, False
         super().__init__(f"TrainingMonitor({config.task}: no row yet)", [])
         self._draw_background()
@@ -74,7 +75,7 @@ class TrainingMonitor(Explorer):
 
     def _update(self) -> None:
         start = perf_counter()
-        if not self._fits():
+        if self._picture is None or not self._fits():
             self._draw_background()
         self.set_frame(self._frame())
         self._drawn_at = perf_counter()
@@ -86,10 +87,7 @@ class TrainingMonitor(Explorer):
         with style():
             figure, self._lines = draw_training(self.rows, self.config.trials, figure)
         panel = AnimatedPanel([line for line, _ in self._lines], lambda _: self._move(self._lines))
-        if self._picture is None:
-            self._picture = Picture(figure, panel)
-        else:
-            self._picture.show(figure, panel)
+        self._show_picture(figure, panel)
 
     def _move(self, lines: Lines) -> None:
         for line, name in lines:
@@ -98,6 +96,10 @@ class TrainingMonitor(Explorer):
     def _frame(self) -> bytes:
         assert self._picture is not None
         return self._picture.frame(0)
+
+    def _let_go(self) -> None:
+        super()._let_go()
+        self._lines = []
 
     def _fits(self) -> bool:
         """Whether every value lies within its axes' limits."""

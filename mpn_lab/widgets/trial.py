@@ -45,9 +45,11 @@ class TrialExplorer(FrameExplorer):
         >>> explorer.to_html("trial.html", trial=3)  # doctest: +SKIP
     """
 
+    _held = (*FrameExplorer._held, "components", "_orders")
+
     def __init__(self, record: xr.Dataset) -> None:
         record = numbered(as_record(record, *SHOWN, "h", "Q", "obs"))
-        self.record = record
+        self._record = record  # _filters reads it
         variable = "M" if has_modulations(record) else "h"
         self.components = pca(record, variable, _two(record, variable))
         self._orders: dict[str, np.ndarray] = {}
@@ -77,6 +79,7 @@ class TrialExplorer(FrameExplorer):
             ],
             layout={"width": "150px"},
         )
+        self._filter = self.outcome.value, self.condition.value  # the ones that found trials
         for control in (self.outcome, self.condition):
             control.observe(self._on_filter, "value")
         n = record.sizes["trial"]
@@ -101,7 +104,7 @@ class TrialExplorer(FrameExplorer):
         time = self._time(trial, time)
         if trial not in [number for _, number in self.trial.options]:
             with self._hold():
-                self.outcome.value, self.condition.value = _EVERY, _ANY
+                self.outcome.value, self.condition.value = self._filter = _EVERY, _ANY
                 self.trial.options = trial_options(self.record, self.record["trial"].values)
         self._show(time, trial=trial)
         return self
@@ -149,9 +152,12 @@ class TrialExplorer(FrameExplorer):
             wanted = [
                 v for v in (self.outcome.value, self.condition.value) if v not in (_EVERY, _ANY)
             ]
+            with self._hold():
+                self.outcome.value, self.condition.value = self._filter
             raise ValueError(
-                f"No trial of this record is {' and has '.join(wanted)}; the trial stays as it was."
+                f"No trial of this record is {' and has '.join(wanted)}; the filter was taken back."
             )
+        self._filter = self.outcome.value, self.condition.value
         numbers, before = self.record["trial"].values[keep], self.trial.value
         with self._hold():
             self.trial.options = trial_options(self.record, numbers)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from mpn_lab.analysis.schema import STALENESS, check_marked, check_record
+from mpn_lab.analysis.schema import STALENESS, check_marked, check_record, step_duration
 
 _BASE = ("strategy", "age", "trial", "time")
 _STEPS = ("trial", "time")
@@ -216,8 +216,13 @@ def _typed(name: str, variable: xr.Variable) -> xr.Variable:
     return variable.copy(data=whole.astype(bool) if truth else whole)
 
 
-def numbered(data: xr.Dataset) -> xr.Dataset:
-    """Return trials with numbers that differ: renumbered from 0 if two have the same."""
+def explorable(data: xr.Dataset) -> xr.Dataset:
+    """Return trials as an explorer needs them: renumbered from 0 if two have the same number.
+
+    Raises:
+        ValueError: the times are not evenly spaced.
+    """
+    step_duration(data)
     numbers = data["trial"].values
     if len(np.unique(numbers)) == len(numbers):
         return data

@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from mpn_lab.analysis.population import leaf_order
-from mpn_lab.analysis.restore import as_staleness, numbered
+from mpn_lab.analysis.restore import as_staleness, explorable
 from mpn_lab.analysis.schema import (
     age_position,
     strategy_position,
@@ -45,7 +45,7 @@ class StalenessExplorer(FrameExplorer):
     """
 
     def __init__(self, data: xr.Dataset) -> None:
-        data = numbered(as_staleness(data, *SHOWN, "dQ", "Q_stored", "Q_replayed"))
+        data = explorable(as_staleness(data, *SHOWN, "dQ", "Q_stored", "Q_replayed"))
         names, ages = [str(name) for name in data["strategy"].values], data["age"].values
         self.trial = _slider("trial", trial_options(data, data["trial"].values), 0, "400px")
         self.age = _slider(

@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from mpn_lab.analysis.population import hidden_order, pca
-from mpn_lab.analysis.restore import as_record, numbered
+from mpn_lab.analysis.restore import as_record, explorable
 from mpn_lab.analysis.schema import condition_names
 from mpn_lab.plotting.panel import AnimatedPanel, has_modulations
 from mpn_lab.plotting.trial import modulation_choices
@@ -48,7 +48,7 @@ class TrialExplorer(FrameExplorer):
     _held = (*FrameExplorer._held, "components", "_orders")
 
     def __init__(self, record: xr.Dataset) -> None:
-        record = numbered(as_record(record, *SHOWN, "h", "Q", "obs"))
+        record = explorable(as_record(record, *SHOWN, "h", "Q", "obs"))
         self._record = record  # _filters reads it
         variable = "M" if has_modulations(record) else "h"
         self.components = pca(record, variable, _two(record, variable))

@@ -92,7 +92,7 @@ def test_twenty_explorers_opened_and_closed_take_no_memory(record):
     def open_and_close(times):
         for _ in range(times):
             mpn_lab.TrialExplorer(record).close()
-        gc.collect()
+            gc.collect()
         return rss()
 
     before = open_and_close(3)

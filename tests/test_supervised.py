@@ -149,7 +149,8 @@ def test_metrics_evaluation_and_record(short):
     assert metrics.step_accuracy.between(0, 1).all()
     assert short.checkpoints == [32, 64, 96]
     assert 0 <= short.evaluate(trials=50).accuracy <= 1
-    assert record(short, trials=2).attrs["task"] == SHORT.task
+    attrs = record(short, trials=2).attrs
+    assert (attrs["task"], attrs["training"]) == (SHORT.task, "supervised")
     assert load_run(short.path).config == resolve_defaults(SHORT)
     assert short.content["kind"] == "supervised"
     assert "epsilon" not in metrics

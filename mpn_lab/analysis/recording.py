@@ -18,6 +18,7 @@ from mpn_lab.networks.qnetwork import Projection, QNetwork
 from mpn_lab.networks.registry import Dims
 from mpn_lab.tasks.rollout import ResetState, Trial, make_envs, n_envs_for, rollout
 from mpn_lab.tasks.trial_env import Task, TrialEnv
+from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.device import resolve_device, torch_threads
 from mpn_lab.training.run import Run, package_versions
 
@@ -73,7 +74,8 @@ def record(
     - weights: `readout` [action, hidden], `readout_bias`, `projection` [input, channel],
       `projection_bias`, and those that the first layer's core reports: `W`, `b`, `eta`, `lam`,
       `M0`;
-    - attrs: run, task, task_kwargs, seed, epsilon, reset_state, trials_per_episode, dt (ms), core,
+    - attrs: run, training ("dqn"; "supervised", whose `Q` are logits; "unknown" for a network),
+      task, task_kwargs, seed, epsilon, reset_state, trials_per_episode, dt (ms), core,
       its equations, versions.
 
     Args:
@@ -104,10 +106,11 @@ def record(
         >>> dict(trials.M.sizes)
         {'trial': 4, 'time': ..., 'hidden': 8, 'input': 10}
     """
-    attrs: dict[str, Any] = {FORMAT: 1, "run": "", "trained_trials": -1}
+    attrs: dict[str, Any] = {FORMAT: 1, "run": "", "trained_trials": -1, "training": "unknown"}
     if isinstance(network, Run):
         run, network = network, network.network
         attrs |= {"run": str(run.path or "in memory"), "trained_trials": run.checkpoints[-1]}
+        attrs["training"] = "supervised" if isinstance(run.config, SupervisedConfig) else "dqn"
         if task is None:
             run.check_task()
             task, task_kwargs = run.config.task, {**run.config.task_kwargs, **(task_kwargs or {})}

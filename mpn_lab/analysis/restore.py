@@ -150,6 +150,7 @@ def _own(data: xr.Dataset) -> set[str]:
 def _shaped(name: str, variable: xr.Variable, data: xr.Dataset, base: tuple) -> xr.Variable:
     """Return a variable with the dimensions that it has in every record, in their order."""
     own = tuple(d for d in variable.dims if d not in base)
+    expected: tuple[Any, ...]
     if name in _DIMS:
         expected = _DIMS[name]
     elif name in _PREFIX:
@@ -169,8 +170,8 @@ def _shaped(name: str, variable: xr.Variable, data: xr.Dataset, base: tuple) -> 
         raise ValueError(_foreign(name, foreign[0], data))
     if not extra:
         return variable.transpose(*expected)
-    rows = variable.transpose(*extra, *expected)
-    rows = rows.values.reshape(-1, *rows.shape[len(extra) :])
+    copies = variable.transpose(*extra, *expected)
+    rows = copies.values.reshape(-1, *copies.shape[len(extra) :])
     missing = pd.isnull(rows)
     known = ~missing.reshape(len(rows), -1).all(1)  # `where` leaves nan where it masks
     rows, missing = (rows[known], missing[known]) if known.any() else (rows[:1], missing[:1])

@@ -78,6 +78,11 @@ def is_mpn(data: xr.Dataset) -> bool:
     return "update" in data.attrs and "modulation" in data.attrs
 
 
+def has_logits(data: xr.Dataset) -> bool:
+    """Whether Q are logits of actions: the network was trained by supervision."""
+    return bool(data.attrs.get("training") == "supervised")
+
+
 def side_legend(ax: Axes, entries: int, title: str | None = None) -> None:
     """Put a legend beside the panel, where it hides nothing; none where it would be too long."""
     if entries <= MOST_ENTRIES:

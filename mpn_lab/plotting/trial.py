@@ -7,7 +7,7 @@ step. A static figure ignores it; an explorer redraws only these artists.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -22,6 +22,7 @@ from mpn_lab.plotting.panel import (
     MOST_ENTRIES,
     AnimatedPanel,
     action_row,
+    has_logits,
     has_modulations,
     is_mpn,
     locate,
@@ -60,9 +61,10 @@ def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0)
         title += f"  (±{_heat_map(ax, record, obs.T, times):.2g})"
         ax.set_ylabel("channel")
     else:
+        look: dict[str, Any] = {"drawstyle": "steps-mid"} if len(times) > 1 else {"marker": "o"}
         for k, (name, color) in enumerate(zip(names, channel_colors(names), strict=True)):
             dashes = "--" if name == "fixation" else "-"
-            ax.plot(times, obs[:, k], dashes, color=color, label=name, drawstyle="steps-mid")
+            ax.plot(times, obs[:, k], dashes, color=color, label=name, **look)
         ax.set_ylabel("value")
         side_legend(ax, len(names))
     ax.set_title(title, pad=15)
@@ -71,7 +73,7 @@ def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0)
 
 
 def plot_q(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> AnimatedPanel:
-    """Plot the value of every action over the trial.
+    """Plot the value of every action over the trial, or its logit after supervised training.
 
     A dot marks the greedy action at each step. Below, two rows of squares: the action taken and
     the correct action, where the task tells it.
@@ -94,7 +96,10 @@ def plot_q(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> A
         actions = record[name].values[i, :T]
         if (actions >= 0).any():
             action_row(ax, times, actions, y, label)
-    ax.set(ylabel="Q", title="action values")
+    if has_logits(record):
+        ax.set(ylabel="logit", title="logits of actions")
+    else:
+        ax.set(ylabel="Q", title="action values")
     side_legend(ax, len(names))
     cursor = over_time(ax, record, i, step, times)
     heads = ax.scatter(

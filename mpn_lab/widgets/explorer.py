@@ -144,7 +144,7 @@ class Explorer(ipywidgets.VBox):
         if self in _drawn:
             _drawn.remove(self)
         for name in self._held:
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
 
     def _show_picture(self, figure: Figure, panel: AnimatedPanel) -> Picture:
         """Draw a figure, and let go of that of the explorer that was drawn longest ago."""

@@ -70,7 +70,7 @@ class FrameExplorer(Explorer):
     @property
     def record(self) -> xr.Dataset:
         """The trials that are shown."""
-        record: xr.Dataset | None = vars(self).get("_record")
+        record: xr.Dataset | None = self.__dict__.get("_record")
         if record is None:
             raise ValueError("this explorer is closed; make another one of the record.")
         return record
@@ -150,15 +150,16 @@ class FrameExplorer(Explorer):
             self._fit_time()
         chosen = self._chosen()
         still = {name: value for name, value in chosen.items() if name != self._background}
-        if self._picture is None or self._drawn is None or still != self._drawn[0]:
-            self._drawn, figure = None, None if self._picture is None else self._picture.figure
+        picture = self._picture
+        if picture is None or self._drawn is None or still != self._drawn[0]:
+            self._drawn, figure = None, None if picture is None else picture.figure
             with style():
                 drawn = self._draw(chosen, float(self.record["time"][0]), figure)
-            self._show_picture(*drawn)
+            picture = self._show_picture(*drawn)
         elif self._background is not None and chosen != self._drawn[1]:
-            self._picture.redraw_background(self._controls[self._background].index)
+            picture.redraw_background(self._controls[self._background].index)
         self._drawn = still, chosen
-        self.set_frame(self._picture.frame(self._step()))
+        self.set_frame(picture.frame(self._step()))
 
     def _step(self) -> int:
         """Return the step that the time slider shows."""

@@ -52,7 +52,7 @@ def test_train_supervised(tmp_path, capsys):
     assert len(run.metrics) in (1, 2)
 
 
-def test_what_is_unknown_is_said_and_is_no_number(tmp_path, capsys):
+def test_unknown_numbers_are_reported_as_unknown(tmp_path, capsys):
     """CartPole tells of no trial whether it was correct."""
     out = str(tmp_path / "run")
     main(["train", "CartPole-v1", "--trials", "30", "--out", out, *TRAIN])
@@ -128,7 +128,7 @@ def test_pairs_must_be_pairs(capsys, tmp_path):
     assert "KEY=VALUE" in captured.out + captured.err
 
 
-def test_an_interrupt_says_how_to_go_on(monkeypatch):
+def test_an_interrupt_says_how_to_resume(monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 

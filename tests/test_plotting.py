@@ -63,7 +63,7 @@ def test_q_marks_values_at_the_cursor(trials, ax):
 )
 def test_outputs_are_named_after_the_training(training, label, title, trials, ax):
     plotting.plot_q(ax, trials.assign_attrs(training=training), 2)
-    assert (ax.get_ylabel(), ax.get_title(loc="left")) == (label, title)
+    assert (ax.get_ylabel(), ax.get_title()) == (label, title)
 
 
 @pytest.mark.parametrize("show", ["M", "effective weights", "change of M"])

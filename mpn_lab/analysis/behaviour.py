@@ -12,8 +12,8 @@ from mpn_lab.analysis.schema import condition_of
 def signed_coherence(record: xr.Dataset, toward: int = 2) -> xr.DataArray:
     """Return the coherence of the relevant evidence, [trial], positive if it favours `toward`.
 
-    The trials must have a coherence `coh`, or `coh_1`, `coh_2` and a `context` that indicates the
-    relevant one. The unit is the task's own (%).
+    The trials need a coherence `coh`, or `coh_1`, `coh_2` and a `context` that selects the relevant
+    one. The unit is that of the task (%).
 
     Raises:
         ValueError: the trials have no coherence.
@@ -28,7 +28,7 @@ def signed_coherence(record: xr.Dataset, toward: int = 2) -> xr.DataArray:
 
 
 def psychometric(record: xr.Dataset, evidence: xr.DataArray, choice: int = 2) -> xr.Dataset:
-    """Compute the share of trials in which the network chose `choice`, by strength of evidence.
+    """Compute the proportion of trials with the response `choice`, by strength of evidence.
 
     Args:
         record: from `record`.
@@ -58,7 +58,7 @@ def psychometric(record: xr.Dataset, evidence: xr.DataArray, choice: int = 2) ->
 
 
 def performance_by(record: xr.Dataset, condition: str) -> xr.Dataset:
-    """Compute the share of correct trials for each value of a condition.
+    """Compute the proportion of correct trials for each value of a condition.
 
     Returns:
         Along the condition: `share` with its 95 % interval `low`, `high` (Wilson's), `ideal`, the

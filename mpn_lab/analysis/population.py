@@ -38,7 +38,7 @@ def pca(record: xr.Dataset, variable: str | None = None, components: int = 3) ->
     most = min(values.shape)
     if not 1 <= components <= most:
         raise ValueError(f"components is {components}; expected 1 to {most} for {variable}.")
-    with np.errstate(invalid="ignore"):  # values that never differ explain nan of nothing
+    with np.errstate(invalid="ignore"):  # constant values: the explained share is nan
         fitted = PCA(components, random_state=0).fit(values)
     trajectory = np.full((*valid.shape, components), np.nan)
     trajectory[valid] = fitted.transform(values)
@@ -198,8 +198,8 @@ def variance_explained(
         variable: `h`, `M` or any other state in the record.
         period: the period's name; None: the whole trial.
         shown: [trial, time], which of several inputs is present, for example `record["shown"]` of
-            the integration tasks: the fit is on one indicator for each, as in the paper. None: on
-            all entries of the embedded input x_t.
+            the integration tasks: the regressors are one indicator per input, as in the paper.
+            None: the regressors are all entries of the embedded input x_t.
 
     Returns:
         `input` and `evidence`, r^2 of each unit (nan for a unit that never changes).
@@ -213,7 +213,7 @@ def variance_explained(
     x = record["embedded"].values
     if shown is not None:
         which = aligned(shown, record, "shown", "trial", "time").values
-        x = which[..., None] == np.unique(which)[:-1]  # the last one is where the others are not
+        x = which[..., None] == np.unique(which)[:-1]  # the last indicator follows from the others
     e = aligned(evidence, record, "evidence", "trial", "time").values[..., None]
     use = np.isfinite(values).all(2) & np.isfinite(e).all(2)
     if not use.any():
@@ -233,14 +233,14 @@ def variance_explained(
 def hidden_order(
     record: xr.Dataset, by: str = "selectivity", condition: str = "correct_response"
 ) -> np.ndarray:
-    """Order the hidden units so that similar ones are side by side; returns indices [hidden].
+    """Order the hidden units so that similar ones are adjacent; returns indices [hidden].
 
     Args:
         record: from `record`.
         by: `index` (unsorted); `selectivity` (by preferred class of the condition, the most
-            selective first; a unit's row of M where there is an M [hidden, input], else its h);
-            `cluster` (leaves of the average linkage tree of the correlations of h over steps and
-            trials).
+            selective unit first; measured on a unit's row of M if there is an M [hidden, input],
+            or else on its h); `cluster` (leaves of the average-linkage tree of the correlations of
+            h over steps and trials).
         condition: for `selectivity`.
 
     Raises:
@@ -270,7 +270,7 @@ def hidden_order(
 
 
 def leaf_order(values: np.ndarray) -> np.ndarray:
-    """Order units so that correlated ones are side by side; returns indices [units].
+    """Order units so that correlated ones are adjacent; returns indices [units].
 
     The order is that of the leaves of the average linkage tree of their correlations over samples,
     `values` [samples, units].

@@ -1,10 +1,9 @@
-"""Restores a record after a selection, and refuses what is no longer one.
+"""Restores a record after a selection, and refuses a Dataset without single trials.
 
 Every public function that takes a record passes it through `as_record` (or `as_mpn_record`,
-`as_staleness`, `as_trials`) first. A selection whose meaning is clear is restored: xarray's `where`
-turns whole numbers and truth values into floats and copies the weights along the trials, as does
-`concat`. A Dataset without single trials, such as an average, is refused with a sentence that says
-what to do.
+`as_staleness`, `as_trials`) first. xarray's `where` turns integers and booleans into floats and
+repeats the weights for every trial, as does `concat`: this is undone. An average, or a stack of
+runs, is refused with a sentence that says what to do.
 """
 
 from __future__ import annotations
@@ -46,9 +45,9 @@ _WHOLE |= {"correct_response", "response", "ideal_response", "step_in_window"}
 
 
 def as_record(record: xr.Dataset, *variables: str) -> xr.Dataset:
-    """Return a record in its original shape and types, after whatever selected from it.
+    """Return a record, or a selection of one, in the shape and with the types of a record.
 
-    Trials without a valid step, as `where` leaves them, are dropped.
+    Trials without a valid step, which `where` leaves behind, are dropped.
 
     Args:
         record: from `record`, or a selection of one: by `isel`, `sel`, `where`, or joined by
@@ -66,7 +65,7 @@ def as_record(record: xr.Dataset, *variables: str) -> xr.Dataset:
 
 
 def as_mpn_record(record: xr.Dataset) -> xr.Dataset:
-    """Return a record as `as_record` does; it must have M, W and the attribute `modulation`."""
+    """Restore a record of an MPN: one with M, W and the attribute `modulation`."""
     record = as_record(record, "M", "W")
     if "modulation" not in record.attrs:
         core = record.attrs.get("core", "unknown")
@@ -78,7 +77,7 @@ def as_mpn_record(record: xr.Dataset) -> xr.Dataset:
 
 
 def as_staleness(data: xr.Dataset, *variables: str) -> xr.Dataset:
-    """Return a Dataset from `staleness` in its original shape and types, as `as_record` does."""
+    """Restore a Dataset from `staleness`, as `as_record` does."""
     check_marked(
         data,
         STALENESS,
@@ -97,13 +96,13 @@ def as_staleness(data: xr.Dataset, *variables: str) -> xr.Dataset:
 
 
 def as_trials(data: xr.Dataset, *variables: str) -> xr.Dataset:
-    """Return what holds trials, a record or a result of `staleness`, as `as_record` does."""
+    """Restore a record or a Dataset from `staleness`, as `as_record` does."""
     restore = as_staleness if STALENESS in getattr(data, "attrs", {}) else as_record
     return restore(data, *variables)
 
 
 def _restored(data: xr.Dataset) -> xr.Dataset:
-    """Undo what selections do to dimensions and types; the same object if there is nothing."""
+    """Undo what selections change in dimensions and types; return `data` if nothing changed."""
     base = _BASE if STALENESS in data.attrs else _STEPS
     for dim in base:
         if dim not in data.dims:

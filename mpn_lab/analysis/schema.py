@@ -1,12 +1,12 @@
-"""The schema of records: its marks, and how trials, steps and conditions are found in a Dataset."""
+"""The schema of records: the attributes that mark them; look-ups of trials, steps, conditions."""
 
 from __future__ import annotations
 
 import numpy as np
 import xarray as xr
 
-FORMAT = "mpn_lab_record"  # the attribute that marks a record; its value is the format's version
-STALENESS = "mpn_lab_staleness"  # the same of a Dataset from `staleness`
+FORMAT = "mpn_lab_record"  # the attribute that marks a record; its value is the format version
+STALENESS = "mpn_lab_staleness"  # the attribute that marks a Dataset from `staleness`
 
 
 class RecordError(Exception):
@@ -74,7 +74,7 @@ def trial_position(record: xr.Dataset, trial: int) -> int:
         )
     if len(where) > 1:
         raise ValueError(
-            f"{len(where)} trials have the number {trial}; number them anew: "
+            f"{len(where)} trials have the number {trial}; renumber them: "
             f"record.assign_coords(trial=range({len(numbers)}))."
         )
     return int(where[0])

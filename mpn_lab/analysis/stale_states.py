@@ -208,7 +208,7 @@ def by_position(data: xr.Dataset) -> xr.Dataset:
 
 
 def _interval(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Mean over trials of each one's mean where `mask`, and its interval, [3, strategy, age]."""
+    """Average over trials the mean over `mask`, with its interval, [3, strategy, age]."""
     mask = mask & np.isfinite(values)
     steps = mask.sum(-1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -277,7 +277,7 @@ def _replayed(
     window: int,
     keep_states: bool,
 ) -> dict[str, Any]:
-    """The distances, values and states of all strategies and ages, with their dimensions."""
+    """Compute distances, values and states of all strategies and ages, with their dimensions."""
     network = networks[0]
     B, T, A = len(trials), max(len(trial) for trial in trials), network.n_actions
     valid = pad([np.ones(len(trial), bool) for trial in trials], T, False, bool)
@@ -339,7 +339,7 @@ def _replayed(
 
 
 def _M_of(network: QNetwork, codec: StateCodec, states: Tensor, valid: np.ndarray) -> np.ndarray:
-    """M of the first layer, (b, T, n, d), in flattened states; nan after a trial's end."""
+    """Extract M of the first layer, (b, T, n, d), from flattened states; nan after the end."""
     b, T, _ = states.shape
     M = network.named_states(codec.unflatten(states.flatten(0, 1)))["M"][1].float()  # (b T, n, d)
     valid = valid.reshape(b, T, *[1] * (M.dim() - 1))
@@ -347,14 +347,14 @@ def _M_of(network: QNetwork, codec: StateCodec, states: Tensor, valid: np.ndarra
 
 
 def _window_max(values: np.ndarray, window: int) -> np.ndarray:
-    """At every step the largest of the values (b, T) within its window."""
+    """Return the maximum of the values (b, T) over the window of each step."""
     b, T = values.shape
     tiles = np.pad(values, ((0, 0), (0, -T % window))).reshape(b, -1, window)
     return tiles.max(2).repeat(window, 1)[:, :T]
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """0 / 0 = 0; anything else / 0 is nan."""
+    """Divide; 0 / 0 is 0, any other number / 0 is nan."""
     safe = np.where(denominator > 0, denominator, 1)
     undefined = (denominator == 0) & (numerator != 0)
     return np.where(undefined, np.nan, numerator / safe)

@@ -1,4 +1,4 @@
-"""The MPN's equations as a plain loop over time: the oracle for every faster path.
+"""The MPN's equations as a plain loop over time: the reference that faster code is tested against.
 
 Aitken & Mihalas, eLife 2023;12:e83035, "Methods: Multi-plasticity network".
 """
@@ -33,12 +33,12 @@ def mpn_loop(
     bound: float | None = None,
     return_states: bool = False,
 ) -> tuple[Float[Tensor, "B T n"], Float[Tensor, "B n d"], Float[Tensor, "B T n d"] | None]:
-    """Run the MPN over time, one step after the other.
+    """Run the MPN over a sequence, step by step.
 
     `eta` and `lam` broadcast against M: shape (), (d,), (n, 1) or (n, d).
 
     Returns:
-        h at every step; M after the last step; M after every step, or None where not asked for.
+        h at every step; M after the last step; M after every step, or None unless `return_states`.
     """
     phi = ACTIVATIONS[activation]
     n, d = W.shape

@@ -26,10 +26,10 @@ MOST_ENTRIES = 10  # of a legend beside a panel
 
 @dataclass(frozen=True)
 class AnimatedPanel:
-    """The artists of a panel that change with time, and a function that updates them to a step.
+    """The artists of a panel that change with time, and the function that updates them to a step.
 
-    `background` holds the artists below them that change with another, slower control (the age of
-    a stored state); its `update` takes the position of that control.
+    `background` holds artists below them that follow another control, which changes less often (the
+    age of a stored state); its `update` takes the position of that control.
     """
 
     artists: Sequence[Artist]
@@ -69,12 +69,12 @@ def locate(
 
 
 def has_modulations(data: xr.Dataset, name: str = "M") -> bool:
-    """Whether a variable is there as matrices of hidden units by inputs, as M of an MPN."""
+    """Whether the data hold a variable [..., hidden, input], such as the M of an MPN."""
     return name in data and data[name].dims[-2:] == ("hidden", "input")
 
 
 def is_mpn(data: xr.Dataset) -> bool:
-    """Whether the trials are those of an MPN, whose equations are then among the attributes."""
+    """Whether the trials are those of an MPN, whose equations are named in the attributes."""
     return "update" in data.attrs and "modulation" in data.attrs
 
 
@@ -84,7 +84,7 @@ def has_logits(data: xr.Dataset) -> bool:
 
 
 def side_legend(ax: Axes, entries: int, title: str | None = None) -> None:
-    """Put a legend beside the panel, where it hides nothing; none where it would be too long."""
+    """Put a legend beside the panel; omit it if it would have too many entries."""
     if entries <= MOST_ENTRIES:
         beside: dict[str, Any] = {
             "loc": "center left",
@@ -114,7 +114,7 @@ def action_row(
 
 
 def row_colors(actions: np.ndarray) -> list[str]:
-    """The colours of actions, -1: none."""
+    """Return the colours of actions; -1: none."""
     return [action_color(int(k)) if k >= 0 else "none" for k in actions]
 
 

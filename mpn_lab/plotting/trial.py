@@ -50,7 +50,7 @@ TITLES = {
 def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> AnimatedPanel:
     """Plot the observation of every channel over the trial, with the periods named.
 
-    One line each; more than ten channels, whose lines would hide each other, as a heat map.
+    Up to ten channels are drawn as lines; more, which would hide each other, as a heat map.
     """
     record, i, step, times = locate(record, trial, time, "obs")
     obs = record["obs"].values[i, : len(times)]
@@ -75,8 +75,8 @@ def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0)
 def plot_q(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> AnimatedPanel:
     """Plot the value of every action over the trial, or its logit after supervised training.
 
-    A dot marks the greedy action at each step. Below, two rows of squares: the action taken and
-    the correct action, where the task tells it.
+    A dot marks the greedy action at each step. Two rows of squares below show the action taken and,
+    if the task defines it, the correct action.
     """
     record, i, step, times = locate(
         record, trial, time, "Q", "greedy_action", "taken_action", "ground_truth"
@@ -240,10 +240,10 @@ def _component(number: int, share: np.ndarray) -> str:
 
 
 def modulation_choices(record: xr.Dataset) -> list[str]:
-    """List what the panel of modulations can show of a record; nothing where there is no M.
+    """List what the panel of modulations can show of a record; nothing if there is no M.
 
-    The effective weights need W and the MPN's equations. The change of M needs the M before the
-    first step: stored (`M_start`), or known from the MPN's equations.
+    The effective weights need W and the MPN's equations. The change of M needs M before the first
+    step, which is either stored (`M_start`) or known from the MPN's equations.
     """
     if not has_modulations(record):
         return []

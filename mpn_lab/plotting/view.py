@@ -1,4 +1,4 @@
-"""All panels of a trial in one figure with one time cursor, as the explorers show and save it."""
+"""Figures of a trial, all panels with one time cursor: what the explorers show and save."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from mpn_lab.plotting.trial import (
 
 SIZE = (11.0, 6.6)  # inches
 SHOWN = ("period", "correct_response", "response", "correct", "performance")
-"""What the title of a trial, its conditions and its clock need."""
+"""Variables that the two lines above the panels need."""
 MEASURES = {
     "relative": ("dM", "dQ"),
     "absolute": ("dM_raw", "dQ_raw"),
     "relative, from the start": ("dM", "dQ_from_start"),
 }
-"""Distances of M and Q by name: R2D2's, their numerators alone, or, for Q, the distance from the Q
-replayed from the trial's start."""
+"""Distances of M and Q by name: those of R2D2, only their numerators, or, for Q, the distance from
+the Q of a replay from the trial's start."""
 
 
 def draw_trial(
@@ -59,7 +59,7 @@ def draw_trial(
     """Draw observations, Q, h, M and the trajectory among all trials, with one time cursor.
 
     Args:
-        record: from `record`, of any core. Where there is no M, its panel says so.
+        record: from `record`, of any core. Without M, its panel says so.
         components: from `pca` of the record.
         trial: the trial's number.
         time: in ms.
@@ -119,7 +119,7 @@ def draw_staleness(
     trial, the distance of Q by age, and the stored M, the replayed M and their difference.
 
     Args:
-        data: from `staleness`, of any core. Where there is no M, its panels say so.
+        data: from `staleness`, of any core. Without M, its panels say so.
         trial: the trial's number.
         time: in ms.
         age: age of the stored states, in updates since collection; None: the oldest.

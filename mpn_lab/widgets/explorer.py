@@ -34,11 +34,10 @@ _STYLE = """<style>
 
 
 class Picture:
-    """A figure that is drawn once, and of which each frame redraws only the animated artists.
+    """A figure that is drawn once; each frame redraws only the animated artists.
 
-    The animated panel's background is redrawn when its control changes, and kept until then.
-
-    Neither pyplot nor a backend holds a reference to the figure: it is freed with its picture.
+    The animated panel's background is redrawn only when its control changes. Neither pyplot nor a
+    backend holds a reference to the figure, so that it is freed with its picture.
     """
 
     canvas: Any  # an Agg canvas, see new_figure
@@ -47,7 +46,7 @@ class Picture:
         self.show(figure, panel)
 
     def show(self, figure: Figure, panel: AnimatedPanel) -> None:
-        """Draw another figure (or the same, drawn into anew)."""
+        """Draw another figure, or the same one with new content."""
         self.figure, self.panel = figure, panel
         self.canvas = figure.canvas
         background = [] if panel.background is None else panel.background.artists
@@ -86,21 +85,21 @@ class Picture:
             (artist.axes or self.figure).draw_artist(artist)
 
     def image(self) -> Image.Image:
-        """Return what is on the canvas."""
+        """Return the content of the canvas."""
         size = self.canvas.get_width_height()
         pixels = Image.frombuffer("RGBA", size, self.canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
         return pixels.convert("RGB")
 
 
 def png(image: Image.Image) -> bytes:
-    """Encode a picture as PNG, fast rather than small: it goes only to the browser."""
+    """Encode a picture as PNG, fast rather than small, because it only goes to the browser."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
 def report_errors(function: Callable[..., None]) -> Callable[..., None]:
-    """Wrap a widget's callback so that the explorer shows its errors, which would else be lost."""
+    """Wrap a widget's callback so that the explorer shows its errors, which are otherwise lost."""
 
     def guarded(self: Explorer, *args: Any) -> None:
         self.message.value = ""
@@ -116,9 +115,8 @@ class Explorer(ipywidgets.VBox):
     """A picture, its controls, and a place where errors are shown.
 
     A subclass builds its controls and calls `set_frame`. Where widgets do not work (GitHub,
-    nbconvert, a terminal) the current picture, or the one-line description, is shown instead.
-
-    Every widget stays in memory, with the record that it shows, until it is closed: `close()`.
+    nbconvert, a terminal), the current picture or the one-line description is shown instead. As
+    long as an explorer is not closed (`close`), it stays in memory with the record that it shows.
     """
 
     _picture: Picture | None = None

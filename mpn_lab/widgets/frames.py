@@ -23,14 +23,14 @@ from mpn_lab.widgets.page import write_page
 class FrameExplorer(Explorer):
     """Shows a trial frame by frame, with controls for time, playback, saving and export.
 
-    A subclass builds the controls that decide which figure is drawn, and draws it in `_draw`. While
-    only time changes, only the animated artists are redrawn; a change of the control `background`
-    redraws the animated panel's background; a change of any other draws the figure anew.
+    A subclass builds the controls that decide which figure is drawn, and draws it in `_draw`. A
+    change of time redraws only the animated artists, a change of the control `background` also the
+    animated panel's background, and a change of any other control the whole figure.
 
     Args:
-        record: trials, each with its steps.
-        description: one line on the explorer.
-        controls: controls by the names under which `_draw` gets their values; one is `trial`.
+        record: from `record` or `staleness`.
+        description: one line that describes the explorer.
+        controls: controls by the names under which `_draw` receives their values; one is `trial`.
         background: name of the control whose position `AnimatedPanel.background` follows.
     """
 
@@ -95,7 +95,7 @@ class FrameExplorer(Explorer):
         return values | {name: value for name, value in asked.items() if value is not None}
 
     def _save(self, path: str | Path, time: float | int | None, **asked: Any) -> Path:
-        """Save a frame, with the values asked for in place of the controls'."""
+        """Save a frame; the values asked for replace those of the controls."""
         chosen = self._chosen(**asked)
         time = self._time(chosen["trial"], time)
         with style():
@@ -104,7 +104,7 @@ class FrameExplorer(Explorer):
         return Path(path)
 
     def _page(self, path: str | Path, **asked: Any) -> Path:
-        """Write the trial's page, with the values asked for in place of the controls'."""
+        """Write the page of a trial; the values asked for replace those of the controls."""
         chosen = self._chosen(**asked)
         i = trial_position(self.record, chosen["trial"])
         steps, times = range(trial_length(self.record, i)), self.record["time"].values
@@ -118,7 +118,7 @@ class FrameExplorer(Explorer):
         return write_page(Path(path), trial_title(self.record, i), frames, labels)
 
     def _show(self, time: float | int | None, **asked: Any) -> None:
-        """Set the controls to values that they are known to accept, and draw once."""
+        """Set the controls to values that they accept, and draw once."""
         chosen = self._chosen(**asked)
         step = time_step(
             self.record,
@@ -145,7 +145,7 @@ class FrameExplorer(Explorer):
         self.show_message(f"Saved to {path.resolve()}")
 
     def _refresh(self) -> None:
-        """Show what the controls say, redrawing only what has changed."""
+        """Show what the controls select, and redraw only what has changed."""
         with self._hold():
             self._fit_time()
         chosen = self._chosen()

@@ -17,17 +17,17 @@ from mpn_lab.training.run import AnyConfig, Row
 from mpn_lab.widgets.explorer import Explorer, report_errors
 
 SHARE = 0.03
-"""At most this part of the time goes into drawing; rows that come too soon wait for the next."""
+"""Maximum share of the time spent on drawing; rows that come too soon are drawn with the next."""
 
 
 class TrainingMonitor(Explorer):
-    """Shows a training while it runs: accuracy against the ideal observer, return, and loss.
+    """Shows a training while it runs: accuracy, with the ideal observer's, return, and loss.
 
-    Beside them what else the rows hold: the numbers that the core reports (eta and lam of an MPN)
-    and epsilon, if the loop explores.
+    Further panels show the numbers that the core reports (eta and lam of an MPN) and, if the loop
+    explores, epsilon.
 
     Args:
-        config: configuration of the training that will be watched.
+        config: configuration of the training.
 
     Example:
         >>> monitor = TrainingMonitor(config)  # doctest: +SKIP
@@ -67,7 +67,7 @@ class TrainingMonitor(Explorer):
         self._waiting = not last and perf_counter() - self._drawn_at < self._cost / SHARE
         if not self._waiting:
             self._update()
-        if last and self._shown is not None:  # the saved notebook then shows the whole curve
+        if last and self._shown is not None:  # so that the saved notebook shows the whole curve
             self._shown.update(self._repr_mimebundle_(), raw=True)
 
     def _ipython_display_(self) -> None:
@@ -82,7 +82,7 @@ class TrainingMonitor(Explorer):
         self._cost, self._waiting = self._drawn_at - start, False
 
     def _draw_background(self) -> None:
-        """Draw all that stays the same while the rows keep within the axes' limits."""
+        """Draw what stays the same while the rows lie within the limits of the axes."""
         figure = self._picture.figure if self._picture is not None else None
         with style():
             figure, self._lines = draw_training(self.rows, self.config.trials, figure)

@@ -24,12 +24,13 @@ from mpn_lab.widgets.frames import FrameExplorer, row, trial_options
 
 
 class StalenessExplorer(FrameExplorer):
-    """Shows how far stored states are from replayed ones, and what that does to Q.
+    """Shows how far stored states are from replayed ones, and how that changes Q.
 
-    The stored M, the replayed M and their difference at a time; Q from both; their distances over
-    the trial for every strategy of replay, and by age. Sliders for time, age (updates since
-    collection) and trial; a menu of strategies. It opens with the oldest age, at the time in the
-    first trial at which dQ is largest. Of a core without M the distances are those of its state.
+    The panels show the stored M, the replayed M and their difference at one time; Q from both; and
+    their distances over the trial, for every strategy of replay and by age. Sliders set the time,
+    the age (updates since collection) and the trial, a menu the strategy. The explorer opens with
+    the oldest age and the first trial, at the time at which dQ is largest. For a core without M the
+    distances are those of its whole state.
 
     Args:
         data: from `mpn_lab.staleness`.

@@ -1,4 +1,4 @@
-"""TrialExplorer: all that a network sees, holds and computes in a trial, frame by frame."""
+"""TrialExplorer: the inputs, states and outputs of a network in a trial, frame by frame."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _FEW = 12  # a condition with more values than this is not offered as a filter
 
 
 class TrialExplorer(FrameExplorer):
-    """Shows what a network sees, holds and computes in a trial, with a slider for time.
+    """Shows the inputs, states and outputs of a network in a trial, with a slider for time.
 
-    Observations, Q and h over time, M_t (or the effective weights, or the change of M) as a heat
-    map, and the trajectory of M_t (of h where there is no M) among all trials, under one cursor.
-    Choose a trial by its number, among all or only among correct or wrong ones or those of one
-    condition; move the slider, also by the arrow keys, or press play.
+    The panels share one cursor: observations, Q (or logits) and h over time; M_t, the effective
+    weights or the change of M as a heat map; and the trajectory of M_t (of h for a core without M)
+    among those of all trials. Menus select the trial, from all, the correct or the wrong ones, or
+    those of one condition. Move through time by the slider, the arrow keys or play.
 
     Args:
         record: from `record`, or loaded with `load_record`, of any core.

@@ -1,7 +1,7 @@
-"""A record that was selected from, joined or averaged works, or one sentence says what to do.
+"""A record after a selection, a join or an average works, or one sentence says what to do.
 
-A table: every function that takes a record, on every shape that xarray makes of one. A selection
-gives the numbers and pictures of the same trials in a record of their own.
+The table applies every function that takes a record to every shape that xarray makes of one. A
+selection must give the same numbers and pictures as a record of the same trials.
 """
 
 import re
@@ -202,7 +202,7 @@ REFUSE_PARTS = {
 }
 for shape in ("twice the same trials", "two networks"):
     for name in (*PANELS, "draw_trial"):
-        REFUSE_PARTS[shape, name] = r"2 trials have the number 23; number them anew: .*range\(48\)"
+        REFUSE_PARTS[shape, name] = r"2 trials have the number 23; renumber them: .*range\(48\)"
 for name in ("plot_trajectory", "draw_trial"):
     REFUSE_PARTS["one step of one trial", name] = "components is 3; expected 1 to 1"
 for (shape, name), words in list(REFUSE_PARTS.items()):
@@ -278,7 +278,7 @@ def test_a_selection_gives_the_numbers_of_its_trials(shape, record, evidence):
 
 
 @pytest.mark.parametrize("shape", REFUSED)
-def test_what_is_no_record_any_more_is_refused_in_one_sentence(shape, record, evidence):
+def test_averages_and_stacks_are_refused_in_one_sentence(shape, record, evidence):
     change, words = REFUSED[shape]
     changed = change(record)
     row(lambda _, function: refused(function, words, changed, evidence))
@@ -406,6 +406,6 @@ def test_selections_of_stale_states_give_the_numbers_of_what_is_left(select, exp
         (lambda d: d.drop_attrs(), "no attribute 'mpn_lab_staleness'; make one with"),
     ],
 )
-def test_what_holds_no_stale_states_any_more_is_refused_in_one_sentence(change, words, stale):
+def test_averages_of_stale_states_are_refused_in_one_sentence(change, words, stale):
     wrong = {name: refused(f, words, change(stale)) for name, f in STALE.items()}
     cells({name: what for name, what in wrong.items() if what is not None})

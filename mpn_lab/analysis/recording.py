@@ -26,7 +26,7 @@ MEMORY_SHARE = 0.25
 
 _RECORD = 0x7265636F7264  # separates the seeds of records from those of training and evaluation
 _LOCKSTEP = 250  # maximum number of environments
-_CHUNK = 64  # trials whose states are computed at once
+CHUNK = 64  # trials whose states are computed at once
 
 
 def record(
@@ -216,7 +216,7 @@ def _chunks(trials: Sequence[Trial]) -> Iterator[list[int]]:
     """Yield the trials to compute at once: those with a carried state apart from the others."""
     for has_state in (False, True):
         group = [i for i, t in enumerate(trials) if (t.initial_state is not None) == has_state]
-        yield from (group[i : i + _CHUNK] for i in range(0, len(group), _CHUNK))
+        yield from (group[i : i + CHUNK] for i in range(0, len(group), CHUNK))
 
 
 def _weights(network: QNetwork) -> dict[str, Any]:

@@ -1,0 +1,228 @@
+"""Runs a network on trials while edits act on it; the engine of `counterfactual`."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import optree
+import torch
+from torch import Tensor, nn
+
+from mpn_lab.analysis.changes import Change
+from mpn_lab.networks.qnetwork import Activity, QNetwork
+from mpn_lab.networks.recurrent import Stack
+from mpn_lab.networks.registry import State, initial_state, state_dims
+
+
+class Edited(NamedTuple):
+    """What `run_edited` returns."""
+
+    q: Tensor  # [R, T, A]
+    state: State  # after the last step
+    obs: Tensor  # as edited, [R, T, d]
+    activity: Activity  # at every step
+    changed: np.ndarray  # [R] bool: whether an edit changed any value in a trial
+
+
+@torch.no_grad()
+def run_edited(
+    network: QNetwork,
+    changes: list[Change],
+    obs: Tensor,
+    state: State | None,
+    rows: np.ndarray,
+    start: int = 0,
+) -> Edited:
+    """Run steps `start` to `start + T` of some trials.
+
+    Args:
+        network: the network.
+        changes: from `resolve`; applied in this order.
+        obs: [R, T, d].
+        state: before the first of these steps; None: the trials' start.
+        rows: positions of the trials in the record, [R].
+        start: number of the first of the steps.
+
+    """
+    T, stacked = obs.shape[1], isinstance(network.core, Stack)
+    changed: np.ndarray = np.zeros(len(rows), bool)
+    obs = _edit_sequence("obs", changes, obs, rows, start, changed)
+    x = _edit_sequence("x", changes, network.embedding(obs), rows, start, changed)
+    of_layers: Any = (state if stacked else (state,)) if state is not None else None
+    lasts, states, h = [], [], x
+    for k, layer in enumerate(network.layers):
+        own = of_layers[k] if of_layers is not None else None
+        mine = [c for c in changes if c.place.layer == k and c.place.what not in ("obs", "x")]
+        pattern: np.ndarray = np.zeros((len(rows), len(mine), T), bool)
+        for i, change in enumerate(mine):
+            pattern[:, i] = change.active[rows, start : start + T]
+        if pattern.any():
+            own = initial_state(layer, h) if own is None else own
+            h, last, after = _run_layer(layer, mine, pattern, h, own, rows, start, changed)
+        else:
+            h, last, after = layer(h, own, return_states=True)
+        lasts.append(last)
+        states.append(after)
+    activity = Activity(x, h, tuple(states) if stacked else states[0])
+    last = tuple(lasts) if stacked else lasts[0]
+    return Edited(network.readout(h), last, obs, activity, changed)
+
+
+def _edit_sequence(
+    what: str, changes: list[Change], values: Tensor, rows: np.ndarray, start: int, changed: Any
+) -> Tensor:
+    """Apply the edits of obs or x to all steps, [R, T, d]."""
+    for change in changes:
+        r, t = np.nonzero(change.active[rows, start : start + values.shape[1]])
+        if change.place.what == what and len(r):
+            before = values[r, t]
+            after = change.apply(before, rows[r], start + t)
+            changed[r[_rows_differ(before, after)]] = True
+            values = values.clone()
+            values[r, t] = after
+    return values
+
+
+def _run_layer(
+    layer: nn.Module,
+    changes: list[Change],
+    pattern: np.ndarray,
+    x: Tensor,
+    state: State,
+    rows: np.ndarray,
+    start: int,
+    changed: np.ndarray,
+) -> tuple[Tensor, State, State]:
+    """Run a layer on x [R, T, d], together the trials on which the edits act at the same steps.
+
+    `pattern` [R, change, T] says where each change acts.
+    """
+    flat = np.packbits(pattern.reshape(len(rows), -1), axis=1)
+    _, group_of = np.unique(flat, axis=0, return_inverse=True)
+    groups = [np.flatnonzero(group_of.reshape(-1) == g) for g in range(group_of.max() + 1)]
+    results: list[Any] = []
+    for group in groups:
+        own = optree.tree_map(lambda s, group=group: s[group], state)
+        part = _run_group(layer, changes, pattern[group[0]], x[group], own, rows[group], start)
+        changed[group[part[-1]]] = True
+        results.append(part[:-1])
+    if len(groups) == 1:
+        return results[0]
+    order = torch.as_tensor(np.argsort(np.concatenate(groups)), device=x.device)
+    return tuple(  # type: ignore[return-value]
+        optree.tree_map(lambda *p: torch.cat(p)[order], *parts)
+        for parts in zip(*results, strict=True)
+    )
+
+
+def _run_group(
+    layer: nn.Module,
+    changes: list[Change],
+    pattern: np.ndarray,
+    x: Tensor,
+    state: State,
+    rows: np.ndarray,
+    start: int,
+) -> tuple[Tensor, State, State, np.ndarray]:
+    """Run trials whose edits act at the same steps, `pattern` [change, T]."""
+    changed: np.ndarray = np.zeros(len(rows), bool)
+    spec = optree.tree_structure(state)
+    outputs, states = [], []
+    for t0, t1 in _segments(changes, pattern):
+        steps = np.full(len(rows), start + t0)
+        now = [c for c, active in zip(changes, pattern[:, t0], strict=True) if active]
+
+        def edit(change: Change, value: Tensor, steps: np.ndarray = steps) -> Tensor:
+            after = change.apply(value, rows, steps)
+            changed[_rows_differ(value, after)] = True
+            return after
+
+        leaves = optree.tree_leaves(state)
+        for change in now:
+            if change.place.what == "state":
+                leaves[change.place.leaf] = edit(change, leaves[change.place.leaf])
+        before = optree.tree_unflatten(spec, leaves)
+        parameters = _parameters(layer, now)
+        changed |= bool(parameters)
+        arguments = (x[:, t0:t1], before)
+        h, state, after = torch.func.functional_call(
+            layer, parameters, arguments, {"return_states": True}
+        )
+        held = [c for c in now if c.place.what == "hold"]
+        edited = h
+        for change in (c for c in now if c.place.what == "output"):
+            edited = edit(change, edited[:, 0])[:, None]
+        if held or edited is not h:  # a single step
+            new = optree.tree_leaves(state)
+            if edited is not h and hasattr(layer, "state_after"):
+                call = _StateAfter(layer)
+                inner = {f"layer.{name}": value for name, value in parameters.items()}
+                same = (edited == h).flatten(1).all(1)
+                again = torch.func.functional_call(call, inner, (before, x[:, t0], edited[:, 0]))
+                new = [
+                    torch.where(same.view(-1, *[1] * (a.dim() - 1)), b, a)
+                    for a, b in zip(optree.tree_leaves(again), new, strict=True)
+                ]
+            h = edited
+            for change in now:
+                if change.place.what == "output" and change.place.leaf is not None:
+                    new[change.place.leaf] = h[:, 0]
+            for change in held:
+                leaf = change.place.leaf
+                kept = torch.where(change.selected, leaves[leaf], new[leaf])
+                changed[_rows_differ(kept, new[leaf])] = True
+                if list(state_dims(layer))[leaf] == "h":
+                    h = kept[:, None]  # the state is the output
+                new[leaf] = kept
+            state = optree.tree_unflatten(spec, new)
+            after = optree.tree_map(lambda s: s[:, None], state)
+        outputs.append(h)
+        states.append(after)
+    joined = optree.tree_map(lambda *s: torch.cat(s, 1), *states)
+    return torch.cat(outputs, 1), state, joined, changed
+
+
+class _StateAfter(nn.Module):
+    """A core's `state_after` as a module, so that edited parameters can be put into it."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, state: State, x: Tensor, h: Tensor) -> State:
+        return self.layer.state_after(state, x, h)  # type: ignore[operator]
+
+
+def _segments(changes: list[Change], pattern: np.ndarray) -> list[tuple[int, int]]:
+    """Return spans of steps during which nothing needs to be edited but before the first."""
+    T = pattern.shape[1]
+    cut = np.zeros(T + 1, bool)
+    cut[[0, T]] = True
+    for change, active in zip(changes, pattern, strict=True):
+        if change.place.what == "parameter":
+            cut[1:T] |= active[1:] != active[:-1]
+        else:
+            cut[:T] |= active
+            if change.place.what != "state":  # the step by itself
+                cut[1:] |= active
+    ends = np.flatnonzero(cut).tolist()
+    return list(zip(ends[:-1], ends[1:], strict=True))
+
+
+def _parameters(layer: nn.Module, changes: list[Change]) -> dict[str, Tensor]:
+    """Return the edited parameters of a layer."""
+    result: dict[str, Tensor] = {}
+    own = dict(layer.named_parameters())
+    for change in changes:
+        name = change.place.variable
+        if change.place.what == "parameter":
+            value = result.get(name, own[name]).detach()
+            none = np.zeros(1, int)
+            result[name] = change.apply(value.expand(change.place.shape)[None], none, none)[0]
+    return result
+
+
+def _rows_differ(a: Tensor, b: Tensor) -> np.ndarray:
+    """Whether anything differs in a row, [R] bool."""
+    return (a != b).reshape(len(a), -1).any(1).cpu().numpy()

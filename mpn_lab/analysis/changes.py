@@ -76,6 +76,7 @@ class Change:
         self.dtype, self.device = like.dtype, like.device
         self.selected = torch.as_tensor(_selection(edit, place, trials), device=self.device)
         self.donor: np.ndarray | None = None  # [trial], positions
+        self.factual: Factual | None = None  # where the donors' values come from
         self.values: dict[str, Tensor] = {}  # those of the edit's options that are arrays
         if edit.kind == "swap" or edit.options.get("over") == "trials":
             if place.what == "parameter":
@@ -93,20 +94,13 @@ class Change:
             rows = self.values.pop("direction").reshape(-1, int(np.prod(place.shape))).double()
             self.values["basis"] = torch.linalg.qr(rows.T)[0].T.to(self.dtype)  # orthonormal rows
 
-    def set_factual(self, factual: Factual) -> None:
-        """Provide the donors' values. Raises ValueError if a donor's trial is too short."""
-        if self.donor is None:
-            return
-        self.factual = factual
-        rows, steps = np.nonzero(self.active)
-        donor, at = self.donor[rows], self.donor_step[rows, steps]
-        wrong = (at < 0) | (at >= factual.length[donor] + (self.place.what == "state"))
-        if wrong.any():
-            i = np.flatnonzero(wrong)[0]
-            raise ValueError(
-                f"{self.edit}: a donor of {factual.length[donor[i]]} steps has no step {at[i]}; "
-                "choose donors that last as long, as donors(trials, same='length') does."
-            )
+    def acting(self, rows: np.ndarray, start: int, T: int) -> np.ndarray:
+        """Return where it acts on the trials `rows` (-1: none) from step `start` on, [R, T]."""
+        steps = np.arange(start, start + T)
+        last = self.active.shape[1] - 1
+        known = self.active[np.maximum(rows, 0)][:, np.minimum(steps, last)]
+        open_end = self.edit.at is None and self.edit.during is None
+        return known & (rows >= 0)[:, None] & (open_end | (steps <= last))
 
     def apply(self, value: Tensor, rows: np.ndarray, steps: np.ndarray) -> Tensor:
         """Return the edited value [R, ...] of the trials `rows` [R], each at its own step [R]."""
@@ -115,7 +109,8 @@ class Change:
     def _changed(self, v: Tensor, rows: np.ndarray, steps: np.ndarray) -> Tensor:
         options, values = self.edit.options, self.values
         if self.donor is not None:
-            return self._of_donor(self.donor[rows], self.donor_step[rows, steps])
+            step = self.donor_step[rows, np.minimum(steps, self.donor_step.shape[1] - 1)]
+            return self._of_donor(self.donor[rows], step)
         match self.edit.kind:
             case "zero" | "freeze":
                 return torch.zeros_like(v)
@@ -137,8 +132,20 @@ class Change:
         return (flat - (2 if self.edit.kind == "mirror" else 1) * along).view_as(v)
 
     def _of_donor(self, donor: np.ndarray, step: np.ndarray) -> Tensor:
-        """Return the donors' values at a step, or before it if the variable is a state."""
+        """Return the donors' values at a step, or before it if the variable is a state.
+
+        Raises ValueError if a donor's trial is too short.
+        """
+        assert self.factual is not None
         series, before = self.factual.named[self.place.variable], self.place.what == "state"
+        length = self.factual.length[donor]
+        wrong = np.flatnonzero((step < 0) | (step >= length + before))
+        if len(wrong):
+            i = wrong[0]
+            raise ValueError(
+                f"{self.edit}: a donor of {length[i]} steps has no step {step[i]}; choose donors "
+                "that last as long, as donors(trials, same='length') does."
+            )
         values = series[donor, np.maximum(step - before, 0)]
         if before and (first := np.flatnonzero(step == 0)).size:
             values[first] = self.factual.starts[self.place.variable][donor[first]]
@@ -174,7 +181,9 @@ class Change:
         array, shape = np.asarray(value, dtype=np.float64), self.place.shape
         several = name == "direction" and array.shape[1:] == shape
         per_trial = name == "value" and array.shape == (self.n_trials, *shape)
-        if array.shape != shape and not (several or per_trial or (name == "value" and not array.ndim)):
+        if array.shape != shape and not (
+            several or per_trial or (name == "value" and not array.ndim)
+        ):
             raise ValueError(
                 f"{self.edit}: {name} has shape {array.shape}, but {self.edit.target} has {shape}."
             )
@@ -254,7 +263,9 @@ def _shape(layer: nn.Module, name: str, value: Tensor, edit: Edit) -> tuple[int,
 def _selection(edit: Edit, place: Place, trials: xr.Dataset) -> np.ndarray:
     """Return which entries of the variable are edited, of its shape."""
     shape = place.shape
-    if edit.kind == "freeze" and any(v is not None for v in (edit.units, edit.inputs, edit.synapses)):
+    if edit.kind == "freeze" and any(
+        v is not None for v in (edit.units, edit.inputs, edit.synapses)
+    ):
         shape = shape or (1,)
     selected = np.ones(shape, bool)
     for axis, (name, chosen) in enumerate((("units", edit.units), ("inputs", edit.inputs))):
@@ -269,7 +280,9 @@ def _selection(edit: Edit, place: Place, trials: xr.Dataset) -> np.ndarray:
     if edit.synapses is not None:
         pairs = np.array(edit.synapses)
         if len(shape) != 2 or (pairs >= shape).any():
-            raise ValueError(f"{edit}: {edit.target} has the shape {shape}; expected synapses of it.")
+            raise ValueError(
+                f"{edit}: {edit.target} has the shape {shape}; expected synapses of it."
+            )
         of_pairs = np.zeros(shape, bool)
         of_pairs[tuple(pairs.T)] = True
         selected &= of_pairs

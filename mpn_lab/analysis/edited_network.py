@@ -56,7 +56,7 @@ def run_edited(
         mine = [c for c in changes if c.place.layer == k and c.place.what not in ("obs", "x")]
         pattern: np.ndarray = np.zeros((len(rows), len(mine), T), bool)
         for i, change in enumerate(mine):
-            pattern[:, i] = change.active[rows, start : start + T]
+            pattern[:, i] = change.acting(rows, start, T)
         if pattern.any():
             own = initial_state(layer, h) if own is None else own
             h, last, after = _run_layer(layer, mine, pattern, h, own, rows, start, changed)
@@ -74,7 +74,7 @@ def _edit_sequence(
 ) -> Tensor:
     """Apply the edits of obs or x to all steps, [R, T, d]."""
     for change in changes:
-        r, t = np.nonzero(change.active[rows, start : start + values.shape[1]])
+        r, t = np.nonzero(change.acting(rows, start, values.shape[1]))
         if change.place.what == what and len(r):
             before = values[r, t]
             after = change.apply(before, rows[r], start + t)

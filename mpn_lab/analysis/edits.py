@@ -159,9 +159,7 @@ def freeze(target: str, **where: Unpack[Where]) -> Edit:
     return _edit("freeze", target, {}, where)
 
 
-def project_out(
-    target: str, direction: Any, *, center: Any = None, **where: Unpack[Where]
-) -> Edit:
+def project_out(target: str, direction: Any, *, center: Any = None, **where: Unpack[Where]) -> Edit:
     """Remove the component along a direction: v - (u . (v - center)) u, with u of unit length.
 
     Args:
@@ -295,6 +293,8 @@ def active_steps(edit: Edit, trials: xr.Dataset) -> np.ndarray:
         active = ((time >= first - 1e-6 * dt) & (time < last - 1e-6 * dt))[None] & valid
     elif edit.during is not None:
         mask = np.asarray(edit.during)
+        later = [(0, 0)] * (mask.ndim - 1) + [(0, max(0, valid.shape[1] - mask.shape[-1]))]
+        mask = np.pad(mask, later)  # a trial may last longer in a closed loop
         if mask.shape not in (valid.shape, valid.shape[1:]):
             raise ValueError(
                 f"{edit}: the mask has shape {mask.shape}; expected [time] or [trial, time], that "

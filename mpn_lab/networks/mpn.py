@@ -163,7 +163,10 @@ class MPN(nn.Module):
         return (output, M, states) if return_states else (output, M)
 
     def state_after(
-        self, state: Float[Tensor, "B n d"], input: Float[Tensor, "B d"], output: Float[Tensor, "B n"]
+        self,
+        state: Float[Tensor, "B n d"],
+        input: Float[Tensor, "B d"],
+        output: Float[Tensor, "B n"],
     ) -> Float[Tensor, "B n d"]:
         """Return M after a step in which the output was this one, as when h is edited."""
         lam = self.lam.clamp(0.0, self.lam_max)

@@ -8,10 +8,10 @@ from typing import Literal, get_args
 import torch
 import xarray as xr
 
-from mpn_lab.analysis.closed_loop import closed_loop
-from mpn_lab.analysis.edits import Edit, to_json
-from mpn_lab.analysis.open_loop import open_loop
 from mpn_lab.analysis.schema import check_record
+from mpn_lab.interventions.closed_loop import closed_loop
+from mpn_lab.interventions.edits import Edit, to_json
+from mpn_lab.interventions.open_loop import open_loop
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.training.device import resolve_device, torch_threads
 from mpn_lab.training.run import Run

@@ -10,10 +10,10 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from mpn_lab.analysis.changes import Change, Factual, resolve
-from mpn_lab.analysis.edited_network import run_edited
-from mpn_lab.analysis.edits import Edit
 from mpn_lab.analysis.recording import CHUNK
+from mpn_lab.interventions.changes import Change, Factual, resolve
+from mpn_lab.interventions.edited_network import run_edited
+from mpn_lab.interventions.edits import Edit
 from mpn_lab.networks.qnetwork import Activity, QNetwork
 from mpn_lab.networks.registry import State
 
@@ -139,7 +139,7 @@ def _with_answers(result: xr.Dataset, trials: xr.Dataset, changed: np.ndarray) -
     reward = np.where(other, np.nan, trials["reward"].transpose("trial", "time").values)
     last = taken[np.arange(len(taken)), valid.sum(1) - 1]
     turned, truth = last != trials["response"].values, trials["correct_response"].values
-    scores = {
+    scores: dict[str, Any] = {
         name: (
             "trial",
             np.where(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +11,7 @@ import optree
 import torch
 from torch import Tensor, nn
 
-from mpn_lab.analysis.changes import Change
+from mpn_lab.interventions.changes import Change
 from mpn_lab.networks.qnetwork import Activity, QNetwork
 from mpn_lab.networks.recurrent import Stack
 from mpn_lab.networks.registry import State, initial_state, state_dims
@@ -127,16 +129,18 @@ def _run_group(
 ) -> tuple[Tensor, State, State, np.ndarray]:
     """Run trials whose edits act at the same steps, `pattern` [change, T]."""
     changed: np.ndarray = np.zeros(len(rows), bool)
+    steps: np.ndarray = np.zeros(len(rows), int)
+
+    def edit(change: Change, value: Tensor) -> Tensor:
+        after = change.apply(value, rows, steps)
+        changed[_rows_differ(value, after)] = True
+        return after
+
     spec = optree.tree_structure(state)
     outputs, states = [], []
     for t0, t1 in _segments(changes, pattern):
-        steps = np.full(len(rows), start + t0)
+        steps[:] = start + t0
         now = [c for c, active in zip(changes, pattern[:, t0], strict=True) if active]
-
-        def edit(change: Change, value: Tensor, steps: np.ndarray = steps) -> Tensor:
-            after = change.apply(value, rows, steps)
-            changed[_rows_differ(value, after)] = True
-            return after
 
         leaves = optree.tree_leaves(state)
         for change in now:
@@ -144,43 +148,53 @@ def _run_group(
                 leaves[change.place.leaf] = edit(change, leaves[change.place.leaf])
         before = optree.tree_unflatten(spec, leaves)
         parameters = _parameters(layer, now)
-        changed |= bool(parameters)
-        arguments = (x[:, t0:t1], before)
+        if parameters:
+            changed[:] = True
         h, state, after = torch.func.functional_call(
-            layer, parameters, arguments, {"return_states": True}
+            layer, parameters, (x[:, t0:t1], before), {"return_states": True}
         )
-        held = [c for c in now if c.place.what == "hold"]
-        edited = h
-        for change in (c for c in now if c.place.what == "output"):
-            edited = edit(change, edited[:, 0])[:, None]
-        if held or edited is not h:  # a single step
-            new = optree.tree_leaves(state)
-            if edited is not h and hasattr(layer, "state_after"):
-                call = _StateAfter(layer)
-                inner = {f"layer.{name}": value for name, value in parameters.items()}
-                same = (edited == h).flatten(1).all(1)
-                again = torch.func.functional_call(call, inner, (before, x[:, t0], edited[:, 0]))
-                new = [
-                    torch.where(same.view(-1, *[1] * (a.dim() - 1)), b, a)
-                    for a, b in zip(optree.tree_leaves(again), new, strict=True)
-                ]
-            h = edited
-            for change in now:
-                if change.place.what == "output" and change.place.leaf is not None:
-                    new[change.place.leaf] = h[:, 0]
-            for change in held:
-                leaf = change.place.leaf
-                kept = torch.where(change.selected, leaves[leaf], new[leaf])
-                changed[_rows_differ(kept, new[leaf])] = True
-                if list(state_dims(layer))[leaf] == "h":
-                    h = kept[:, None]  # the state is the output
-                new[leaf] = kept
-            state = optree.tree_unflatten(spec, new)
-            after = optree.tree_map(lambda s: s[:, None], state)
+        if any(change.place.what in ("output", "hold") for change in now):  # a single step
+            y, state = _edit_step(layer, now, parameters, x[:, t0], before, h[:, 0], state, edit)
+            h, after = y[:, None], optree.tree_map(lambda s: s[:, None], state)
         outputs.append(h)
         states.append(after)
     joined = optree.tree_map(lambda *s: torch.cat(s, 1), *states)
     return torch.cat(outputs, 1), state, joined, changed
+
+
+def _edit_step(
+    layer: nn.Module,
+    now: list[Change],
+    parameters: dict[str, Tensor],
+    x: Tensor,
+    before: State,
+    h: Tensor,
+    state: State,
+    edit: Callable[[Change, Tensor], Tensor],
+) -> tuple[Tensor, State]:
+    """Edit the output of a step, h [R, n], and the state after it; hold the states to be held."""
+    names, edited = list(state_dims(layer)), h
+    for change in now:
+        if change.place.what == "output":
+            edited = edit(change, edited)
+    new = optree.tree_leaves(state)
+    if edited is not h and hasattr(layer, "state_after"):
+        own = {f"layer.{name}": value for name, value in parameters.items()}
+        again = torch.func.functional_call(_StateAfter(layer), own, (before, x, edited))
+        same = (edited == h).all(1)  # there the kernel's own result stays, to the bit
+        new = [
+            torch.where(same.view(-1, *[1] * (a.dim() - 1)), a, b)
+            for a, b in zip(new, optree.tree_leaves(again), strict=True)
+        ]
+    for change in now:
+        leaf = change.place.leaf
+        if change.place.what == "output" and leaf >= 0:
+            new[leaf] = edited
+        elif change.place.what == "hold":
+            change.held = optree.tree_leaves(before)[leaf]
+            new[leaf] = edit(change, new[leaf])
+            edited = new[leaf] if names[leaf] == "h" else edited
+    return edited, optree.tree_unflatten(optree.tree_structure(state), new)
 
 
 class _StateAfter(nn.Module):
@@ -207,7 +221,7 @@ def _segments(changes: list[Change], pattern: np.ndarray) -> list[tuple[int, int
             if change.place.what != "state":  # the step by itself
                 cut[1:] |= active
     ends = np.flatnonzero(cut).tolist()
-    return list(zip(ends[:-1], ends[1:], strict=True))
+    return list(itertools.pairwise(ends))
 
 
 def _parameters(layer: nn.Module, changes: list[Change]) -> dict[str, Tensor]:

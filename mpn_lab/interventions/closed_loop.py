@@ -11,12 +11,18 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from mpn_lab.analysis.changes import Change, resolve
-from mpn_lab.analysis.edited_network import run_edited
-from mpn_lab.analysis.edits import Edit
-from mpn_lab.analysis.open_loop import Starts, observations, pad_with_nan, run_changes, run_factual
 from mpn_lab.analysis.recording import LOCKSTEP, RECORD_STREAM, dataset_of, weights_of
 from mpn_lab.analysis.trial_variables import pad
+from mpn_lab.interventions.changes import Change, resolve
+from mpn_lab.interventions.edited_network import run_edited
+from mpn_lab.interventions.edits import Edit
+from mpn_lab.interventions.open_loop import (
+    Starts,
+    observations,
+    pad_with_nan,
+    run_changes,
+    run_factual,
+)
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.registry import State
 from mpn_lab.tasks.rollout import Policy, Trial, make_envs, n_envs_for, rollout

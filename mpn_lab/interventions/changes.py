@@ -11,7 +11,8 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from mpn_lab.analysis.edits import Edit, active_steps
+from mpn_lab.interventions.edits import Edit
+from mpn_lab.interventions.timing import active_steps
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.registry import state_dims
 
@@ -27,15 +28,15 @@ class Place:
             as it was (hold), or a parameter during a step.
         variable: the name in a record ("M_2"), or of the parameter within its layer.
         layer: number of the layer, from 0.
-        leaf: position of the state among those of its layer; for an output, that of the state h, or
-            None if the core's output is not a state.
+        leaf: position of the state among those of its layer; for an output, that of the state h;
+            -1: not a state.
         shape: of one trial at one step.
     """
 
     what: What
     variable: str
     layer: int
-    leaf: int | None
+    leaf: int
     shape: tuple[int, ...]
 
 
@@ -77,6 +78,7 @@ class Change:
         self.selected = torch.as_tensor(_selection(edit, place, trials), device=self.device)
         self.donor: np.ndarray | None = None  # [trial], positions
         self.factual: Factual | None = None  # where the donors' values come from
+        self.held: Tensor  # the state before a step, which `run_edited` sets
         self.values: dict[str, Tensor] = {}  # those of the edit's options that are arrays
         if edit.kind == "swap" or edit.options.get("over") == "trials":
             if place.what == "parameter":
@@ -112,7 +114,9 @@ class Change:
             step = self.donor_step[rows, np.minimum(steps, self.donor_step.shape[1] - 1)]
             return self._of_donor(self.donor[rows], step)
         match self.edit.kind:
-            case "zero" | "freeze":
+            case "freeze" if self.place.what == "hold":
+                return self.held
+            case "zero" | "freeze":  # of eta
                 return torch.zeros_like(v)
             case "scale":
                 return v * options["factor"]
@@ -137,6 +141,8 @@ class Change:
         Raises ValueError if a donor's trial is too short.
         """
         assert self.factual is not None
+        if self.place.variable not in self.factual.named:
+            raise ValueError(f"{self.edit}: a record does not hold {self.edit.target} of donors.")
         series, before = self.factual.named[self.place.variable], self.place.what == "state"
         length = self.factual.length[donor]
         wrong = np.flatnonzero((step < 0) | (step >= length + before))
@@ -163,7 +169,8 @@ class Change:
     def _orders(self) -> np.ndarray:
         """Return a permutation of the selected entries, [trial or 1, features]."""
         shape, rng = self.place.shape, np.random.default_rng(self.edit.options["seed"])
-        selected, index = self.selected.cpu().numpy(), np.arange(int(np.prod(shape))).reshape(shape)
+        index = np.arange(int(np.prod(shape))).reshape(shape)
+        selected: Any = self.selected.cpu().numpy()
         whole_rows = self.edit.options["over"] == "units"
         if whole_rows:
             selected = selected.reshape(shape[0], -1).any(1)
@@ -201,7 +208,7 @@ def resolve(network: QNetwork, trials: xr.Dataset, edits: Sequence[Edit]) -> lis
         active = active_steps(edit, trials)
         for place in _places(network, edit):
             where = active
-            if place.what == "state" and place.leaf is not None and _is_span_of_h(network, edit):
+            if place.what == "state" and _is_span_of_h(network, edit):
                 where = active & ~np.pad(active, ((0, 0), (1, 0)))[:, :-1]  # before each span
             changes.append(Change(place, edit, where, trials, network.readout.weight))
     return changes
@@ -217,7 +224,7 @@ def _places(network: QNetwork, edit: Edit) -> list[Place]:
         size = network.obs_size if target == "obs" else network.input_sizes[0]
         if edit.kind == "freeze":
             raise ValueError(f"{edit}: {target} has no update; expected the name of a state.")
-        return [Place(target, target, 0, None, (size,))]  # type: ignore[arg-type]
+        return [Place(target, target, 0, -1, (size,))]  # type: ignore[arg-type]
     found: dict[str, list[Place]] = {}
     named = network.named_states(network.initial_state(1))
     names, last = list(named), len(network.layers) - 1
@@ -230,14 +237,14 @@ def _places(network: QNetwork, edit: Edit) -> list[Place]:
             if local == "h" and edit.at is None:
                 found[name].append(Place("output", name, k, leaf, shape))
             if edit.kind == "freeze":
-                found[name] = [_frozen(layer, name, k, leaf, shape)]
+                found[name] = [_frozen(layer, edit, name, k, leaf, shape)]
         if "h" not in leaves and edit.kind != "freeze":
             name = "h" if k == last else f"h_{k + 1}"
-            found[name] = [Place("output", name, k, None, (layer.hidden_size,))]
+            found[name] = [Place("output", name, k, -1, (network.readout.in_features,))]
         for name, parameter in layer.named_parameters():
             if edit.kind != "freeze":
                 full = name if k == 0 else f"{name}_{k + 1}"
-                place = Place("parameter", name, k, None, _shape(layer, name, parameter, edit))
+                place = Place("parameter", name, k, -1, _shape(layer, name, parameter, edit))
                 found.setdefault(full, [place])
     if target not in found:
         raise ValueError(
@@ -246,27 +253,27 @@ def _places(network: QNetwork, edit: Edit) -> list[Place]:
     return found[target]
 
 
-def _frozen(layer: nn.Module, name: str, k: int, leaf: int, shape: tuple[int, ...]) -> Place:
+def _frozen(
+    layer: nn.Module, edit: Edit, name: str, k: int, leaf: int, shape: tuple[int, ...]
+) -> Place:
     """Return where a state's update is stopped: eta = 0, or the state is held."""
-    if "eta" in dict(layer.named_parameters()):
-        return Place("parameter", "eta", k, None, tuple(layer.eta.shape))  # type: ignore[union-attr]
+    eta = dict(layer.named_parameters()).get("eta")
+    if eta is not None:
+        return Place("parameter", "eta", k, -1, _shape(layer, "eta", eta, edit))
     return Place("hold", name, k, leaf, shape)
 
 
 def _shape(layer: nn.Module, name: str, value: Tensor, edit: Edit) -> tuple[int, ...]:
-    """Return the shape of a parameter; one value for all synapses is spread where some are named."""
-    if name in ("eta", "lam") and (edit.units or edit.inputs or edit.synapses):
-        return tuple(layer.W.shape)  # type: ignore[union-attr]
+    """Return a parameter's shape; eta and lam are spread over W where an edit selects in them."""
+    W = getattr(layer, "W", None)
+    if name in ("eta", "lam") and W is not None and (edit.units or edit.inputs or edit.synapses):
+        return tuple(W.shape)
     return tuple(value.shape)
 
 
 def _selection(edit: Edit, place: Place, trials: xr.Dataset) -> np.ndarray:
     """Return which entries of the variable are edited, of its shape."""
     shape = place.shape
-    if edit.kind == "freeze" and any(
-        v is not None for v in (edit.units, edit.inputs, edit.synapses)
-    ):
-        shape = shape or (1,)
     selected = np.ones(shape, bool)
     for axis, (name, chosen) in enumerate((("units", edit.units), ("inputs", edit.inputs))):
         if chosen is None:

@@ -1,0 +1,5 @@
+from . import edits
+from .counterfactuals import counterfactual
+from .edits import Edit
+
+__all__ = ["Edit", "counterfactual", "edits"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def closed_loop(network: QNetwork, trials: xr.Dataset, edits: Sequence[Edit]) ->
     repeated, env = _collect(trials, network, numbers)
     _check_same(trials, repeated)
     plan = _plan(trials, repeated, env)
-    changes = resolve(network, plan, edits)
+    changes = resolve(network, plan, [_padded(edit, plan.sizes["time"]) for edit in edits])
     obs, length = observations(trials)
     factual = run_factual(network, obs, length, Starts(network, trials))[2]
     for change in changes:
@@ -55,6 +56,15 @@ def closed_loop(network: QNetwork, trials: xr.Dataset, edits: Sequence[Edit]) ->
     named = {name: (("trial", "time", *dims[name]), array) for name, array in arrays.items()}
     result = dataset_of(collected, env, network, named | weights_of(network), dict(trials.attrs))
     return result.assign_coords(trial=numbers)
+
+
+def _padded(edit: Edit, T: int) -> Edit:
+    """Return the edit with its mask, if it has one, extended by False to T steps."""
+    mask: np.ndarray = np.asarray(edit.during)
+    if mask.dtype != bool or mask.shape[-1] >= T:
+        return edit
+    later = [(0, 0)] * (mask.ndim - 1) + [(0, T - mask.shape[-1])]
+    return replace(edit, during=np.pad(mask, later).tolist())
 
 
 class _EditedPolicy:

@@ -16,6 +16,8 @@ from mpn_lab.networks.qnetwork import Activity, QNetwork
 from mpn_lab.networks.recurrent import Stack
 from mpn_lab.networks.registry import State, initial_state, state_dims
 
+NEVER = np.iinfo(np.int64).max
+
 
 class Edited(NamedTuple):
     """What `run_edited` returns."""
@@ -24,7 +26,7 @@ class Edited(NamedTuple):
     state: State  # after the last step
     obs: Tensor  # as edited, [R, T, d]
     activity: Activity  # at every step
-    changed: np.ndarray  # [R] bool: whether an edit changed any value in a trial
+    since: np.ndarray  # [R] the first step at which an edit changed a value; NEVER if none did
 
 
 @torch.no_grad()
@@ -48,9 +50,9 @@ def run_edited(
 
     """
     T, stacked = obs.shape[1], isinstance(network.core, Stack)
-    changed: np.ndarray = np.zeros(len(rows), bool)
-    obs = _edit_sequence("obs", changes, obs, rows, start, changed)
-    x = _edit_sequence("x", changes, network.embedding(obs), rows, start, changed)
+    since: np.ndarray = np.full(len(rows), NEVER)
+    obs = _edit_sequence("obs", changes, obs, rows, start, since)
+    x = _edit_sequence("x", changes, network.embedding(obs), rows, start, since)
     of_layers: Any = (state if stacked else (state,)) if state is not None else None
     lasts, states, h = [], [], x
     for k, layer in enumerate(network.layers):
@@ -61,18 +63,18 @@ def run_edited(
             pattern[:, i] = change.acting(rows, start, T)
         if pattern.any():
             own = initial_state(layer, h) if own is None else own
-            h, last, after = _run_layer(layer, mine, pattern, h, own, rows, start, changed)
+            h, last, after = _run_layer(layer, mine, pattern, h, own, rows, start, since)
         else:
             h, last, after = layer(h, own, return_states=True)
         lasts.append(last)
         states.append(after)
     activity = Activity(x, h, tuple(states) if stacked else states[0])
     last = tuple(lasts) if stacked else lasts[0]
-    return Edited(network.readout(h), last, obs, activity, changed)
+    return Edited(network.readout(h), last, obs, activity, since)
 
 
 def _edit_sequence(
-    what: str, changes: list[Change], values: Tensor, rows: np.ndarray, start: int, changed: Any
+    what: str, changes: list[Change], values: Tensor, rows: np.ndarray, start: int, since: Any
 ) -> Tensor:
     """Apply the edits of obs or x to all steps, [R, T, d]."""
     for change in changes:
@@ -80,7 +82,8 @@ def _edit_sequence(
         if change.place.what == what and len(r):
             before = values[r, t]
             after = change.apply(before, rows[r], start + t)
-            changed[r[_rows_differ(before, after)]] = True
+            differ = _rows_differ(before, after)
+            np.minimum.at(since, r[differ], start + t[differ])
             values = values.clone()
             values[r, t] = after
     return values
@@ -94,7 +97,7 @@ def _run_layer(
     state: State,
     rows: np.ndarray,
     start: int,
-    changed: np.ndarray,
+    since: np.ndarray,
 ) -> tuple[Tensor, State, State]:
     """Run a layer on x [R, T, d], together the trials on which the edits act at the same steps.
 
@@ -107,7 +110,7 @@ def _run_layer(
     for group in groups:
         own = optree.tree_map(lambda s, group=group: s[group], state)
         part = _run_group(layer, changes, pattern[group[0]], x[group], own, rows[group], start)
-        changed[group[part[-1]]] = True
+        since[group] = np.minimum(since[group], part[-1])
         results.append(part[:-1])
     if len(groups) == 1:
         return results[0]
@@ -128,12 +131,13 @@ def _run_group(
     start: int,
 ) -> tuple[Tensor, State, State, np.ndarray]:
     """Run trials whose edits act at the same steps, `pattern` [change, T]."""
-    changed: np.ndarray = np.zeros(len(rows), bool)
+    since: np.ndarray = np.full(len(rows), NEVER)
     steps: np.ndarray = np.zeros(len(rows), int)
 
     def edit(change: Change, value: Tensor) -> Tensor:
         after = change.apply(value, rows, steps)
-        changed[_rows_differ(value, after)] = True
+        differ = _rows_differ(value, after)
+        since[differ] = np.minimum(since[differ], steps[differ])
         return after
 
     spec = optree.tree_structure(state)
@@ -149,7 +153,7 @@ def _run_group(
         before = optree.tree_unflatten(spec, leaves)
         parameters = _parameters(layer, now)
         if parameters:
-            changed[:] = True
+            np.minimum(since, steps, out=since)
         h, state, after = torch.func.functional_call(
             layer, parameters, (x[:, t0:t1], before), {"return_states": True}
         )
@@ -159,7 +163,7 @@ def _run_group(
         outputs.append(h)
         states.append(after)
     joined = optree.tree_map(lambda *s: torch.cat(s, 1), *states)
-    return torch.cat(outputs, 1), state, joined, changed
+    return torch.cat(outputs, 1), state, joined, since
 
 
 def _edit_step(

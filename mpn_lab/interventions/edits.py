@@ -41,8 +41,9 @@ import xarray as xr
 from mpn_lab.analysis.schema import condition_of
 
 Over = Literal["units", "synapses", "trials"]
-Moment = str | float | Sequence[float]
-Span = str | tuple[float, float] | np.ndarray
+Ints = Sequence[int] | np.ndarray | xr.DataArray
+Moment = str | float | int | Sequence[float] | np.ndarray
+Span = str | tuple[float | int, float | int] | np.ndarray | xr.DataArray
 
 KINDS = (
     *("zero", "scale", "set_to", "add_noise", "clamp", "swap", "shuffle", "freeze"),
@@ -54,13 +55,13 @@ class Where(TypedDict, total=False):
     """The keywords that every edit takes: when and where it acts; see this module."""
 
     at: Moment
-    from_time: float
+    from_time: float | int
     during: Span
-    units: Sequence[int]
-    inputs: Sequence[int]
-    synapses: Sequence[tuple[int, int]]
-    channels: Sequence[str]
-    trials: Sequence[int]
+    units: Ints
+    inputs: Ints
+    synapses: Sequence[tuple[int, int]] | np.ndarray
+    channels: str | Sequence[str]
+    trials: Ints
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def zero(target: str, **where: Unpack[Where]) -> Edit:
     return _edit("zero", target, {}, where)
 
 
-def scale(target: str, factor: float, **where: Unpack[Where]) -> Edit:
+def scale(target: str, factor: float | int, **where: Unpack[Where]) -> Edit:
     """Multiply by a factor."""
     return _edit("scale", target, {"factor": _number("factor", factor)}, where)
 
@@ -115,12 +116,12 @@ def set_to(target: str, value: Any, **where: Unpack[Where]) -> Edit:
     return _edit("set_to", target, {"value": _finite("value", value)}, where)
 
 
-def add_noise(target: str, std: float, *, seed: int = 0, **where: Unpack[Where]) -> Edit:
+def add_noise(target: str, std: float | int, *, seed: int = 0, **where: Unpack[Where]) -> Edit:
     """Add Gaussian noise of a standard deviation, drawn anew at each step from the seed."""
     return _edit("add_noise", target, {"std": _number("std", std, 0), "seed": int(seed)}, where)
 
 
-def clamp(target: str, low: float, high: float, **where: Unpack[Where]) -> Edit:
+def clamp(target: str, low: float | int, high: float | int, **where: Unpack[Where]) -> Edit:
     """Limit to the range from low to high."""
     low, high = _number("low", low), _number("high", high)
     if low > high:
@@ -128,7 +129,7 @@ def clamp(target: str, low: float, high: float, **where: Unpack[Where]) -> Edit:
     return _edit("clamp", target, {"low": low, "high": high}, where)
 
 
-def swap(target: str, donor: Sequence[int], **where: Unpack[Where]) -> Edit:
+def swap(target: str, donor: Ints, **where: Unpack[Where]) -> Edit:
     """Replace by what the donor has at the same time of its own, unedited trial.
 
     With a period in `at` or `during`, times are counted from the period's start in each trial.
@@ -293,7 +294,7 @@ def _along(kind: str, target: str, direction: Any, center: Any, where: Where) ->
     return _edit(kind, target, options, where)
 
 
-def _number(name: str, value: Any, low: float = -np.inf) -> float:
+def _number(name: str, value: Any, low: float | int = -np.inf) -> float:
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
         raise ValueError(f"{name} is {value!r}; expected a number.")
     if not np.isfinite(value) or value < low:

@@ -63,8 +63,6 @@ def active_steps(edit: Edit, trials: xr.Dataset) -> np.ndarray:
         active = ((time >= first - 1e-6 * dt) & (time < last - 1e-6 * dt))[None] & valid
     elif edit.during is not None:
         mask: np.ndarray = np.asarray(edit.during)
-        later = [(0, 0)] * (mask.ndim - 1) + [(0, max(0, valid.shape[1] - mask.shape[-1]))]
-        mask = np.pad(mask, later)  # a trial may last longer in a closed loop
         if mask.shape not in (valid.shape, valid.shape[1:]):
             raise ValueError(
                 f"{edit}: the mask has shape {mask.shape}; expected [time] or [trial, time], that "

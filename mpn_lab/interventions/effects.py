@@ -140,9 +140,7 @@ def effect_map(
         raise ValueError(f"controls is {controls}; expected 0, or at least 3.")
     change = resolve(network, trials, [zero(target)])[0]
     if change.place.what != "state":
-        raise ValueError(
-            f"{target} is no state of the core; expected one of its states, such as M."
-        )
+        raise ValueError(f"{target} is not a state; expected a state of the core, such as M.")
     names, masks = _parts(by, change.place.shape)
     all_times = trials["time"].values
     wanted = all_times if times is None else np.asarray(times, float)

@@ -25,9 +25,11 @@ from mpn_lab.training.run import Run, package_versions
 MEMORY_SHARE = 0.25
 """A warning is given before a record that would take more than this part of the memory."""
 
-_RECORD = 0x7265636F7264  # separates the seeds of records from those of training and evaluation
-_LOCKSTEP = 250  # maximum number of environments
-_CHUNK = 64  # trials whose states are computed at once
+RECORD_STREAM = (
+    0x7265636F7264  # separates the seeds of records from those of training and evaluation
+)
+LOCKSTEP = 250  # maximum number of environments
+CHUNK = 64  # trials whose states are computed at once
 
 
 def record(
@@ -134,13 +136,13 @@ def record(
         raise ValueError(f"epsilon is {epsilon}; expected 0 to 1.")
     if device is not None:
         network.to(resolve_device(device))
-    n = n_envs_for(trials, _LOCKSTEP, reset_state, k)
-    envs = make_envs(task, task_kwargs, n, (seed, _RECORD))
+    n = n_envs_for(trials, LOCKSTEP, reset_state, k)
+    envs = make_envs(task, task_kwargs, n, (seed, RECORD_STREAM))
     _check_fit(network, envs[0])
-    rng = np.random.default_rng((seed, _RECORD))
+    rng = np.random.default_rng((seed, RECORD_STREAM))
     with torch_threads(threads):
         collected = rollout(envs, network, trials, reset_state, k, epsilon=epsilon, rng=rng)
-        of_network = _network_variables(network, collected) | _weights(network)
+        of_network = _network_variables(network, collected) | weights_of(network)
     attrs |= {
         "task": envs[0].task_id,
         "task_kwargs": json.dumps(task_kwargs or {}),
@@ -151,11 +153,22 @@ def record(
         "dt": envs[0].dt,
         "versions": json.dumps(package_versions("xarray")),
     }
+    return dataset_of(collected, envs[0], network, of_network, attrs)
+
+
+def dataset_of(
+    trials: list[Trial],
+    env: TrialEnv,
+    network: QNetwork,
+    of_network: dict[str, Any],
+    attrs: dict[str, Any],
+) -> xr.Dataset:
+    """Assemble a record from collected trials and the variables of the network."""
     dataset = xr.Dataset(
-        latent_variables(collected, len(envs[0].actions), network_names(network))
-        | step_variables(collected)
+        latent_variables(trials, len(env.actions), network_names(network))
+        | step_variables(trials)
         | of_network,
-        coords=coordinates(collected, envs[0], network_names(network)),
+        coords=coordinates(trials, env, network_names(network)),
         attrs=core_attrs(network) | attrs,
     )
     dataset["greedy_action"] = (
@@ -219,10 +232,11 @@ def _chunks(trials: Sequence[Trial]) -> Iterator[list[int]]:
     """Yield the trials to compute at once: those with a carried state apart from the others."""
     for has_state in (False, True):
         group = [i for i, t in enumerate(trials) if (t.initial_state is not None) == has_state]
-        yield from (group[i : i + _CHUNK] for i in range(0, len(group), _CHUNK))
+        yield from (group[i : i + CHUNK] for i in range(0, len(group), CHUNK))
 
 
-def _weights(network: QNetwork) -> dict[str, Any]:
+def weights_of(network: QNetwork) -> dict[str, Any]:
+    """Return the weights in a record, with their dimensions."""
     result: dict[str, Any] = {
         "readout": (("action", "hidden"), _array(network.readout.weight)),
     }

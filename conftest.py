@@ -1,11 +1,27 @@
 """Settings and fixtures shared by all tests and by the examples in docstrings."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # also in the processes that tests start
 
 import pytest
 import torch
+from beartype import BeartypeConf
+from beartype.claw import beartype_package
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).parent
+
+# Types and shapes are checked in every call into the package. `TrialEnv` declares no shapes and is
+# called for every step of every trial: beartype checks it without jaxtyping's wrapper, which would
+# take several times as long as the step itself.
+PLAIN = "mpn_lab.tasks.trial_env"
+MODULES = {
+    ".".join(p.relative_to(ROOT).with_suffix("").parts) for p in ROOT.glob("mpn_lab/**/[!_]*.py")
+}
+beartype_package(PLAIN, conf=BeartypeConf(claw_is_pep526=False))
+install_import_hook(sorted(MODULES - {PLAIN}), "beartype.beartype")
 
 torch.set_num_threads(1)  # small networks; several workers share the cores
 

@@ -209,15 +209,15 @@ def _equations(kernels, options) -> tuple:
 
 def _arrays(x, M0, W, b, eta, lam) -> tuple[np.ndarray, ...]:
     """The arguments as the kernels read them: x, M0 [B, d, n], W [d, n], b, eta and lam."""
-    n = W.shape[0]
-
-    def by_neuron(a: Tensor) -> np.ndarray:  # [1, n], or [d, n] where it differs between inputs
-        return _array(a.expand(n, a.shape[-1] if a.dim() else 1).t())
-
-    x_ = _array(x)
+    n, x_ = W.shape[0], _array(x)
     b_ = np.zeros(n, x_.dtype) if b is None else _array(b)
     M0 = M0[:1] if M0.stride(0) == 0 else M0  # one start for all samples
-    return x_, _array(M0), _array(W.t()), b_, by_neuron(eta), by_neuron(lam)
+    return x_, _array(M0), _array(W.t()), b_, _by_neuron(eta, n), _by_neuron(lam, n)
+
+
+def _by_neuron(a: Tensor, n: int) -> np.ndarray:
+    """[1, n], or [d, n] where it differs between inputs."""
+    return _array(a.expand(n, a.shape[-1] if a.dim() else 1).t())
 
 
 def _array(tensor: Tensor) -> np.ndarray:

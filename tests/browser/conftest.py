@@ -105,16 +105,22 @@ def _wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
 class Notebook:
     """A notebook open in JupyterLab."""
 
-    def __init__(self, page, address: str, token: str, name: str) -> None:
-        self.page = page
-        page.set_default_timeout(90_000)
-        page.goto(f"{address}/lab/tree/{name}?token={token}&reset")
+    def __init__(self, page, name: str, cells: list[str]) -> None:
+        self.page, self.cells = page, cells
+        page.evaluate("path => jupyterapp.commands.execute('docmanager:open', {path})", name)
         page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell", timeout=90_000)
         # Before the kernel is there, cells would be "run" without being sent to anyone.
         page.wait_for_function(
             "() => { const context = jupyterapp.shell.currentWidget?.sessionContext;"
             " const kernel = context?.session?.kernel;"
             " return kernel?.connectionStatus === 'connected' && kernel.status === 'idle'; }"
+        )
+
+    def close(self) -> None:
+        """End its kernel and close it, without asking whether to save."""
+        self.page.evaluate(
+            "async () => { const panel = jupyterapp.shell.currentWidget;"
+            " await panel.sessionContext.shutdown(); panel.dispose(); }"
         )
 
     def run_all(self, seconds: float = 240) -> None:
@@ -130,11 +136,16 @@ class Notebook:
             self.page.wait_for_timeout(250)
         raise AssertionError(f"not all cells have run after {seconds} seconds")
 
-    def explorer(self, index: int = -1) -> Explorer:
-        """One of the explorers with a time slider, in the notebook's order."""
-        found = self.page.locator(".jp-OutputArea-output:has(.noUi-handle):has(.mpn-picture)")
+    def output(self, cell: str):
+        """All that lies below the cell of this name."""
+        return self.page.locator(".jp-CodeCell").nth(self.cells.index(cell))
+
+    def explorer(self, cell: str | None = None) -> Explorer:
+        """The explorer with a time slider below the cell of this name, or the last one of all."""
+        within = self.output(cell) if cell else self.page
+        found = within.locator(".jp-OutputArea-output:has(.noUi-handle):has(.mpn-picture)")
         found.first.wait_for()
-        return Explorer(self.page, found.nth(index))
+        return Explorer(self.page, found.last)
 
 
 class Explorer:
@@ -173,36 +184,47 @@ class Explorer:
             self.page.wait_for_timeout(50)
         raise AssertionError("the picture did not come back")
 
+    def play(self) -> None:
+        """Click on play, or on pause where it plays."""
+        self.output.locator(".widget-play button, .jupyter-widgets-play button").first.click()
+
     def press(self, key: str, slider: int = 0) -> None:
         """Press a key on the time slider, or on another one."""
         self.sliders.nth(slider).focus()
         self.page.keyboard.press(key)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def open_notebook(chromium, lab):
-    """A function that opens a notebook by its name, or one made of these cells."""
-    address, token, folder = lab
-    contexts = []
+    """A function that opens a notebook by its name, or one made of these cells (name -> source).
 
-    def open_(name: str, cells: list[str] | None = None) -> Notebook:
+    The notebooks of a module are opened in one page of JupyterLab, and each in place of the last.
+    """
+    address, token, folder = lab
+    context = chromium.new_context(viewport={"width": 1500, "height": 1100})
+    page, opened = context.new_page(), []
+    page.set_default_timeout(90_000)
+    page.goto(f"{address}/lab?token={token}&reset")
+    page.wait_for_function("() => globalThis.jupyterapp?.restored.then(() => true)")
+
+    def open_(name: str, cells: dict[str, str] | None = None) -> Notebook:
+        while opened:
+            opened.pop().close()
         if cells is not None:
-            made = [nbformat.v4.new_code_cell(cell) for cell in cells]
+            made = [nbformat.v4.new_code_cell(cell) for cell in cells.values()]
             notebook = nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": KERNEL})
             nbformat.write(notebook, folder / name)
-        contexts.append(chromium.new_context(viewport={"width": 1500, "height": 1100}))
-        return Notebook(contexts[-1].new_page(), address, token, name)
+        opened.append(Notebook(page, name, list(cells or {})))
+        return opened[-1]
 
     yield open_
-    for context in contexts:
-        context.close()
+    context.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def notebook(open_notebook, request):
-    """A notebook of the module's SETUP and the test's own cells, run."""
-    cells = [request.module.SETUP, *getattr(request, "param", [])]
-    made = open_notebook(f"{request.node.name}.ipynb", cells)
+    """A notebook of the module's CELLS, run. Each test looks at a cell of its own."""
+    made = open_notebook(f"{request.module.__name__}.ipynb", request.module.CELLS)
     made.run_all()
     return made
 

@@ -4,18 +4,37 @@ import pytest
 
 pytestmark = pytest.mark.browser
 
-SETUP = """
+CELLS = {  # one page and one kernel for all tests, and an explorer for each
+    "setup": """
+import tempfile
 import torch; torch.set_num_threads(1)
 import mpn_lab
+from IPython.display import display
 network = mpn_lab.QNetwork(3, 3, generator=torch.Generator().manual_seed(0))
 trials = mpn_lab.record(network, "DelayMatchSample-v0", trials=20, epsilon=0.05)
+""",
+    "keys": "mpn_lab.TrialExplorer(trials)",
+    "play": "mpn_lab.TrialExplorer(trials)",
+    "menus": "mpn_lab.TrialExplorer(trials)",
+    "error": """
 explorer = mpn_lab.TrialExplorer(trials)
-explorer
-"""
+display(explorer)
+explorer._picture.panel = None  # whatever may go wrong in a frame
+""",
+    "all correct": "mpn_lab.TrialExplorer(trials.assign_coords(correct=trials.correct | True))",
+    "theme": "mpn_lab.TrialExplorer(trials)",
+    "monitor": """
+config = mpn_lab.TrainConfig(trials=600, eval_freq=100, eval_trials=50, hidden_size=16)
+monitor = mpn_lab.TrainingMonitor(config)
+display(monitor)
+run = mpn_lab.train(config, tempfile.mkdtemp(), progress=False, on_row=monitor)
+print(f"{len(monitor.rows['trials'])} rows")
+""",
+}
 
 
 def test_keys_move_time_forward_and_back(notebook):
-    explorer = notebook.explorer()
+    explorer = notebook.explorer("keys")
     first = explorer.pixels()
     explorer.press("ArrowRight")
     second = explorer.wait_for_new(first)
@@ -27,19 +46,20 @@ def test_keys_move_time_forward_and_back(notebook):
 
 
 def test_play_advances(notebook):
-    explorer = notebook.explorer()
+    explorer = notebook.explorer("play")
     seen = {explorer.pixels()}
-    explorer.output.locator(".widget-play button, .jupyter-widgets-play button").first.click()
+    explorer.play()
     for _ in range(40):
         notebook.page.wait_for_timeout(100)
         seen.add(explorer.pixels())
         if len(seen) >= 5:
-            return
-    raise AssertionError(f"only {len(seen)} pictures in 4 seconds of playing")
+            break
+    explorer.play()  # it would go on while the next tests run
+    assert len(seen) >= 5, f"only {len(seen)} pictures in 4 seconds of playing"
 
 
 def test_the_trial_can_be_switched_and_filtered(notebook):
-    explorer = notebook.explorer()
+    explorer = notebook.explorer("menus")
     first = explorer.pixels()
     menus = explorer.output.locator("select")
     trial = next(m for m in menus.all() if "0:" in m.text_content())
@@ -52,24 +72,16 @@ def test_the_trial_can_be_switched_and_filtered(notebook):
     assert explorer.wait_for_new(first) != fourth
 
 
-@pytest.mark.parametrize(
-    "notebook",
-    [["explorer._picture.panel = None  # whatever may go wrong in a frame"]],
-    indirect=True,
-)
 def test_an_error_in_a_callback_is_shown(notebook):
-    explorer = notebook.explorer()
+    explorer = notebook.explorer("error")
     explorer.press("ArrowRight")
     alert = explorer.output.get_by_role("alert")
     alert.wait_for()
     assert "AttributeError" in alert.inner_text()
 
 
-def test_a_filter_that_leaves_no_trial_says_so(open_notebook):
-    cell = SETUP.replace("explorer = ", "trials['correct'] = trials.correct | True\nexplorer = ")
-    notebook = open_notebook("filter.ipynb", [cell])
-    notebook.run_all()
-    explorer = notebook.explorer()
+def test_a_filter_that_leaves_no_trial_says_so(notebook):
+    explorer = notebook.explorer("all correct")
     menus = explorer.output.locator("select")
     next(
         m for m in menus.all() if "wrong" in m.text_content() and "0:" not in m.text_content()
@@ -80,25 +92,20 @@ def test_a_filter_that_leaves_no_trial_says_so(open_notebook):
 
 
 def test_the_dark_theme_inverts_the_picture(notebook):
-    explorer = notebook.explorer()
-    style = "image => getComputedStyle(image).filter"
+    explorer = notebook.explorer("theme")
+    style, set_light = (
+        "image => getComputedStyle(image).filter",
+        "document.body.dataset.jpThemeLight",
+    )
     assert explorer.picture.evaluate(style) == "none"
-    notebook.page.evaluate("document.body.setAttribute('data-jp-theme-light', 'false')")
-    assert "invert" in explorer.picture.evaluate(style)
+    notebook.page.evaluate(f"{set_light} = 'false'")
+    dark = explorer.picture.evaluate(style)
+    notebook.page.evaluate(f"{set_light} = 'true'")  # as the other tests of this page expect it
+    assert "invert" in dark
 
 
-def test_the_monitor_fills_while_training_runs(open_notebook):
-    cell = """
-import tempfile, mpn_lab
-from IPython.display import display
-config = mpn_lab.TrainConfig(trials=600, eval_freq=100, eval_trials=50, hidden_size=16)
-monitor = mpn_lab.TrainingMonitor(config)
-display(monitor)
-run = mpn_lab.train(config, tempfile.mkdtemp(), progress=False, on_row=monitor)
-print(f"{len(monitor.rows['trials'])} rows")
-"""
-    notebook = open_notebook("monitor.ipynb", [cell])
-    notebook.run_all()
-    assert notebook.page.locator("img.mpn-picture").count() == 1
-    assert "6 rows" in notebook.page.locator(".jp-OutputArea").first.inner_text()
-    assert notebook.page.locator(".mpn-error").all_text_contents() == []
+def test_the_monitor_fills_while_training_runs(notebook):
+    output = notebook.output("monitor")
+    assert output.locator("img.mpn-picture").count() == 1
+    assert "6 rows" in output.locator(".jp-OutputArea").first.inner_text()
+    assert output.locator(".mpn-error").all_text_contents() == []

@@ -44,10 +44,10 @@ def test_notebook(open_notebook, name):
     explorer.wait_for_new(first)
     explorer.press("ArrowLeft")
     explorer.wait_for(first)
-    explorer.output.locator(".widget-play button, .jupyter-widgets-play button").first.click()
+    explorer.play()
     played = explorer.wait_for_new(first)
     explorer.wait_for_new(played)
-    explorer.output.locator(".widget-play button, .jupyter-widgets-play button").first.click()
+    explorer.play()
     menus = [m for m in explorer.output.locator("select").all() if ":" in m.text_content()]
     before = explorer.pixels()
     if menus:  # of trials; the explorer of stale states has a slider in its place

@@ -10,13 +10,23 @@ import mpn_lab
 pytestmark = pytest.mark.browser
 
 DATA = Path(__file__).parent.parent / "staleness_data.py"
-SETUP = f"""
+CELLS = {  # one page and one kernel for all tests, and an explorer for each
+    "setup": f"""
 import runpy, torch; torch.set_num_threads(1)
 import mpn_lab
+from IPython.display import display
 data = runpy.run_path({str(DATA)!r})["make_staleness"]()
+""",
+    "keys": "mpn_lab.StalenessExplorer(data)",
+    "controls": "mpn_lab.StalenessExplorer(data)",
+    "play": "mpn_lab.StalenessExplorer(data)",
+    "error": """
 explorer = mpn_lab.StalenessExplorer(data)
-explorer
-"""
+display(explorer)
+explorer._picture.panel = None  # whatever may go wrong in a frame
+""",
+    "theme": "mpn_lab.StalenessExplorer(data)",
+}
 AGE, TRIAL = 1, 2  # the sliders' order; time is the first
 
 
@@ -25,7 +35,7 @@ def menu(explorer, word):
 
 
 def test_keys_move_time_forward_and_back(notebook):
-    explorer = notebook.explorer()
+    explorer = notebook.explorer("keys")
     opened = explorer.pixels()
     explorer.press("Home")
     first = explorer.wait_for_new(opened)
@@ -39,7 +49,7 @@ def test_keys_move_time_forward_and_back(notebook):
 
 
 def test_age_trial_and_strategy_change_the_picture(notebook):
-    explorer = notebook.explorer()
+    explorer = notebook.explorer("controls")
     first = explorer.pixels()
     explorer.press("ArrowLeft", AGE)
     younger = explorer.wait_for_new(first)
@@ -56,30 +66,26 @@ def test_age_trial_and_strategy_change_the_picture(notebook):
     explorer.press("ArrowRight", TRIAL)
     explorer.wait_for_new(first)
     assert "1: " in explorer.output.inner_text()
-    assert notebook.page.locator(".mpn-error").all_text_contents() == []
+    assert explorer.output.locator(".mpn-error").all_text_contents() == []
 
 
 def test_play_advances(notebook):
-    explorer = notebook.explorer()
+    explorer = notebook.explorer("play")
     explorer.press("Home")
     notebook.page.wait_for_timeout(500)
     seen = {explorer.pixels()}
-    explorer.output.locator(".widget-play button, .jupyter-widgets-play button").first.click()
+    explorer.play()
     for _ in range(40):
         notebook.page.wait_for_timeout(100)
         seen.add(explorer.pixels())
         if len(seen) >= 5:
-            return
-    raise AssertionError(f"only {len(seen)} pictures in 4 seconds of playing")
+            break
+    explorer.play()  # it would go on while the next tests run
+    assert len(seen) >= 5, f"only {len(seen)} pictures in 4 seconds of playing"
 
 
-@pytest.mark.parametrize(
-    "notebook",
-    [["explorer._picture.panel = None  # whatever may go wrong in a frame"]],
-    indirect=True,
-)
 def test_an_error_in_a_callback_is_shown(notebook):
-    explorer = notebook.explorer()
+    explorer = notebook.explorer("error")
     explorer.press("ArrowLeft", AGE)
     alert = explorer.output.get_by_role("alert")
     alert.wait_for()
@@ -87,11 +93,16 @@ def test_an_error_in_a_callback_is_shown(notebook):
 
 
 def test_the_dark_theme_inverts_the_picture(notebook):
-    explorer = notebook.explorer()
-    style = "image => getComputedStyle(image).filter"
+    explorer = notebook.explorer("theme")
+    style, set_light = (
+        "image => getComputedStyle(image).filter",
+        "document.body.dataset.jpThemeLight",
+    )
     assert explorer.picture.evaluate(style) == "none"
-    notebook.page.evaluate("document.body.setAttribute('data-jp-theme-light', 'false')")
-    assert "invert" in explorer.picture.evaluate(style)
+    notebook.page.evaluate(f"{set_light} = 'false'")
+    dark = explorer.picture.evaluate(style)
+    notebook.page.evaluate(f"{set_light} = 'true'")  # as the other tests of this page expect it
+    assert "invert" in dark
 
 
 @pytest.fixture

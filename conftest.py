@@ -5,11 +5,11 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # also in the processes that tests start
 
+import jaxtyping
 import pytest
 import torch
 from beartype import BeartypeConf
 from beartype.claw import beartype_package
-from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parent
 
@@ -21,7 +21,7 @@ MODULES = {
     ".".join(p.relative_to(ROOT).with_suffix("").parts) for p in ROOT.glob("mpn_lab/**/[!_]*.py")
 }
 beartype_package(PLAIN, conf=BeartypeConf(claw_is_pep526=False))
-install_import_hook(sorted(MODULES - {PLAIN}), "beartype.beartype")
+jaxtyping.install_import_hook(sorted(MODULES - {PLAIN}), "beartype.beartype")
 
 torch.set_num_threads(1)  # small networks; several workers share the cores
 
@@ -39,6 +39,14 @@ def pytest_collection_modifyitems(items):
         else:
             group = item.nodeid if item.path.stem == "test_notebooks" else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(autouse=True)
+def _long_trainings_are_not_checked(request):
+    """Slow tests train as a user does: the short ones have the same calls checked."""
+    if request.node.get_closest_marker("slow"):
+        patch = request.getfixturevalue("monkeypatch")
+        patch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture

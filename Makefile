@@ -59,9 +59,9 @@ bench: .venv/installed  ## speed beside what one would otherwise use (adds sb3-c
 clean:
 	rm -rf .venv .venv-*
 
-# The virtual environment is right when this file is newer than what it was made from. Python compiles
-# the few modules that are imported when they are: compiling all takes a third of the time.
+# The virtual environment is right when this file is newer than what it was made from. PIP_OPTIONS may
+# hold --no-compile: Python then compiles a module when it is first imported.
 .venv/installed $(OTHER)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install -q --no-compile -c constraints.txt -e '.[dev]'
+	$(@D)/bin/pip install -q $(PIP_OPTIONS) -c constraints.txt -e '.[dev]'
 	touch $@

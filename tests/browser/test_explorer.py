@@ -93,14 +93,11 @@ def test_a_filter_that_leaves_no_trial_says_so(notebook):
 
 def test_the_dark_theme_inverts_the_picture(notebook):
     explorer = notebook.explorer("theme")
-    style, set_light = (
-        "image => getComputedStyle(image).filter",
-        "document.body.dataset.jpThemeLight",
-    )
+    style, light = "image => getComputedStyle(image).filter", "document.body.dataset.jpThemeLight"
     assert explorer.picture.evaluate(style) == "none"
-    notebook.page.evaluate(f"{set_light} = 'false'")
+    notebook.page.evaluate(f"{light} = 'false'")
     dark = explorer.picture.evaluate(style)
-    notebook.page.evaluate(f"{set_light} = 'true'")  # as the other tests of this page expect it
+    notebook.page.evaluate(f"{light} = 'true'")  # as the other tests of this page expect it
     assert "invert" in dark
 
 

@@ -94,14 +94,11 @@ def test_an_error_in_a_callback_is_shown(notebook):
 
 def test_the_dark_theme_inverts_the_picture(notebook):
     explorer = notebook.explorer("theme")
-    style, set_light = (
-        "image => getComputedStyle(image).filter",
-        "document.body.dataset.jpThemeLight",
-    )
+    style, light = "image => getComputedStyle(image).filter", "document.body.dataset.jpThemeLight"
     assert explorer.picture.evaluate(style) == "none"
-    notebook.page.evaluate(f"{set_light} = 'false'")
+    notebook.page.evaluate(f"{light} = 'false'")
     dark = explorer.picture.evaluate(style)
-    notebook.page.evaluate(f"{set_light} = 'true'")  # as the other tests of this page expect it
+    notebook.page.evaluate(f"{light} = 'true'")  # as the other tests of this page expect it
     assert "invert" in dark
 
 

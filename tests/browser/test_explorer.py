@@ -20,6 +20,7 @@ trials = mpn_lab.record(network, "DelayMatchSample-v0", trials=20, epsilon=0.05)
 explorer = mpn_lab.TrialExplorer(trials)
 display(explorer)
 explorer._picture.panel = None  # whatever may go wrong in a frame
+explorer._show_picture = lambda *_: None.panel  # the same once others have freed its figure
 """,
     "all correct": "mpn_lab.TrialExplorer(trials.assign_coords(correct=trials.correct | True))",
     "theme": "mpn_lab.TrialExplorer(trials)",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from pathlib import Path
 
 import xarray as xr
 
 from mpn_lab.analysis.schema import FORMAT, RecordError, check_record
+from mpn_lab.files import user_path, write_whole
 
 
 def save_record(record: xr.Dataset, path: str | Path) -> Path:
@@ -24,20 +22,10 @@ def save_record(record: xr.Dataset, path: str | Path) -> Path:
         'trials.nc'
     """
     check_record(record)
-    path, temporary = Path(path), None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        record.to_netcdf(temporary, engine="h5netcdf")
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-        raise RecordError(
-            f"{path} could not be written ({error.strerror or error}); free some space or choose "
-            "another folder."
-        ) from error
+    path = user_path(path)
+    # In memory first: HDF5 crashes the process if it finds the disk full while it closes a file.
+    data = record.to_netcdf(engine="h5netcdf")
+    write_whole(path, data, RecordError)
     return path
 
 

@@ -18,9 +18,10 @@ from mpn_lab.training.config import TrainConfig
 from mpn_lab.training.device import resolve_device
 from mpn_lab.training.evaluate import summarise
 from mpn_lab.training.experience import Experience
+from mpn_lab.training.files import Row
 from mpn_lab.training.horizon import resolve_defaults
 from mpn_lab.training.learner import DQNLearner
-from mpn_lab.training.run import Row, Run
+from mpn_lab.training.run import Run
 from mpn_lab.training.stored_trials import save_stored_trials
 from mpn_lab.training.trainer import OnRow, Out, Trainer
 
@@ -63,6 +64,7 @@ def train(
             available.
         RunError: the folder is in use or cannot be written, or the loss is not finite (the last
             good checkpoint remains).
+        KeyboardInterrupt: the training was interrupted; the message says how to resume it.
 
     Example:
         >>> run = train(TrainConfig(task="DelayMatchSample-v0"), "runs/match")  # doctest: +SKIP
@@ -74,8 +76,7 @@ def train(
             f"store_trials is {config.store_trials}, but out=False leaves no folder to store them "
             "in; pass a folder as out, or set store_trials=0."
         )
-    run = trainer.create_run(out, f"runs/{config.task}-seed{config.seed}")
-    return trainer.fit(run, progress, on_row)
+    return trainer.train(out, f"runs/{config.task}-seed{config.seed}", progress, on_row)
 
 
 class DQNTrainer(Trainer):
@@ -122,7 +123,7 @@ class DQNTrainer(Trainer):
             trials = self.experience.collect(envs, learner.network, self.epsilon(), self.rng)
             if config.store_trials and self.rows and self.trials == self.rows[-1]["trials"]:
                 stored = trials[: config.store_trials]
-                save_stored_trials(run.folder, self.trials, stored, learner.network)
+                save_stored_trials(run, self.trials, stored, learner.network)
             self.trials += len(trials)
             self.env_steps += sum(len(trial) for trial in trials)
             returns += [float(trial.reward.sum()) for trial in trials]
@@ -130,7 +131,7 @@ class DQNTrainer(Trainer):
                 for _ in range(config.gradient_steps):
                     batch = self.experience.sample(self.device)
                     losses.append(learner.update(batch, self.learning_rate()))
-            bar.update(len(trials))
+            self.progressed(bar, len(trials))
         return self.evaluate(losses, returns)
 
     def evaluate(self, losses: list[float], returns: list[float]) -> Row:

@@ -9,33 +9,40 @@ from typing import Any
 import numpy as np
 import torch
 
+from mpn_lab.files import make_folder
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.state_codec import StateCodec
 from mpn_lab.tasks.rollout import Trial
 from mpn_lab.training.experience import encode_trials
-from mpn_lab.training.files import RunError, read_tensors, write_tensors
+from mpn_lab.training.files import (
+    RunError,
+    numbered_file,
+    numbered_files,
+    read_tensors,
+    write_tensors,
+)
+from mpn_lab.training.run import Run
 
 _STEPS = ("obs", "action", "reward", "terminated", "ground_truth")
 
 
 def stored_trials_path(run: Path, trials: int) -> Path:
     """The file of the trials that were collected with the weights of the checkpoint `trials`."""
-    return run / "stored_trials" / f"trial_{trials:06d}.safetensors"
+    return run / "stored_trials" / numbered_file(trials)
 
 
 def stored_trials_checkpoints(run: Path) -> list[int]:
     """List the checkpoints, in trials, with whose weights trials were stored, ascending."""
-    names = (run / "stored_trials").glob("trial_*.safetensors")
-    return sorted(int(name.stem.removeprefix("trial_")) for name in names)
+    return numbered_files(run / "stored_trials")
 
 
-def save_stored_trials(run: Path, at: int, trials: list[Trial], network: QNetwork) -> None:
+def save_stored_trials(run: Run, at: int, trials: list[Trial], network: QNetwork) -> None:
     """Store trials, without `planned_obs` and `latent`, with the codes of their states.
 
     See `StateCodec` for the codes.
 
     Args:
-        run: the folder of the run.
+        run: the run, in a folder.
         at: the checkpoint, in trials, that they were collected with.
         trials: the trials.
         network: the network that collected them.
@@ -62,25 +69,31 @@ def save_stored_trials(run: Path, at: int, trials: list[Trial], network: QNetwor
                 "action_0_is_response": trial.action_0_is_response,
             }
         )
-    path = stored_trials_path(run, at)
-    path.parent.mkdir(exist_ok=True)
-    write_tensors(path, arrays, {"kind": codec.kind, "trials": about})
+    path = stored_trials_path(run.folder, at)
+    make_folder(path.parent, RunError)
+    meta = {"kind": codec.kind, "collected_at": at, "trials": about}
+    write_tensors(path, arrays, meta, run.identity)
 
 
 def load_stored_trials(
-    run: Path, at: int, network: QNetwork
+    run: Run, at: int, network: QNetwork
 ) -> tuple[list[Trial], list[np.ndarray]]:
     """Load the trials of `save_stored_trials` and the codes of their states, each [T, width].
 
     Raises:
         RunError: the file is missing or damaged, or was made with another network.
     """
-    path, codec = stored_trials_path(run, at), StateCodec(network)
+    path, codec = stored_trials_path(run.folder, at), StateCodec(network)
     if not path.exists():
         raise RunError(
-            f"{run} stored no trials at {at} trials; train with store_trials, for example 10."
+            f"{run.path} stored no trials at {at} trials; train with store_trials, for example 10."
         )
-    arrays, meta = read_tensors(path)
+    arrays, meta = read_tensors(path, run.identity)
+    if meta.get("collected_at") != at:
+        raise RunError(
+            f"{path} holds the trials stored at {meta.get('collected_at')} trials; restore the "
+            "file that belongs there."
+        )
     trials, codes = [], []
     try:
         for i, about in enumerate(meta["trials"]):
@@ -95,7 +108,7 @@ def load_stored_trials(
         raise RunError(f"{path} is damaged ({error}); train the run again.") from error
     if not fits:
         raise RunError(
-            f"{path} holds the states of another network than {run}/config.json describes; "
+            f"{path} holds the states of another network than {run.path}/config.json describes; "
             "restore the file that belongs there."
         )
     return trials, codes

@@ -18,10 +18,11 @@ from mpn_lab.tasks.batches import TaskBatch
 from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.data import ExpertRollouts, make_data
 from mpn_lab.training.device import resolve_device
+from mpn_lab.training.files import Row
 from mpn_lab.training.horizon import resolve_defaults
 from mpn_lab.training.learner import Learner, load_arrays, network_arrays
 from mpn_lab.training.loss import compute_cross_entropy, unroll
-from mpn_lab.training.run import Row, Run
+from mpn_lab.training.run import Run
 from mpn_lab.training.trainer import OnRow, Out, Trainer
 
 
@@ -80,8 +81,8 @@ def train_supervised(
     if network is not None:
         trainer.begin_with(network)
     begin = "seed" if network is None else "network"
-    run = trainer.create_run(out, f"runs/{config.task}-supervised-seed{config.seed}", begin)
-    return trainer.fit(run, progress, on_row)
+    default = f"runs/{config.task}-supervised-seed{config.seed}"
+    return trainer.train(out, default, progress, on_row, begin)
 
 
 class SupervisedTrainer(Trainer):
@@ -159,7 +160,7 @@ class SupervisedTrainer(Trainer):
             self.trials += trials
             self.env_steps += int(np.sum(batch.conditions.get("length", batch.mask.size)))
             returns += batch.conditions.get("trial_return", np.zeros(0)).tolist()
-            bar.update(trials)
+            self.progressed(bar, trials)
         return {
             "trials": self.trials,
             "env_steps": self.env_steps,

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets
-import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from PIL import Image
@@ -146,9 +145,3 @@ class Explorer(ipywidgets.VBox):
 
     def __repr__(self) -> str:
         return self.description
-
-
-def save_figure(figure: Figure, path: Any) -> None:
-    """Save a figure in the format of the file's ending; text stays text in SVG and PDF."""
-    with style(), matplotlib.rc_context({"svg.hashsalt": "mpn_lab"}):
-        figure.savefig(path)

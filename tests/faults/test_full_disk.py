@@ -5,8 +5,7 @@ import os
 
 import pytest
 
-from mpn_lab import RunError, resume, train
-from mpn_lab.training import files
+from mpn_lab import RunError, files, resume, train
 
 
 def test_full_disk_leaves_what_was_written_and_resumes(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.registry import CoreError
 from mpn_lab.tasks.trial_env import check_task
 from mpn_lab.training.config import SupervisedConfig
@@ -16,6 +17,7 @@ from mpn_lab.training.files import (
     LOCK,
     RunError,
     csv_of,
+    delete_leftovers,
     is_csv_of,
     is_locked,
     leftovers,
@@ -88,10 +90,8 @@ def check_run(run: str | Path | Run, repair: bool = False) -> RunReport:
 
 
 def _repair(run: Run) -> list[str]:
-    done = []
-    for leftover in leftovers(run.folder):
-        leftover.unlink(missing_ok=True)
-        done.append(f"{_inside(run, leftover)} was left half written by a killed process: deleted.")
+    left = "was left half written by a killed process: deleted."
+    done = [f"{_inside(run, path)} {left}" for path in delete_leftovers(run.folder)]
     try:
         arrays, meta = read_tensors(run.folder / "resume.safetensors", run.identity)
     except RunError:  # the check says so
@@ -140,7 +140,6 @@ class _Check:
         begin = [0] if run.content.get("initial_weights") == "network" else []
         self.expected = begin + [int(row["trials"]) for row in rows]
         self.weights = {n: a for n, a in arrays.items() if n.startswith("network.")}
-        how = "resumes" if trials < run.config.trials else "is finished"
         try:
             check_task(run.config.task, None)
             run.check_core()
@@ -163,7 +162,7 @@ class _Check:
     def _checkpoints(self) -> None:
         """Check the weights after every row, and that the last are those of resume.safetensors."""
         run, there = self.run, self._list(lambda: self.run.checkpoints)
-        last = max(self.expected or [0])
+        last, good = max(self.expected or [0]), []
         for trials in sorted({*there, *(self.expected or [])}):
             path = run.checkpoint_path(trials)
             mends = ""
@@ -186,7 +185,8 @@ class _Check:
             elif self.expected is not None and trials > last:
                 self.report.found.append(f"{_inside(run, path)}, which `resume` writes again")
             else:
-                self.report.found.append(_inside(run, path))
+                good.append(trials)
+        self._found("checkpoints", good)
 
     def _metrics(self) -> None:
         run, path = self.run, self.run.folder / "metrics.csv"
@@ -219,21 +219,21 @@ class _Check:
         there = self._list(lambda: stored_trials_checkpoints(run.folder))
         stores = not isinstance(run.config, SupervisedConfig) and run.config.store_trials
         expected = [t for t in (self.expected or [])[:-1] if t] if stores else []
-        folder = run.folder / "stored_trials"
+        folder, good = run.folder / "stored_trials", []
         for trials in sorted({*there, *expected}):
             path = folder / numbered_file(trials)
             if trials not in there:
                 self._wrong(path, "is missing: nothing else holds these trials; restore the file.")
                 continue
             try:
-                load_stored_trials(run, trials, run.network_at(trials))
+                read_tensors(path, run.identity)
+                if (network := self._network(trials)) is not None:
+                    load_stored_trials(run, trials, network)
             except RunError as error:
-                if f"trial_{trials:06d}" not in str(error) or "stored_trials" in str(error):
-                    self._wrong(path, f"cannot be used: {self._short(error)}")
+                self._wrong(path, f"cannot be used: {self._short(error)}")
                 continue
-            except (ValueError, CoreError):  # the core is not registered
-                pass
-            self.report.found.append(_inside(run, path))
+            good.append(trials)
+        self._found("stored trials", good)
 
     def _others(self) -> None:
         """List the files that are not the run's, and those that a killed process left."""
@@ -265,6 +265,20 @@ class _Check:
             if self._short(error) not in self.report.problems:
                 self.report.problems.append(self._short(error))
             return []
+
+    def _network(self, trials: int) -> QNetwork | None:
+        """Return the network of a checkpoint; None if it cannot be used or its core is unknown."""
+        try:
+            return self.run.network_at(trials)
+        except (RunError, ValueError, CoreError):
+            return None
+
+    def _found(self, what: str, at: list[int]) -> None:
+        listed = ", ".join(map(str, at))
+        if len(at) > 8:
+            listed = f"{at[0]}, {at[1]}, ... {at[-1]} ({len(at)} files)"
+        if at:
+            self.report.found.append(f"{what} at trial {listed}")
 
     def _wrong(self, path: Path, what: str) -> None:
         self.report.problems.append(f"{_inside(self.run, path)} {what}")

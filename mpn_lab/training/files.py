@@ -85,6 +85,20 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
+def delete_leftovers(folder: Path) -> list[Path]:
+    """Delete what a killed process left half written in a locked folder. Raises RunError."""
+    found = leftovers(folder)
+    for path in found:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"{path}, which a killed process left half written, cannot be deleted "
+                f"({error.strerror}); delete it, then resume the run."
+            ) from error
+    return found
+
+
 def leftovers(folder: Path) -> list[Path]:
     """Files that a killed process left half written; of a locked folder they may be in use."""
     found = []

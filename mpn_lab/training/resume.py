@@ -10,7 +10,7 @@ import torch
 from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.device import resolve_device
 from mpn_lab.training.dqn import DQNTrainer
-from mpn_lab.training.files import leftovers, lock_folder
+from mpn_lab.training.files import delete_leftovers, lock_folder
 from mpn_lab.training.provenance import changes
 from mpn_lab.training.run import AnyConfig, Run, load_run
 from mpn_lab.training.supervised import SupervisedTrainer
@@ -60,8 +60,7 @@ def resume(
             stacklevel=2,
         )
     with lock_folder(run.folder):
-        for leftover in leftovers(run.folder):
-            leftover.unlink(missing_ok=True)
+        delete_leftovers(run.folder)
         trainer.restore(run)
         return trainer.fit(run, progress, on_row)
 

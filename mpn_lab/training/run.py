@@ -22,6 +22,7 @@ from mpn_lab.training.files import (
     Row,
     RunError,
     csv_of,
+    delete_leftovers,
     is_csv_of,
     numbered_file,
     numbered_files,
@@ -113,6 +114,7 @@ class Run:
             raise RunError(
                 f"{path} cannot be read ({error.strerror}); make it readable."
             ) from error
+        delete_leftovers(path)
         data = (json.dumps(content, indent=2) + "\n").encode()
         write_whole(path / "config.json", data, RunError, "train again")
         return cls(path, content, config)

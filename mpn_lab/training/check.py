@@ -165,22 +165,23 @@ class _Check:
         last, good = max(self.expected or [0]), []
         for trials in sorted({*there, *(self.expected or [])}):
             path = run.checkpoint_path(trials)
-            mends = ""
+            mends = "; restore the file, since nothing else holds these weights"
             if trials == last and self.weights:
                 mends = f"; `mpn-lab check {run.path} --repair` writes it anew"
+            elif self.expected is not None and trials > last:
+                mends = f"; `mpn-lab resume {run.path}` writes it again"
             if trials not in there:
-                lost = mends or ": nothing else holds these weights; restore the file"
-                self._wrong(path, f"is missing{lost}.")
+                self._wrong(path, f"is missing{mends}.")
                 continue
             try:
                 arrays, _ = read_tensors(path, run.identity)
                 run.network_at(trials)
             except RunError as error:
-                self._wrong(path, f"cannot be used: {self._short(error).rstrip('.')}{mends}.")
+                self._wrong(path, f"cannot be used, since {self._reason(error)}{mends}.")
                 continue
             except (ValueError, CoreError):  # the core is not registered: only its file is checked
                 pass
-            if mends and not _equal(arrays, self.weights):
+            if trials == last and self.weights and not _equal(arrays, self.weights):
                 self._wrong(path, f"has other weights than resume.safetensors{mends}.")
             elif self.expected is not None and trials > last:
                 self.report.found.append(f"{_inside(run, path)}, which `resume` writes again")
@@ -222,15 +223,18 @@ class _Check:
         folder, good = run.folder / "stored_trials", []
         for trials in sorted({*there, *expected}):
             path = folder / numbered_file(trials)
+            mends = "; restore the file, since nothing else holds these trials"
+            if self.expected is not None and trials >= max(self.expected or [0]):
+                mends = f"; `mpn-lab resume {run.path}` writes it again"
             if trials not in there:
-                self._wrong(path, "is missing: nothing else holds these trials; restore the file.")
+                self._wrong(path, f"is missing{mends}.")
                 continue
             try:
                 read_tensors(path, run.identity)
                 if (network := self._network(trials)) is not None:
                     load_stored_trials(run, trials, network)
             except RunError as error:
-                self._wrong(path, f"cannot be used: {self._short(error)}")
+                self._wrong(path, f"cannot be used, since {self._reason(error)}{mends}.")
                 continue
             good.append(trials)
         self._found("stored trials", good)
@@ -282,6 +286,10 @@ class _Check:
 
     def _wrong(self, path: Path, what: str) -> None:
         self.report.problems.append(f"{_inside(self.run, path)} {what}")
+
+    def _reason(self, error: Exception) -> str:
+        """Return what an error says of a file, without its remedy."""
+        return self._short(error).split("; ")[0].rstrip(".")
 
     def _short(self, error: Exception) -> str:
         """Return an error's sentence, with paths inside the run's folder."""

@@ -54,7 +54,7 @@ def other_weights(path):
     ("name", "damage", "words"),
     [
         (LAST, Path.unlink, "is missing; `mpn-lab check .* --repair` writes it anew"),
-        (LAST, cut, "cannot be used: .* is damaged .* --repair` writes it anew"),
+        (LAST, cut, "cannot be used, since .* is damaged .* --repair` writes it anew"),
         (LAST, put_first, "holds the weights after 2 trials.* --repair` writes it anew"),
         (LAST, other_weights, "has other weights than resume.safetensors; .* --repair"),
         ("metrics.csv", Path.unlink, "is missing; .* --repair` writes it anew"),
@@ -79,9 +79,17 @@ def test_what_can_be_rebuilt_is_rebuilt(name, damage, words, copy, tiny_run, con
 @pytest.mark.parametrize(
     ("name", "damage", "words"),
     [
-        (FIRST, Path.unlink, "is missing: nothing else holds these weights; restore the file"),
-        (FIRST, cut, "cannot be used: .* is damaged"),
-        (STORED, Path.unlink, "is missing: nothing else holds these trials; restore the file"),
+        (
+            FIRST,
+            Path.unlink,
+            "is missing; restore the file, since nothing else holds these weights",
+        ),
+        (FIRST, cut, "cannot be used, since .* is damaged .*restore the file"),
+        (
+            STORED,
+            Path.unlink,
+            "is missing; restore the file, since nothing else holds these trials",
+        ),
         (STORED, cut, "is damaged"),
         ("resume.safetensors", Path.unlink, "is missing: the run is finished and can be used"),
         ("resume.safetensors", cut, "is damaged"),
@@ -119,6 +127,24 @@ def test_a_training_that_has_lost_its_state(tiny_config, tmp_path, content):
     with pytest.raises(RunError, match=r"is missing, without which the training cannot go on from"):
         resume(path, progress=False)
     assert content(path) == before
+
+
+def test_what_a_kill_left_after_the_last_checkpoint_is_no_loss(copy, tiny_run, content):
+    arrays, meta = read_tensors(copy / "resume.safetensors")
+    identity = json.loads((copy / "config.json").read_text())["identity"]
+    first, _ = read_tensors(copy / FIRST)
+    arrays |= first  # as after trial 2, but for moments and buffer
+    rows = meta["rows"][:1]
+    write_tensors(copy / "resume.safetensors", arrays, meta | {"trials": 2, "rows": rows}, identity)
+    report = check_run(copy)
+    assert report.ok, report
+    assert f"{LAST}, which `resume` writes again" in report.found
+    assert "metrics.csv, with a row that `resume` writes again" in report.found
+    for name in (LAST, STORED):
+        cut(copy / name)
+    problems = check_run(copy).problems
+    assert len(problems) == 2
+    assert all(f"`mpn-lab resume {copy}` writes it again" in problem for problem in problems)
 
 
 def test_foreign_files_are_listed_and_left_alone(copy, content):

@@ -177,7 +177,7 @@ class _Check:
                 arrays, _ = read_tensors(path, run.identity)
                 run.network_at(trials)
             except RunError as error:
-                self._wrong(path, f"cannot be used, since {self._reason(error)}{mends}.")
+                self.report.problems.append(f"{self._reason(error)}{mends}.")
                 continue
             except (ValueError, CoreError):  # the core is not registered: only its file is checked
                 pass
@@ -234,7 +234,7 @@ class _Check:
                 if (network := self._network(trials)) is not None:
                     load_stored_trials(run, trials, network)
             except RunError as error:
-                self._wrong(path, f"cannot be used, since {self._reason(error)}{mends}.")
+                self.report.problems.append(f"{self._reason(error)}{mends}.")
                 continue
             good.append(trials)
         self._found("stored trials", good)

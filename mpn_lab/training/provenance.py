@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -16,18 +16,29 @@ import mpn_lab
 def package_versions(*more: str) -> dict[str, str]:
     """Versions of mpn_lab, of the libraries whose change may change a result, and of Python."""
     names = ("torch", "numpy", "neurogym", "gymnasium", "scipy", "numba", "llvmlite", *more)
-    versions = {"mpn_lab": mpn_lab.__version__} | {name: version(name) for name in names}
+    versions = {"mpn_lab": mpn_lab.__version__} | {name: _version(name) for name in names}
     return versions | {"python": platform.python_version()}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
 
 
 def describe_machine(device: str) -> dict[str, str]:
     """Describe what the compiled code is chosen by: system, processor, its vectors, and the GPU."""
-    from llvmlite.binding import get_host_cpu_name  # a tenth of a second
+    try:
+        from llvmlite.binding import get_host_cpu_name  # a tenth of a second
 
+        cpu = get_host_cpu_name()  # what numba compiles for
+    except ImportError:  # then nothing is compiled
+        cpu = platform.processor()
     machine = {
         "system": platform.system(),
         "architecture": platform.machine(),
-        "cpu": get_host_cpu_name(),  # what numba compiles for
+        "cpu": cpu,
         "vectors": torch.backends.cpu.get_cpu_capability(),  # what torch uses
     }
     if torch.device(device).type == "cuda":

@@ -2,6 +2,8 @@ from .analysis.record_file import load_record, save_record
 from .analysis.recording import record
 from .analysis.schema import RecordError
 from .analysis.stale_states import staleness
+from .interventions import edits
+from .interventions.counterfactuals import counterfactual
 from .networks.mpn import MPN
 from .networks.qnetwork import QNetwork
 from .networks.recurrent import GRU, LSTM, RNN
@@ -53,7 +55,9 @@ __all__ = [
     "check_run",
     "collect_trials",
     "compute_td_loss_trial",
+    "counterfactual",
     "describe_task",
+    "edits",
     "evaluate",
     "ideal_accuracy",
     "ideal_actions",

@@ -33,7 +33,7 @@ def test_decoding_finds_the_response_where_it_is_held(trials):
     np.testing.assert_allclose(found.chance, largest)
 
 
-def test_across_times_a_code_that_moves_on_is_not_decoded(trials):
+def test_a_changing_code_is_not_decoded_across_times(trials):
     found = analysis.decode_across_times(trials)
     first, second = slice(4, 7), slice(7, 10)
     assert (found[first, first] == 1).all()

@@ -103,7 +103,7 @@ def test_selectivity_finds_the_units_that_carry_the_condition(trials):
     )
 
 
-def test_variance_explained_tells_input_from_evidence(trials):
+def test_variance_explained_separates_input_from_evidence(trials):
     evidence = analysis.accumulated_evidence(trials, "stimulus_1", "stimulus_2")
     at = {"trial": 2, "time": 5}
     stimulus = trials.obs.sel(channel=["stimulus_1", "stimulus_2"]).isel(trial=2)
@@ -128,7 +128,7 @@ def test_variance_explained_tells_input_from_evidence(trials):
     assert float(found.input[0]) < 0.7
 
 
-def test_orders_put_alike_units_side_by_side(trials):
+def test_orders_place_similar_units_next_to_each_other(trials):
     rng = np.random.default_rng(2)
     a, b = rng.normal(size=(2, *trials.h.shape[:2]))
     h = np.stack([a, b, a, b, a, b], axis=2) + 0.1 * rng.normal(size=trials.h.shape)
@@ -140,7 +140,7 @@ def test_orders_put_alike_units_side_by_side(trials):
         analysis.hidden_order(trials, "size")
 
 
-def test_any_named_state_can_be_looked_at():
+def test_any_named_state_can_be_analysed():
     lstm = mpn_lab.QNetwork(3, 3, core="lstm", hidden_size=6)
     trials = mpn_lab.record(lstm, "PerceptualDecisionMaking-v0", trials=20)
     assert analysis.pca(trials).attrs["variable"] == "h"  # where there is no M

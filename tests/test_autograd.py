@@ -29,7 +29,7 @@ def test_gradcheck():
     assert torch.autograd.gradgradcheck(function, inputs)
 
 
-def test_parts_of_the_result_may_go_unused():
+def test_parts_of_the_result_may_be_unused():
     core, x = layer(), random(4, 7, 3)
     for part in (0, 1, 2):
         gradients = []
@@ -105,7 +105,7 @@ def python(code, *, threads=1, **environment):
         ),
     ],
 )
-def test_without_a_working_numba_the_loop_runs_and_says_so_once(damage, said):
+def test_without_a_working_numba_the_loop_runs_with_one_notice(damage, said):
     program = "\n".join(
         [
             damage,

@@ -34,7 +34,7 @@ def test_names_periods_and_ground_truth():
     assert info["performance"] == (better == 1)
 
 
-def test_the_feedback_alone_tells_what_was_paid():
+def test_only_the_feedback_shows_the_payment():
     env = TrialEnv(REVERSAL_BANDIT, seed=0)
     for i in range(50):
         arm = 1 + i % 2
@@ -48,7 +48,7 @@ def test_the_feedback_alone_tells_what_was_paid():
     assert info["performance"] == 0
 
 
-def test_arms_pay_and_change_as_often_as_said():
+def test_arms_pay_and_swap_with_the_given_probabilities():
     env = TrialEnv(REVERSAL_BANDIT, seed=1, p=0.8, reversal=0.1)
     trials = [run_trial(env, 1) for _ in range(3000)]
     better = np.array([info["trial"]["better_arm"] for *_, info in trials])
@@ -60,7 +60,7 @@ def test_arms_pay_and_change_as_often_as_said():
     assert starts[1:] == (better[1:] != better[:-1]).tolist()
 
 
-def test_the_same_chances_whatever_is_chosen():
+def test_payments_are_drawn_independently_of_the_choices():
     def better(choose):
         env = TrialEnv(REVERSAL_BANDIT, seed=3)
         infos = [run_trial(env, choose)[2]["trial"] for _ in range(40)]

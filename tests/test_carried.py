@@ -71,7 +71,7 @@ def test_a_record_holds_what_was_collected(core, reset_state, trials, fresh, mon
     np.testing.assert_allclose(starts[1:][goes_on], last[:-1][goes_on], atol=1e-5)
 
 
-def test_modulation_changes_from_where_a_trial_began():
+def test_the_first_change_of_M_is_relative_to_the_trials_start():
     from mpn_lab.analysis import modulation_change
 
     made = record(watched(), REVERSAL_BANDIT, trials=6, reset_state="never")

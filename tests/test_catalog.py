@@ -46,5 +46,5 @@ def test_no_warning_where_something_is_seen(name):
     assert task.warning is None
 
 
-def test_ground_truth_that_is_no_action():
+def test_ground_truth_that_is_not_an_action():
     assert describe_task("Reaching1D-v0", trials=5).oracle_accuracy is None

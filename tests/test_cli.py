@@ -52,7 +52,7 @@ def test_train_supervised(tmp_path, capsys):
     assert len(run.metrics) in (1, 2)
 
 
-def test_what_is_unknown_is_said_and_is_no_number(tmp_path, capsys):
+def test_unknown_numbers_are_reported_as_unknown(tmp_path, capsys):
     """CartPole tells of no trial whether it was correct."""
     out = str(tmp_path / "run")
     main(["train", "CartPole-v1", "--trials", "30", "--out", out, *TRAIN])

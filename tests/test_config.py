@@ -103,7 +103,7 @@ class Task(gym.Env):
     ("task", "what"),
     [(Task(), "a Task object"), (Task, "Task"), (lambda: Task(), "<lambda>"), (3, "3")],
 )
-def test_a_task_that_is_no_id_is_refused_in_one_sentence(config, task, what):
+def test_a_task_that_is_not_an_id_is_refused_in_one_sentence(config, task, what):
     with pytest.raises(TypeError) as caught:
         config(task=task)
     words = "a configuration names its task by id: register it with gymnasium and give the id."

@@ -123,7 +123,7 @@ NOWHERE = "cuda:99" if torch.cuda.is_available() else "cuda"
 
 
 @pytest.mark.parametrize("device", [NOWHERE, "gpu", "xpu:7", "cpu:x"])
-def test_a_device_that_is_not_there_gets_one_sentence(device, tmp_path):
+def test_a_missing_device_gets_one_sentence(device, tmp_path):
     network = QNetwork(3, 3, hidden_size=4)
     for use in (
         lambda: resolve_device(device),

@@ -29,7 +29,7 @@ def test_bad_numbers(short_run, name, value):
         evaluate(short_run.network, "DelayMatchSample-v0", **{name: value})
 
 
-def test_a_device_that_is_not_there(short_run):
+def test_a_missing_device_is_refused(short_run):
     with pytest.raises(ValueError, match="device is 'tpu', which torch does not find"):
         short_run.evaluate(trials=5, device="tpu")
 

@@ -31,7 +31,7 @@ def test_the_horizon_follows_from_the_length_of_the_trials(task, kwargs, share):
     assert resolve_defaults(TrainConfig(task=task, task_kwargs=kwargs)).gamma == config.gamma
 
 
-def test_what_is_given_stays():
+def test_given_numbers_are_kept():
     long = {"task_kwargs": {"dt": 20}}
     given = TrainConfig(**long, td_lambda=0.0, core_options={"eta_init": 0.5})
     assert resolve_defaults(given) == given.model_copy(

@@ -225,7 +225,7 @@ def test_context_integration_against_a_slow_loop(context, layout):
         assert batch.conditions["label"][b] == batch.conditions[f"label_{asked}"][b]
 
 
-def test_continuous_integration_is_distributed_as_said():
+def test_continuous_integration_has_the_documented_distribution():
     for steps in (5, 20):
         task = ContinuousIntegration(noise=0.0, steps=steps)
         batch = task.sample_batch(rng(6), 4000)
@@ -248,7 +248,7 @@ def test_continuous_integration_is_distributed_as_said():
 
 
 @pytest.mark.parametrize("task", [INTEGRATION, CONTEXT_INTEGRATION, CONTINUOUS_INTEGRATION])
-def test_the_noise_has_the_norm_that_was_asked_for(task):
+def test_the_noise_has_the_requested_norm(task):
     quiet, noisy = make(task, {"noise": 0.0}), make(task, {"noise": 0.3})
     stray = noisy.sample_batch(rng(), 200).obs - quiet.sample_batch(rng(), 200).obs
     per_step = np.linalg.norm(stray, axis=2)
@@ -300,7 +300,7 @@ def test_names_and_a_bad_argument_by_id():
         TrialEnv(INTEGRATION, delay=-1)
 
 
-def test_only_the_response_at_go_counts_and_nothing_leaks():
+def test_only_the_response_at_go_counts():
     env = TrialEnv(INTEGRATION, seed=3, noise=0.0)
     go = env.task.vectors["go"].astype(np.float32)
     outcomes = []
@@ -430,6 +430,6 @@ def test_ideal_observers_refuse_a_trial_that_was_cut(task):
         ideal_accuracy(env, trials)
 
 
-def test_what_a_task_calls_like_a_records_own_is_renamed():
+def test_a_tasks_name_that_a_record_uses_itself_is_renamed():
     trial = Trial(*np.zeros((4, 3)), latent={"obs": np.zeros(3), "shown": np.zeros(3)})
     assert set(latent_variables([trial], 2)) == {"trial_obs", "shown"}

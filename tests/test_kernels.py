@@ -95,7 +95,7 @@ def test_nan_and_infinity_go_where_they_go_in_the_loop(value, modulation, activa
         compare(core, x)
 
 
-def test_one_step_after_the_other_is_the_whole_sequence():
+def test_steps_one_by_one_equal_the_whole_sequence():
     core, x = layer(4, 40), random(6, 9, 4)
     with torch.no_grad():
         whole, last = core(x)

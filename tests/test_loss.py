@@ -99,7 +99,7 @@ def test_checkpointing_changes_no_gradient_and_truncation_does():
     assert not torch.allclose(grads["full"][0], grads["truncated"][0], rtol=1e-3)
 
 
-def test_several_trials_in_a_row_are_as_many_trials():
+def test_consecutive_trials_are_counted_one_by_one():
     """A row of two trials has the loss of both: nothing passes a trial's end but the state."""
     network, target = make(0), make(1)
     batch = batch_of([6])

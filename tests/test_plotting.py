@@ -57,6 +57,15 @@ def test_q_marks_values_at_the_cursor(trials, ax):
     np.testing.assert_allclose(heads.get_offsets()[:, 1], trials.Q.values[2, 5])
 
 
+@pytest.mark.parametrize(
+    ("training", "label", "title"),
+    [("dqn", "Q", "action values"), ("supervised", "logit", "logits of actions")],
+)
+def test_outputs_are_named_after_the_training(training, label, title, trials, ax):
+    plotting.plot_q(ax, trials.assign_attrs(training=training), 2)
+    assert (ax.get_ylabel(), ax.get_title()) == (label, title)
+
+
 @pytest.mark.parametrize("show", ["M", "effective weights", "change of M"])
 def test_modulations_are_centred_on_zero_with_one_scale(trials, ax, show):
     order = analysis.hidden_order(trials, "cluster")

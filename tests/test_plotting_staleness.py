@@ -9,7 +9,7 @@ import xarray as xr
 
 import mpn_lab
 from mpn_lab import plotting
-from mpn_lab.analysis.schema import check_trials
+from mpn_lab.analysis.restore import as_trials
 from mpn_lab.plotting.staleness import strategy_color
 
 make_staleness = runpy.run_path(str(Path(__file__).with_name("staleness_data.py")))[
@@ -87,7 +87,7 @@ def test_many_ages_are_not_all_written(data, ax):
     assert written[-1] == "290"
 
 
-def test_q_is_that_of_both_states_under_the_age_s_parameters(data, ax):
+def test_q_of_both_states_uses_the_parameters_of_the_age(data, ax):
     panel = plotting.plot_staleness_q(ax, data, 3, 400, 64, "stored")
     n, lines = lengths(data, 3), panel.background.artists[:6]
     for position, age in ((3, 64), (0, 0)):
@@ -144,7 +144,7 @@ def test_window_starts_are_marked(data, ax):
 
 
 def test_inputs_of_these_trials_can_be_drawn_too(data, ax):
-    check_trials(data)
+    as_trials(data)
     plotting.plot_inputs(ax, data, 0, 200)
     np.testing.assert_array_equal(
         ax.lines[0].get_ydata(), data.obs.values[0, : lengths(data, 0), 0]
@@ -174,7 +174,7 @@ def test_the_defaults_are_the_oldest_age_and_the_stored_state(data):
     }
 
 
-def test_colours_tell_strategies_apart():
+def test_each_strategy_has_its_own_colour():
     names = ("zero", "stored", "zero, burn-in 4", "stored, burn-in 4", "start")
     assert len({strategy_color(name) for name in names}) == 5
     assert strategy_color("zero, burn-in 8") == strategy_color("zero, burn-in 4")

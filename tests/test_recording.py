@@ -25,7 +25,7 @@ def trials():
     return mpn_lab.record(network(), TASK, trials=6, epsilon=0.2)
 
 
-def test_a_record_equals_the_equations_written_out(trials):
+def test_a_record_satisfies_the_equations(trials):
     # Every valid step, recomputed in float64 from nothing but the record's own obs and weights.
     eta, lam = float(trials.eta), float(trials.lam)
     W, b = trials.W.values.astype(float), trials.b.values
@@ -124,7 +124,7 @@ def test_a_run_is_recorded_on_its_own_task(tmp_path):
     assert made.attrs["run"] == str(tmp_path / "run")
 
 
-def test_a_large_record_is_warned_of(monkeypatch):
+def test_a_large_record_gives_a_warning(monkeypatch):
     monkeypatch.setattr(recording, "_memory", lambda: 100_000)
     with pytest.warns(ResourceWarning, match="record fewer trials"):
         mpn_lab.record(network(), TASK, trials=10)
@@ -142,7 +142,7 @@ def test_bad_arguments_get_one_sentence():
             mpn_lab.record(network(), **arguments)
 
 
-def test_files_that_are_no_record_say_so(trials, tmp_path):
+def test_files_that_are_not_records_are_refused(trials, tmp_path):
     good = mpn_lab.save_record(trials, tmp_path / "good.nc")
     cut = tmp_path / "cut.nc"
     cut.write_bytes(good.read_bytes()[:5000])

@@ -211,7 +211,7 @@ def test_layers_number_their_states():
     np.testing.assert_array_equal(trials.line.isel(at)[-1], trials.embedded.isel(at))
 
 
-def test_a_states_name_is_its_own_where_the_task_has_the_same():
+def test_a_state_keeps_its_name_if_the_task_uses_it_too():
     class Shown(OjaCore):
         state_dims = {"shown": ("hidden",), "context": ("hidden", "input")}  # noqa: RUF012
 
@@ -442,7 +442,7 @@ class Broken(nn.Module):
         ("in place", "modifies the state that it is given"),
     ],
 )
-def test_what_breaks_the_protocol_is_told_in_one_sentence(fault, words):
+def test_a_core_that_breaks_the_protocol_gets_one_sentence(fault, words):
     register_core("broken", Broken)
     core = Broken(5, 6)
     registry.check_core(core, 5, 6)
@@ -482,7 +482,7 @@ def test_weights_with_names_of_a_record():
             registry.check_core(Core(5, 6), 5, 6)
 
 
-def test_dropout_and_noise_are_let_through_where_eval_mode_has_none():
+def test_dropout_and_noise_are_accepted_if_eval_mode_removes_them():
     class Noisy(OjaCore):
         def forward(self, input, state=None, return_states=False):
             noise = torch.rand(input.shape) if self.training else 0.0

@@ -114,7 +114,7 @@ def test_checkpoint_of_another_network(run_copy, forge):
         resume(run_copy, progress=False)
 
 
-def test_a_checkpoint_that_there_is_not(short_run):
+def test_a_missing_checkpoint_is_refused(short_run):
     with pytest.raises(RunError, match="has no checkpoint at 60 trials; expected one of 50, 100"):
         short_run.network_at(60)
 

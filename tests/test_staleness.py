@@ -212,7 +212,7 @@ def test_the_dataset_is_consistent(run, data):
     assert set(record.attrs) <= set(data.attrs)
 
 
-def test_it_survives_a_file(data, tmp_path):
+def test_the_dataset_survives_a_file(data, tmp_path):
     loaded = mpn_lab.load_record(mpn_lab.save_record(data, tmp_path / "stale.nc"))
     xr.testing.assert_identical(loaded, data)
 
@@ -254,7 +254,7 @@ def test_stored_states_of_episodes_begin_with_the_carried_one(tmp_path):
         np.testing.assert_allclose(steps, alone, atol=1e-5)
 
 
-def test_chosen_ages_are_sorted_and_begin_with_the_trials_own(run):
+def test_chosen_ages_are_sorted_and_include_collection(run):
     assert compared(run, ages=[80, 40, 40]).trained_trials.values.tolist() == [20, 40, 80]
     assert staleness(run, 60).trained_trials.values.tolist() == [60, 80, 100]
     assert "zero, burn-in 0" not in staleness(run, burn_in=0)["strategy"]
@@ -290,7 +290,7 @@ def test_by_position(data):
         by_position(data.isel(trial=[2]))
 
 
-def test_a_large_result_is_warned_of(run, monkeypatch):
+def test_a_large_result_gives_a_warning(run, monkeypatch):
     monkeypatch.setattr(recording, "_memory", lambda: 100_000)
     with pytest.warns(ResourceWarning, match=r"comparison of 5 trials.*fewer ages"):
         compared(run)
@@ -311,7 +311,7 @@ def test_bad_arguments_get_one_sentence(run):
         assert "\n" not in str(caught.value)
 
 
-def test_runs_that_cannot_be_compared_say_so(run, forge, tmp_path):
+def test_runs_that_cannot_be_compared_are_refused(run, forge, tmp_path):
     def copy(name):
         shutil.copytree(run.path, tmp_path / name)
         return load_run(tmp_path / name)

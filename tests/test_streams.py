@@ -53,7 +53,7 @@ def from_its_start(stream):
 
 
 @pytest.mark.parametrize("name", PAPER_TASKS)
-def test_the_papers_tasks_step_by_step(name):
+def test_the_papers_tasks_run_step_by_step(name):
     """What is planned is what an agent sees that fixates to every trial's end."""
     task, task_kwargs = PAPER_TASKS[name]
     stream = from_its_start(TrialStream(task, 2, 60, seed=7, **task_kwargs))
@@ -184,6 +184,6 @@ def test_first_sequences_hold_every_part_of_long_trials():
     assert np.mean(first[0].latent["responds"]) == pytest.approx(0.2, abs=0.08)
 
 
-def test_a_task_without_fixation_is_no_stream():
+def test_a_task_without_fixation_cannot_be_streamed():
     with pytest.raises(ValueError, match="asks for a response at one step and has no fixation"):
         TrialStream("mpn_lab/Integration-v0", 2)

@@ -149,7 +149,8 @@ def test_metrics_evaluation_and_record(short):
     assert metrics.step_accuracy.between(0, 1).all()
     assert short.checkpoints == [32, 64, 96]
     assert 0 <= short.evaluate(trials=50).accuracy <= 1
-    assert record(short, trials=2).attrs["task"] == SHORT.task
+    attrs = record(short, trials=2).attrs
+    assert (attrs["task"], attrs["training"]) == (SHORT.task, "supervised")
     assert load_run(short.path).config == resolve_defaults(SHORT)
     assert short.content["kind"] == "supervised"
     assert "epsilon" not in metrics
@@ -241,14 +242,14 @@ def test_a_loss_that_is_not_finite_stops_it(tmp_path, monkeypatch):
     assert load_run(tmp_path / "run").checkpoints == [32]
 
 
-def test_unknown_period_names_those_that_there_are():
+def test_an_unknown_period_lists_the_known_ones():
     with pytest.raises(
         ValueError, match=r"has no period 'go'; expected .* sample, delay, test, dec"
     ):
         SupervisedTrainer(SHORT.model_copy(update={"loss_periods": ("go",)}))
 
 
-def test_an_expert_carries_nothing():
+def test_an_expert_has_no_state():
     expert = ExpertPolicy([TrialEnv(CONTEXT, seed=0)])
     with pytest.raises(NotImplementedError, match="carries no state"):
         expert.join_states([])

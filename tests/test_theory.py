@@ -21,7 +21,7 @@ def record_of(network):
 
 
 @pytest.mark.parametrize("shape", ["scalar", "input", "hidden", "synapse"])
-def test_first_order_agrees_with_the_sums_written_out(shape):
+def test_first_order_equals_the_explicit_sums(shape):
     net = network(eta_shape=shape, lam_shape=shape, activation="tanh")
     with torch.no_grad():
         core = net.core

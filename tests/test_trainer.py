@@ -130,7 +130,7 @@ def test_device_and_threads_are_recorded_and_resumed_with(
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", "nonsense"])
-def test_a_device_that_is_not_there(device, short_config, short_run, tmp_path):
+def test_a_missing_device_is_refused(device, short_config, short_run, tmp_path):
     words = f"device is '{device}', which torch does not find on this machine; choose 'cpu'"
     with pytest.raises(ValueError, match=words):
         train(short_config(), tmp_path / "run", progress=False, device=device)

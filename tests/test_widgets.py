@@ -43,7 +43,7 @@ def pixels(data):
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
 
 
-def test_the_slider_brings_new_pixels_and_the_first_ones_again(explorer):
+def test_the_slider_changes_the_picture_and_restores_it(explorer):
     first = explorer.image.value
     explorer.time.value = 500
     assert explorer.image.value != first
@@ -112,11 +112,15 @@ def test_a_filter_that_leaves_no_trial_says_so_and_keeps_the_picture(trials):
     assert "No trial of this record is wrong" in explorer.message.value
     assert 'role="alert"' in explorer.message.value
     assert explorer.image.value == before
-    explorer.outcome.value = "all trials"
+    assert explorer.outcome.value == "all trials"  # what is shown, not what was asked for
+    explorer.condition.value = "context = 1"
     assert explorer.message.value == ""
+    explorer.outcome.value = "wrong"
+    assert "is wrong and has context = 1; the filter" in explorer.message.value
+    assert (explorer.outcome.value, explorer.condition.value) == ("all trials", "context = 1")
 
 
-def test_an_error_in_a_callback_is_shown_and_goes_again(explorer, monkeypatch):
+def test_an_error_in_a_callback_is_shown_and_then_cleared(explorer, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Picture, "frame", lambda self, step: 1 / 0)
         explorer.time.value = 200
@@ -155,7 +159,7 @@ def test_many_frames_leave_no_figure_and_no_memory(trials):
     assert pyplot.get_fignums() == []
     figure = weakref.ref(explorer._picture.figure)
     explorer.trial.value = 3
-    assert explorer._picture.figure is figure()  # one figure, drawn into anew
+    assert explorer._picture.figure is figure()  # one figure, with new content
 
 
 def test_save_writes_editable_text(explorer, trials, tmp_path):
@@ -195,7 +199,7 @@ def test_the_page_holds_every_frame_and_nothing_from_outside(explorer, trials, t
     assert np.abs(shown - exported).mean() < 1
 
 
-def test_where_widgets_cannot_live_the_picture_stands_in(explorer):
+def test_without_widgets_the_picture_is_shown(explorer):
     bundle = explorer._repr_mimebundle_()
     assert base64.b64decode(bundle["image/png"]) == explorer.image.value
     assert bundle["text/plain"] == "TrialExplorer(16 trials of ContextDecisionMaking-v0, MPN)"

@@ -63,7 +63,7 @@ class Correlator(torch.nn.Module):
 
 
 class SquareM(Correlator):
-    """The same with its state called M, which is no matrix of hidden units by inputs."""
+    """The same core with a state called M whose dimensions are not hidden units by inputs."""
 
     state_dims = {"M": ("hidden", "partner")}  # noqa: RUF012
 

@@ -39,7 +39,7 @@ def pixels(data):
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
 
 
-def test_it_opens_where_q_is_furthest_off(explorer, data):
+def test_the_explorer_opens_where_dQ_is_largest(explorer, data):
     assert (explorer.age.value, explorer.strategy.value) == (256, "stored")
     distance = data["dQ"].sel(age=256, strategy="stored", trial=0).values
     assert explorer.time.value == np.nanargmax(distance) * 100
@@ -49,7 +49,7 @@ def test_it_opens_where_q_is_furthest_off(explorer, data):
 @pytest.mark.parametrize(
     ("name", "there", "back"), [("age", 4, 256), ("strategy", "zero", "stored")]
 )
-def test_a_control_brings_new_pixels_and_the_first_ones_again(explorer, name, there, back):
+def test_a_control_changes_the_picture_and_restores_it(explorer, name, there, back):
     first, control = explorer.image.value, getattr(explorer, name)
     control.value = there
     assert explorer.image.value != first
@@ -57,7 +57,7 @@ def test_a_control_brings_new_pixels_and_the_first_ones_again(explorer, name, th
     assert explorer.image.value == first
 
 
-def test_time_brings_new_pixels_and_the_first_ones_again(explorer):
+def test_the_time_slider_changes_the_picture_and_restores_it(explorer):
     first, time = explorer.image.value, explorer.time.value
     explorer.time.value = 300
     assert explorer.image.value != first
@@ -82,11 +82,11 @@ def test_every_control_changes_the_picture(explorer):
         seen.add(explorer.image.value)
 
 
-def test_another_age_is_patched_and_equals_the_figure_drawn_for_it(explorer, data):
+def test_a_change_of_age_equals_a_figure_drawn_for_it(explorer, data):
     explorer.go_to(time=700)
     drawn = weakref.ref(explorer._picture.figure.axes[0])
     explorer.age.value = 4
-    assert explorer._picture.figure.axes[0] is drawn()  # nothing was drawn anew
+    assert explorer._picture.figure.axes[0] is drawn()  # the figure was not redrawn
     other = StalenessExplorer(data).go_to(time=700, strategy="zero").go_to(age=4)
     other.strategy.value = "stored"
     np.testing.assert_array_equal(pixels(other.image.value), pixels(explorer.image.value))
@@ -104,7 +104,7 @@ def test_a_frame_equals_the_figure_drawn_whole(explorer):
     assert different < 0.006  # lines lie above the axes' edges in a frame
 
 
-def test_an_error_in_a_callback_is_shown_and_goes_again(explorer, monkeypatch):
+def test_an_error_in_a_callback_is_shown_and_then_cleared(explorer, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Picture, "redraw_background", lambda self, position: 1 / 0)
         explorer.age.value = 4
@@ -133,7 +133,7 @@ def test_many_frames_leave_no_figure_and_no_memory(explorer, data):
     assert pyplot.get_fignums() == []
     figure = weakref.ref(explorer._picture.figure)
     explorer.strategy.value = "zero"
-    assert explorer._picture.figure is figure()  # one figure, drawn into anew
+    assert explorer._picture.figure is figure()  # one figure, with new content
 
 
 def test_save_writes_editable_text(explorer, tmp_path):
@@ -170,7 +170,7 @@ def test_the_page_holds_every_frame_of_the_age_that_is_asked_for(explorer, data,
     assert np.abs(shown - exported).mean() < 1
 
 
-def test_where_widgets_cannot_live_the_picture_stands_in(explorer):
+def test_without_widgets_the_picture_is_shown(explorer):
     bundle = explorer._repr_mimebundle_()
     assert base64.b64decode(bundle["image/png"]) == explorer.image.value
     assert bundle["text/plain"] == (
@@ -201,8 +201,8 @@ def test_bad_requests_get_one_sentence(explorer, data):
     shown = explorer.image.value
     for ask, words in (
         (lambda: StalenessExplorer(xr.Dataset()), "holds no stored and replayed states"),
-        (lambda: StalenessExplorer(data.isel(trial=[])), "have no trial left"),
-        (lambda: StalenessExplorer(data.isel(age=[])), "have no age left"),
+        (lambda: StalenessExplorer(data.isel(trial=[])), "has no trials left"),
+        (lambda: StalenessExplorer(data.isel(age=[])), "has no ages left"),
         (lambda: StalenessExplorer(data.drop_vars("dQ")), "there is no dQ among"),
         (lambda: explorer.go_to(trial=77), "there is no trial 77"),
         (lambda: explorer.go_to(age=5), "there is no age of 5 updates"),

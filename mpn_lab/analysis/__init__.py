@@ -1,4 +1,4 @@
-"""Trials recorded as labelled data, and what can be computed from a record."""
+"""Records of trials as labelled data, and analyses of records."""
 
 import lazy_loader
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from mpn_lab.analysis.schema import check_record, condition_of
+from mpn_lab.analysis.restore import aligned, as_record
+from mpn_lab.analysis.schema import condition_of
 
 
 def signed_coherence(record: xr.Dataset, toward: int = 2) -> xr.DataArray:
     """Return the coherence of the relevant evidence, [trial], positive if it favours `toward`.
 
-    The trials must have a coherence `coh`, or `coh_1`, `coh_2` and a `context` that indicates the
-    relevant one. The unit is the task's own (%).
+    The trials need a coherence `coh`, or `coh_1`, `coh_2` and a `context` that selects the relevant
+    one. The unit is that of the task (%).
 
     Raises:
         ValueError: the trials have no coherence.
     """
-    check_record(record)
+    record = as_record(record, "correct_response")
     if {"coh_1", "coh_2", "context"} <= set(record.coords):
         coherence = xr.where(record["context"] == 0, record["coh_1"], record["coh_2"])
     else:
@@ -27,7 +28,7 @@ def signed_coherence(record: xr.Dataset, toward: int = 2) -> xr.DataArray:
 
 
 def psychometric(record: xr.Dataset, evidence: xr.DataArray, choice: int = 2) -> xr.Dataset:
-    """Compute the share of trials in which the network chose `choice`, by strength of evidence.
+    """Compute the proportion of trials with the response `choice`, by strength of evidence.
 
     Args:
         record: from `record`.
@@ -45,11 +46,10 @@ def psychometric(record: xr.Dataset, evidence: xr.DataArray, choice: int = 2) ->
     Example:
         >>> psychometric(trials, signed_coherence(trials)).share.plot()  # doctest: +SKIP
     """
-    check_record(record)
+    record = as_record(record, "response", "ideal_response")
     if not 0 <= choice < record.sizes["action"]:
         raise ValueError(f"choice is {choice}; expected 0 to {record.sizes['action'] - 1}.")
-    if evidence.dims != ("trial",) or evidence.sizes["trial"] != record.sizes["trial"]:
-        raise ValueError(f"evidence has dimensions {dict(evidence.sizes)}; expected one per trial.")
+    evidence = aligned(evidence, record, "evidence", "trial")
     ideal = record["ideal_response"].values
     result = _shares(evidence.values, record["response"].values == choice, ideal == choice, ideal)
     return result.rename(group="evidence", ideal_share="ideal").assign_attrs(
@@ -58,7 +58,7 @@ def psychometric(record: xr.Dataset, evidence: xr.DataArray, choice: int = 2) ->
 
 
 def performance_by(record: xr.Dataset, condition: str) -> xr.Dataset:
-    """Compute the share of correct trials for each value of a condition.
+    """Compute the proportion of correct trials for each value of a condition.
 
     Returns:
         Along the condition: `share` with its 95 % interval `low`, `high` (Wilson's), `ideal`, the
@@ -70,7 +70,7 @@ def performance_by(record: xr.Dataset, condition: str) -> xr.Dataset:
     Example:
         >>> performance_by(trials, "context")  # doctest: +SKIP
     """
-    check_record(record)
+    record = as_record(record, "correct", "correct_response", "ideal_response")
     ideal = record["ideal_response"].values
     groups = condition_of(record, condition).values
     correct, ideal_correct = record["correct"].values, ideal == record["correct_response"].values

@@ -11,7 +11,8 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mpn_lab.analysis.schema import check_record, condition_of
+from mpn_lab.analysis.restore import as_record, step_values
+from mpn_lab.analysis.schema import condition_of
 
 FOLDS = 5
 
@@ -40,7 +41,8 @@ def decode(
     Example:
         >>> decode(trials, "sample_theta", "M").accuracy.plot()  # doctest: +SKIP
     """
-    T = record.sizes.get("time", 0)
+    record = as_record(record)
+    T = record.sizes["time"]
     accuracy, sem, chance = np.full((3, T), np.nan)
     for t, (data, labels) in enumerate(_per_step(record, condition, variable)):
         if data is None:
@@ -78,6 +80,7 @@ def decode_across_times(
     """
     if every < 1:
         raise ValueError(f"every is {every}; expected 1 or more.")
+    record = as_record(record)
     steps = range(0, record.sizes["time"], every)
     labels, valid = _classes(record, condition), record["valid"].values
     usable = [data is not None for data, _ in _per_step(record, condition, variable)]
@@ -127,13 +130,12 @@ def _classes(record: xr.Dataset, condition: str) -> np.ndarray:
 
 
 def _features(record: xr.Dataset, variable: str) -> np.ndarray:
-    values = record[variable].values
+    values = step_values(record, variable)
     return values.reshape(*values.shape[:2], -1)
 
 
 def _per_step(record: xr.Dataset, condition: str, variable: str) -> list:
     """Return features [k, f] and labels [k] of the trials at each step; (None, None): too few."""
-    check_record(record, variable)
     labels, features = _classes(record, condition), _features(record, variable)
     result = []
     for t in range(record.sizes["time"]):

@@ -8,7 +8,8 @@ from scipy.cluster import hierarchy
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 
-from mpn_lab.analysis.schema import check_mpn, check_record, condition_of, main_state
+from mpn_lab.analysis.restore import aligned, as_mpn_record, as_record, step_values
+from mpn_lab.analysis.schema import condition_of, main_state, previous_missing
 
 
 def pca(record: xr.Dataset, variable: str | None = None, components: int = 3) -> xr.Dataset:
@@ -31,12 +32,14 @@ def pca(record: xr.Dataset, variable: str | None = None, components: int = 3) ->
     Example:
         >>> pca(trials, "h").trajectory.sel(trial=3)  # doctest: +SKIP
     """
+    record = as_record(record)
     variable = main_state(record) if variable is None else variable
     values, valid = _steps(record, variable)
     most = min(values.shape)
     if not 1 <= components <= most:
         raise ValueError(f"components is {components}; expected 1 to {most} for {variable}.")
-    fitted = PCA(components, random_state=0).fit(values)
+    with np.errstate(invalid="ignore"):  # constant values: the explained share is nan
+        fitted = PCA(components, random_state=0).fit(values)
     trajectory = np.full((*valid.shape, components), np.nan)
     trajectory[valid] = fitted.transform(values)
     dims = record[variable].dims[2:]
@@ -62,7 +65,7 @@ def participation_ratio(record: xr.Dataset, variable: str = "h") -> xr.DataArray
 
     Source: Gao et al., bioRxiv 2017, 214262.
     """
-    ratio = dimensions_filled(_steps(record, variable)[0])
+    ratio = dimensions_filled(_steps(as_record(record), variable)[0])
     return xr.DataArray(ratio, name="participation_ratio", attrs={"variable": variable})
 
 
@@ -83,7 +86,7 @@ def effective_weights(record: xr.Dataset) -> xr.DataArray:
     Raises:
         ValueError: the record is not of an MPN.
     """
-    check_mpn(record)
+    record = as_mpn_record(record)
     if record.attrs["modulation"] == "multiplicative":
         weights = record["W"] * (1 + record["M"])
     else:
@@ -94,14 +97,17 @@ def effective_weights(record: xr.Dataset) -> xr.DataArray:
 def modulation_change(record: xr.Dataset) -> xr.DataArray:
     """Compute M_t - M_{t-1} at every step, [trial, time, hidden, input]; M_{-1} is the start.
 
+    It is nan at a step whose previous step was not selected.
+
     Raises:
         ValueError: the record is of a core without a state M.
     """
-    check_record(record, "M")
+    record = as_record(record, "M")
     M = record["M"]
     first = record.get("M_start", record.get("M0", 0.0))
     change = M - M.shift(time=1)
     change[{"time": 0}] = (M.isel(time=0) - first).transpose(*change.isel(time=0).dims)
+    change = change.where(~previous_missing(record))
     return change.rename("modulation_change")
 
 
@@ -129,7 +135,7 @@ def selectivity(
     Raises:
         ValueError: no such variable, condition or period, or a single class.
     """
-    check_record(record, variable)
+    record = as_record(record, variable)
     labels = condition_of(record, condition).values
     values = _in_period(record, variable, period).mean("time", skipna=True)
     present = np.isfinite(values.values.reshape(len(labels), -1)).all(1)  # has the period
@@ -157,12 +163,17 @@ def accumulated_evidence(
 
     [trial, time]; 0 before the period, constant after it, nan after the trial.
     """
-    check_record(record)
+    record = as_record(record, "obs", "period")
     for name in (plus, minus):
         if name not in record["channel"].values:
             names = ", ".join(record["channel"].values)
             raise ValueError(f"there is no channel {name!r}; the task has {names}.")
     inside = _period_mask(record, period)
+    if (lost := (previous_missing(record) & inside).any("trial")).any():
+        raise ValueError(
+            f"the record lacks the step before {float(record['time'][lost.values][0]):g} ms, in "
+            f"the period {period}; compute the evidence of whole trials, and select times later."
+        )
     difference = record["obs"].sel(channel=plus, drop=True) - record["obs"].sel(
         channel=minus, drop=True
     )
@@ -187,23 +198,26 @@ def variance_explained(
         variable: `h`, `M` or any other state in the record.
         period: the period's name; None: the whole trial.
         shown: [trial, time], which of several inputs is present, for example `record["shown"]` of
-            the integration tasks: the fit is on one indicator for each, as in the paper. None: on
-            all entries of the embedded input x_t.
+            the integration tasks: the regressors are one indicator per input, as in the paper.
+            None: the regressors are all entries of the embedded input x_t.
 
     Returns:
         `input` and `evidence`, r^2 of each unit (nan for a unit that never changes).
 
     Source: Aitken & Mihalas, eLife 2023;12:e83035, figure 3 (whose numbers are means over units).
     """
+    record = as_record(record, "embedded")
     target = _in_period(record, variable, period)
     dims = target.dims[2:]
     values = target.values.reshape(*target.shape[:2], -1)
     x = record["embedded"].values
     if shown is not None:
-        which = shown.transpose("trial", "time").values
-        x = which[..., None] == np.unique(which)[:-1]  # the last one is where the others are not
-    e = evidence.transpose("trial", "time").values[..., None]
+        which = aligned(shown, record, "shown", "trial", "time").values
+        x = which[..., None] == np.unique(which)[:-1]  # the last indicator follows from the others
+    e = aligned(evidence, record, "evidence", "trial", "time").values[..., None]
     use = np.isfinite(values).all(2) & np.isfinite(e).all(2)
+    if not use.any():
+        raise ValueError("the evidence is nan at every step of the period.")
     y = values[use].astype(np.float64)
     result = {}
     for name, regressor in (("input", x), ("evidence", e)):
@@ -219,20 +233,20 @@ def variance_explained(
 def hidden_order(
     record: xr.Dataset, by: str = "selectivity", condition: str = "correct_response"
 ) -> np.ndarray:
-    """Order the hidden units so that similar ones are side by side; returns indices [hidden].
+    """Order the hidden units so that similar ones are adjacent; returns indices [hidden].
 
     Args:
         record: from `record`.
         by: `index` (unsorted); `selectivity` (by preferred class of the condition, the most
-            selective first; a unit's row of M where there is an M [hidden, input], else its h);
-            `cluster` (leaves of the average linkage tree of the correlations of h over steps and
-            trials).
+            selective unit first; measured on a unit's row of M if there is an M [hidden, input],
+            or else on its h); `cluster` (leaves of the average-linkage tree of the correlations of
+            h over steps and trials).
         condition: for `selectivity`.
 
     Raises:
         ValueError: another `by`.
     """
-    check_record(record, "h")
+    record = as_record(record, "h")
     if by == "index":
         return np.arange(record.sizes["hidden"])
     if by == "selectivity":
@@ -256,7 +270,7 @@ def hidden_order(
 
 
 def leaf_order(values: np.ndarray) -> np.ndarray:
-    """Order units so that correlated ones are side by side; returns indices [units].
+    """Order units so that correlated ones are adjacent; returns indices [units].
 
     The order is that of the leaves of the average linkage tree of their correlations over samples,
     `values` [samples, units].
@@ -274,9 +288,8 @@ def leaf_order(values: np.ndarray) -> np.ndarray:
 
 def _steps(record: xr.Dataset, variable: str) -> tuple[np.ndarray, np.ndarray]:
     """Return all valid steps of all trials as rows [N, features], with their mask [trial, time]."""
-    check_record(record, variable)
     valid = record["valid"].values
-    data = record[variable].values[valid]
+    data = step_values(record, variable)[valid]
     return data.reshape(len(data), -1), valid
 
 
@@ -290,7 +303,7 @@ def _period_mask(record: xr.Dataset, period: str | None) -> xr.DataArray:
 
 
 def _in_period(record: xr.Dataset, variable: str, period: str | None) -> xr.DataArray:
-    check_record(record, variable)
+    step_values(record, variable)
     return record[variable].where(_period_mask(record, period))
 
 

@@ -18,6 +18,7 @@ from mpn_lab.networks.qnetwork import Projection, QNetwork
 from mpn_lab.networks.registry import Dims
 from mpn_lab.tasks.rollout import ResetState, Trial, make_envs, n_envs_for, rollout
 from mpn_lab.tasks.trial_env import Task, TrialEnv
+from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.device import resolve_device, torch_threads
 from mpn_lab.training.provenance import package_versions
 from mpn_lab.training.run import Run
@@ -25,9 +26,11 @@ from mpn_lab.training.run import Run
 MEMORY_SHARE = 0.25
 """A warning is given before a record that would take more than this part of the memory."""
 
-_RECORD = 0x7265636F7264  # separates the seeds of records from those of training and evaluation
-_LOCKSTEP = 250  # maximum number of environments
-_CHUNK = 64  # trials whose states are computed at once
+RECORD_STREAM = (
+    0x7265636F7264  # separates the seeds of records from those of training and evaluation
+)
+LOCKSTEP = 250  # maximum number of environments
+CHUNK = 64  # trials whose states are computed at once
 
 
 def record(
@@ -74,7 +77,8 @@ def record(
     - weights: `readout` [action, hidden], `readout_bias`, `projection` [input, channel],
       `projection_bias`, and those that the first layer's core reports: `W`, `b`, `eta`, `lam`,
       `M0`;
-    - attrs: run, task, task_kwargs, seed, epsilon, reset_state, trials_per_episode, dt (ms), core,
+    - attrs: run, training ("dqn"; "supervised", whose `Q` are logits; "unknown" for a network),
+      task, task_kwargs, seed, epsilon, reset_state, trials_per_episode, dt (ms), core,
       its equations, versions.
 
     Args:
@@ -105,11 +109,13 @@ def record(
         >>> dict(trials.M.sizes)
         {'trial': 4, 'time': ..., 'hidden': 8, 'input': 10}
     """
-    attrs: dict[str, Any] = {FORMAT: 1, "run": "", "run_identity": "", "trained_trials": -1}
+    attrs: dict[str, Any] = {FORMAT: 1, "run": "", "run_identity": ""}
+    attrs |= {"trained_trials": -1, "training": "unknown"}
     if isinstance(network, Run):
         run, network = network, network.network
         attrs |= {"run": str(run.path or "in memory"), "run_identity": run.identity}
         attrs["trained_trials"] = run.checkpoints[-1]
+        attrs["training"] = "supervised" if isinstance(run.config, SupervisedConfig) else "dqn"
         if task is None:
             run.check_task()
             task, task_kwargs = run.config.task, {**run.config.task_kwargs, **(task_kwargs or {})}
@@ -133,13 +139,13 @@ def record(
         raise ValueError(f"epsilon is {epsilon}; expected 0 to 1.")
     if device is not None:
         network.to(resolve_device(device))
-    n = n_envs_for(trials, _LOCKSTEP, reset_state, k)
-    envs = make_envs(task, task_kwargs, n, (seed, _RECORD))
+    n = n_envs_for(trials, LOCKSTEP, reset_state, k)
+    envs = make_envs(task, task_kwargs, n, (seed, RECORD_STREAM))
     _check_fit(network, envs[0])
-    rng = np.random.default_rng((seed, _RECORD))
+    rng = np.random.default_rng((seed, RECORD_STREAM))
     with torch_threads(threads):
         collected = rollout(envs, network, trials, reset_state, k, epsilon=epsilon, rng=rng)
-        of_network = _network_variables(network, collected) | _weights(network)
+        of_network = _network_variables(network, collected) | weights_of(network)
     attrs |= {
         "task": envs[0].task_id,
         "task_kwargs": json.dumps(task_kwargs or {}),
@@ -150,11 +156,22 @@ def record(
         "dt": envs[0].dt,
         "versions": json.dumps(package_versions("xarray")),
     }
+    return dataset_of(collected, envs[0], network, of_network, attrs)
+
+
+def dataset_of(
+    trials: list[Trial],
+    env: TrialEnv,
+    network: QNetwork,
+    of_network: dict[str, Any],
+    attrs: dict[str, Any],
+) -> xr.Dataset:
+    """Assemble a record from collected trials and the variables of the network."""
     dataset = xr.Dataset(
-        latent_variables(collected, len(envs[0].actions), network_names(network))
-        | step_variables(collected)
+        latent_variables(trials, len(env.actions), network_names(network))
+        | step_variables(trials)
         | of_network,
-        coords=coordinates(collected, envs[0], network_names(network)),
+        coords=coordinates(trials, env, network_names(network)),
         attrs=core_attrs(network) | attrs,
     )
     dataset["greedy_action"] = (
@@ -218,10 +235,11 @@ def _chunks(trials: Sequence[Trial]) -> Iterator[list[int]]:
     """Yield the trials to compute at once: those with a carried state apart from the others."""
     for has_state in (False, True):
         group = [i for i, t in enumerate(trials) if (t.initial_state is not None) == has_state]
-        yield from (group[i : i + _CHUNK] for i in range(0, len(group), _CHUNK))
+        yield from (group[i : i + CHUNK] for i in range(0, len(group), CHUNK))
 
 
-def _weights(network: QNetwork) -> dict[str, Any]:
+def weights_of(network: QNetwork) -> dict[str, Any]:
+    """Return the weights in a record, with their dimensions."""
     result: dict[str, Any] = {
         "readout": (("action", "hidden"), _array(network.readout.weight)),
     }

@@ -1,4 +1,4 @@
-"""Replays stored trials: the state before every step, from a choice of starting states."""
+"""Replays stored trials and computes the state before every step, from several starting states."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mpn_lab.networks.state_codec import StateCodec
 from mpn_lab.tasks.rollout import Trial
 from mpn_lab.training.experience import encode_trials
 
-_NUMBERS = 4_000_000  # float64 that are worked on at once
+_NUMBERS = 4_000_000  # float64 numbers processed at once
 
 
 class Strategy(NamedTuple):
-    """The state that each window of a trial is replayed from."""
+    """The state from which each window of a trial is replayed."""
 
     name: str
     start: Literal["zero", "stored", "trial"]  # "trial": from the trial's start instead
@@ -29,16 +29,17 @@ class Strategy(NamedTuple):
 
 
 class ReplayedStates:
-    """The states before every step of stored trials, flattened: as stored, and as replayed.
+    """Computes the states before every step of stored trials, as stored and as replayed, flattened.
 
-    Both sides of every comparison come out of the same computations with the same shapes, so equal
-    parameters give equal bits: h and x from the trial's start in float32, as they were stored; all
-    else in float64.
+    Both sides of a comparison result from the same computations with the same shapes, so that equal
+    parameters give equal bits: h and x from the trial's start in float32, as they were stored, and
+    everything else in float64.
 
     Args:
-        trials, codes: from `load_stored_trials`; trials shorter than the longest are padded.
-        networks: the ones to replay with, the first being the one that collected the trials.
-        window: steps of the windows that tile a trial.
+        trials: from `load_stored_trials`; trials shorter than the longest are padded.
+        codes: the encoded states of their steps (see `StateCodec`), from `load_stored_trials`.
+        networks: the networks to replay with; the first one collected the trials.
+        window: number of steps in each of the windows that tile a trial.
     """
 
     def __init__(
@@ -69,20 +70,20 @@ class ReplayedStates:
         )  # (B, T, width)
 
     def parts(self) -> Iterator[slice]:
-        """The trials in portions that bound the memory."""
+        """Yield the trials in portions that limit the memory."""
         B, T = self.shape
         history = T if self.codec.needs_history else 1
         n = max(1, _NUMBERS // (T * (history * self.codec.width + 8 * self.codec.size)))
         return (slice(i, i + n) for i in range(0, B, n))
 
     def stored(self, part: slice) -> Float[Tensor, "b T s"]:
-        """The states before every step when the trials were collected."""
+        """Return the states before every step as they were stored at collection."""
         return self._whole(self.stored_codes[part], self.starts[0][part])
 
     def replayed(
         self, part: slice, age: int, strategy: Strategy, stored: Float[Tensor, "b T s"]
     ) -> Float[Tensor, "b T s"]:
-        """The states before every step when the network number `age` replays the trials."""
+        """Return the states before every step when network number `age` replays the trials."""
         if strategy.start == "trial":
             return self._whole(self.encoded[age][part], self.starts[age][part])
         codec, window, obs = self.codec, self.window, self.obs[part]
@@ -102,7 +103,7 @@ class ReplayedStates:
         return states.view(b, len(s) * window, -1)[:, :T]
 
     def values(self, part: slice, age: int, states: Float[Tensor, "b T s"]) -> np.ndarray:
-        """Q at every step, [b, T, A] float64, from the states before it: one step of each."""
+        """Compute Q at every step from the state before it, [b, T, A] float64."""
         obs = self.obs[part].flatten(0, 1).double()  # (b T, c)
         q, _ = self.precise[age].step(obs, self.codec.unflatten(states.flatten(0, 1)))
         return q.view(*states.shape[:2], -1).numpy()
@@ -117,7 +118,7 @@ def _after(
     length: Int[Tensor, "R k"],
     start: Float[Tensor, "R s"],
 ) -> Float[Tensor, "R k s"]:
-    """The states after `length` of the codes steps of each row, float64."""
+    """Decode the state of each row after the first `length` of its codes, float64."""
     R, k = length.shape
     row, n = torch.arange(R).repeat_interleave(k), length.flatten()
     last = codes[row, (n - 1).clamp(min=0)][:, None]  # (R k, 1, width)

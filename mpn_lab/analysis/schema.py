@@ -1,12 +1,12 @@
-"""The schema of records: checks that say in one sentence what a Dataset lacks."""
+"""The schema of records: the attributes that mark them; look-ups of trials, steps, conditions."""
 
 from __future__ import annotations
 
 import numpy as np
 import xarray as xr
 
-FORMAT = "mpn_lab_record"  # the attribute that marks a record; its value is the format's version
-STALENESS = "mpn_lab_staleness"  # the same of a Dataset from `staleness`
+FORMAT = "mpn_lab_record"  # the attribute that marks a record; its value is the format version
+STALENESS = "mpn_lab_staleness"  # the attribute that marks a Dataset from `staleness`
 
 
 class RecordError(Exception):
@@ -14,12 +14,8 @@ class RecordError(Exception):
 
 
 def check_record(record: xr.Dataset, *variables: str) -> None:
-    """Raise ValueError unless `record` is a record that has these variables."""
-    if FORMAT not in record.attrs:
-        raise ValueError(
-            f"this Dataset is not a record: it has no attribute {FORMAT!r}; make one with "
-            "mpn_lab.record(...), and keep its attributes."
-        )
+    """Raise ValueError unless `record` is marked as a record and has these variables."""
+    check_marked(record, FORMAT, "is not a record", "mpn_lab.record(...)")
     for name in variables:
         if name not in record.variables:
             core = record.attrs.get("core", "unknown")
@@ -27,43 +23,22 @@ def check_record(record: xr.Dataset, *variables: str) -> None:
             raise ValueError(f"the record of this {core} network has no {name}; it has {held}.")
 
 
-def check_mpn(record: xr.Dataset) -> None:
-    """Raise ValueError unless `record` is of an MPN: has M, W and the attribute `modulation`."""
-    check_record(record, "M", "W")
-    if "modulation" not in record.attrs:
-        core = record.attrs.get("core", "unknown")
-        raise ValueError(
-            f"the record is of a {core} network, which does not say how M acts on W (attribute "
-            "modulation); expected one of an MPN."
-        )
+def check_marked(data: xr.Dataset, mark: str, verdict: str, maker: str) -> None:
+    """Raise ValueError unless a Dataset has the mark and the attributes that all panels read."""
+    if not isinstance(data, xr.Dataset):
+        raise ValueError(f"expected a Dataset from {maker}, not a {type(data).__name__}.")
+    for name in (mark, "dt", "task", "core"):
+        if name not in data.attrs:
+            raise ValueError(
+                f"this Dataset {verdict}: it has no attribute {name!r}; make one with {maker}, and "
+                "keep its attributes (keep_attrs=True, or changed.attrs = original.attrs)."
+            )
 
 
 def main_state(record: xr.Dataset) -> str:
     """Return the name of the default state: M if the record has one, or else h."""
     check_record(record, "h")
     return "M" if "M" in record else "h"
-
-
-def check_trials(data: xr.Dataset) -> None:
-    """Raise ValueError unless `data` contains trials: a record, or a result of `staleness`."""
-    if STALENESS not in data.attrs:
-        check_record(data)
-
-
-def check_staleness(data: xr.Dataset, *variables: str) -> None:
-    """Raise ValueError unless `data` is from `staleness` and has these variables."""
-    if STALENESS not in data.attrs:
-        raise ValueError(
-            f"this Dataset holds no stored and replayed states: it has no attribute {STALENESS!r}; "
-            "make one with mpn_lab.analysis.staleness(...), and keep its attributes."
-        )
-    for name in variables:
-        if name not in data.variables:
-            core = data.attrs.get("core", "unknown")
-            raise ValueError(
-                f"there is no {name} among the stored and replayed states of this {core} network; "
-                f"there are {', '.join(str(v) for v in data.data_vars)}."
-            )
 
 
 def age_position(data: xr.Dataset, age: int | None) -> int:
@@ -90,24 +65,56 @@ def strategy_position(data: xr.Dataset, strategy: str | None) -> int:
 
 def trial_position(record: xr.Dataset, trial: int) -> int:
     """Return the position of the trial with this number. Raises ValueError if there is none."""
-    where = np.flatnonzero(record["trial"].values == trial)
+    numbers = record["trial"].values
+    where = np.flatnonzero(numbers == trial)
     if not len(where):
-        numbers = record["trial"].values
         raise ValueError(
             f"there is no trial {trial} in this record of {len(numbers)} trials "
             f"(numbers {numbers.min()} to {numbers.max()})."
+        )
+    if len(where) > 1:
+        raise ValueError(
+            f"{len(where)} trials have the number {trial}; renumber them: "
+            f"record.assign_coords(trial=range({len(numbers)}))."
         )
     return int(where[0])
 
 
 def trial_length(record: xr.Dataset, position: int) -> int:
-    """Return the number of steps of the trial at a position."""
-    return int(record["valid"].values[position].sum())
+    """Return the number of steps of the trial at a position, up to its last valid one."""
+    return int(np.flatnonzero(record["valid"].values[position])[-1]) + 1
+
+
+def step_duration(record: xr.Dataset) -> float:
+    """Return the time between the record's steps, in ms.
+
+    Raises:
+        ValueError: the times are not evenly spaced.
+    """
+    apart = np.diff(record["time"].values.astype(float))
+    if not len(apart):
+        return float(record.attrs["dt"])
+    if not (apart[0] > 0 and np.allclose(apart, apart[0])):
+        k = int(np.flatnonzero(~np.isclose(apart, max(apart[0], 0)))[0]) if apart[0] > 0 else 0
+        before, after = record["time"].values[k : k + 2]
+        raise ValueError(
+            f"the record's times are not evenly spaced ({before:g} ms is followed by {after:g}); "
+            "select a range of times, or every k-th step."
+        )
+    return float(apart[0])
+
+
+def previous_missing(record: xr.Dataset) -> xr.DataArray:
+    """Return at which valid steps, [trial, time], the step before was not selected."""
+    times, dt = record["time"].values.astype(float), float(record.attrs["dt"])
+    follows = np.isclose(np.diff(times, prepend=-dt), dt)  # the first step follows the start
+    valid = record["valid"]
+    return valid & ~(valid.shift(time=1, fill_value=True) & xr.DataArray(follows, dims="time"))
 
 
 def time_step(record: xr.Dataset, position: int, time: float | int) -> int:
     """Return the step at a time in ms. Raises ValueError for a time outside the trial."""
-    start, dt = float(record["time"].values[0]), float(record.attrs["dt"])
+    start, dt = float(record["time"].values[0]), step_duration(record)
     length = trial_length(record, position)
     step = int(np.floor((time - start) / dt + 1e-6)) if np.isfinite(time) else -1
     if not 0 <= step < length:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from mpn_lab.analysis.recording import core_attrs, network_names, warn_of_size
 from mpn_lab.analysis.replayed_states import ReplayedStates, Strategy
-from mpn_lab.analysis.schema import FORMAT, STALENESS, check_staleness
+from mpn_lab.analysis.restore import as_staleness
+from mpn_lab.analysis.schema import FORMAT, STALENESS
 from mpn_lab.analysis.trial_variables import coordinates, pad, step_variables
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.registry import Dims
@@ -179,15 +180,15 @@ def by_position(data: xr.Dataset) -> xr.Dataset:
     Raises:
         ValueError: the Dataset is not from `staleness`, or every trial is a single window.
     """
-    check_staleness(data)
+    data = as_staleness(data, *_DISTANCES, "length", "trained_trials")
     valid, window = data["valid"].values, int(data.attrs["window"])
-    step = np.arange(valid.shape[1])
+    step = np.rint(data["time"].values / float(data.attrs["dt"])).astype(int)
     later = valid & (step >= window)
     if not later.any():
         raise ValueError(
             f"every trial ends within its first window of {window} steps; choose a shorter window."
         )
-    ends = np.pad(~valid[:, 1:], ((0, 0), (0, 1)), constant_values=True)  # the trial's last step
+    ends = step == data["length"].values[:, None] - 1  # the trial's last step
     at = {
         "first": later & (step % window == 0),
         "last": later & (ends | (step % window == window - 1)),
@@ -209,7 +210,7 @@ def by_position(data: xr.Dataset) -> xr.Dataset:
 
 
 def _interval(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Mean over trials of each one's mean where `mask`, and its interval, [3, strategy, age]."""
+    """Average over trials the mean over `mask`, with its interval, [3, strategy, age]."""
     mask = mask & np.isfinite(values)
     steps = mask.sum(-1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -278,7 +279,7 @@ def _replayed(
     window: int,
     keep_states: bool,
 ) -> dict[str, Any]:
-    """The distances, values and states of all strategies and ages, with their dimensions."""
+    """Compute distances, values and states of all strategies and ages, with their dimensions."""
     network = networks[0]
     B, T, A = len(trials), max(len(trial) for trial in trials), network.n_actions
     valid = pad([np.ones(len(trial), bool) for trial in trials], T, False, bool)
@@ -340,7 +341,7 @@ def _replayed(
 
 
 def _M_of(network: QNetwork, codec: StateCodec, states: Tensor, valid: np.ndarray) -> np.ndarray:
-    """M of the first layer, (b, T, n, d), in flattened states; nan after a trial's end."""
+    """Extract M of the first layer, (b, T, n, d), from flattened states; nan after the end."""
     b, T, _ = states.shape
     M = network.named_states(codec.unflatten(states.flatten(0, 1)))["M"][1].float()  # (b T, n, d)
     valid = valid.reshape(b, T, *[1] * (M.dim() - 1))
@@ -348,14 +349,14 @@ def _M_of(network: QNetwork, codec: StateCodec, states: Tensor, valid: np.ndarra
 
 
 def _window_max(values: np.ndarray, window: int) -> np.ndarray:
-    """At every step the largest of the values (b, T) within its window."""
+    """Return the maximum of the values (b, T) over the window of each step."""
     b, T = values.shape
     tiles = np.pad(values, ((0, 0), (0, -T % window))).reshape(b, -1, window)
     return tiles.max(2).repeat(window, 1)[:, :T]
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """0 / 0 = 0; anything else / 0 is nan."""
+    """Divide; 0 / 0 is 0, any other number / 0 is nan."""
     safe = np.where(denominator > 0, denominator, 1)
     undefined = (denominator == 0) & (numerator != 0)
     return np.where(undefined, np.nan, numerator / safe)

@@ -1,13 +1,13 @@
 """The MPN to first order in its modulations: equations 4 and 5 of Aitken & Mihalas.
 
-In a wide layer the contribution of M to h is small: M consists of products of inputs, whose entries
-shrink with d, and of W, whose entries shrink with n + d. Neglecting M in the update of M gives
+In a wide layer M contributes little to h: it consists of products of inputs, whose entries shrink
+with d, and is multiplied by W, whose entries shrink with n + d. Neglecting M in its update gives
 
     M_t = lam M_{t-1} + eta phi(W x_t + b) x_t^T                                          (5)
     h_t = phi(W x_t + b
               + sum_{s=1}^{t-1} eta lam^(s-1) phi(W x_{t-s} + b) * (W (x_{t-s} * x_t)))   (4)
 
-The sum in (4) is (W * M_{t-1}) x_t with the M_{t-1} of (5): nothing beyond (5) must be summed.
+The sum in (4) is (W * M_{t-1}) x_t with the M_{t-1} of (5), so that (5) is all that is computed.
 
 Source: Aitken & Mihalas, eLife 2023;12:e83035.
 """
@@ -19,7 +19,8 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from mpn_lab.analysis.schema import check_mpn
+from mpn_lab.analysis.restore import as_mpn_record
+from mpn_lab.analysis.schema import previous_missing
 
 _PHI: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "tanh": np.tanh,
@@ -28,7 +29,7 @@ _PHI: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def first_order(record: xr.Dataset) -> xr.Dataset:
-    """Compute h and M at every step from the inputs and the weights alone, by equations 4 and 5.
+    """Compute h and M at every step from the inputs and the weights, by equations 4 and 5.
 
     Args:
         record: from `record`, of a multiplicative MPN with the associative update and no bound,
@@ -40,7 +41,7 @@ def first_order(record: xr.Dataset) -> xr.Dataset:
     Raises:
         ValueError: the record is of another network, or its trials start from another M.
     """
-    check_mpn(record)
+    record = as_mpn_record(record)
     kind = [record.attrs[name] for name in ("modulation", "update", "activation")]
     if kind[:2] != ["multiplicative", "associative"] or kind[2] not in _PHI:
         raise ValueError(
@@ -49,6 +50,13 @@ def first_order(record: xr.Dataset) -> xr.Dataset:
         )
     if "M0" in record or "M_start" in record:
         raise ValueError("the trials do not start at M_0 = 0, as the equations assume.")
+    if previous_missing(record).any():
+        raise ValueError(
+            "the record lacks steps from the trials' starts; compute this for the whole trials, "
+            "and select times afterwards."
+        )
+    if any("trial" in record[name].dims for name in ("W", "b", "eta", "lam") if name in record):
+        raise ValueError("the trials are of several networks; pass those of one network at a time.")
     phi = _PHI[kind[2]]
     W = record["W"].values.astype(np.float64)  # [n, d]
     eta, lam = (record[name].broadcast_like(record["W"]).values for name in ("eta", "lam"))
@@ -76,12 +84,13 @@ def first_order_error(record: xr.Dataset) -> xr.Dataset:
     """Compute the relative error of equations 4 and 5: |theory - network| / |network|.
 
     Returns:
-        `h` and `M` [trial, time], with the norm of a vector and that of a matrix (Frobenius); nan
-        where the network's own is 0.
+        `h` (Euclidean norm) and `M` (Frobenius norm) [trial, time]; nan where the network's own
+        norm is 0.
 
     Raises:
         ValueError: as in `first_order`.
     """
+    record = as_mpn_record(record)
     theory = first_order(record)
     errors = {}
     for name in ("h", "M"):

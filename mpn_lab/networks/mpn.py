@@ -10,7 +10,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mpn_lab.networks.autograd import mpn_compiled
-from mpn_lab.networks.recurrence import Activation, Modulation, Update, mpn_loop
+from mpn_lab.networks.recurrence import (
+    Activation,
+    Modulation,
+    Update,
+    hebbian_update,
+    mpn_loop,
+)
 from mpn_lab.networks.registry import register_core
 
 SHORT_TRIAL = 40
@@ -155,6 +161,16 @@ class MPN(nn.Module):
         self.backend = "loop" if result is None else "compiled"
         output, M, states = mpn_loop(*arguments, **options) if result is None else result
         return (output, M, states) if return_states else (output, M)
+
+    def state_after(
+        self,
+        state: Float[Tensor, "B n d"],
+        input: Float[Tensor, "B d"],
+        output: Float[Tensor, "B n"],
+    ) -> Float[Tensor, "B n d"]:
+        """Return M after a step in which the output was this one, as when h is edited."""
+        lam = self.lam.clamp(0.0, self.lam_max)
+        return hebbian_update(state, input, output, self.eta, lam, self.update, self.bound)
 
     @torch.no_grad()
     def project_(self) -> None:

@@ -1,4 +1,4 @@
-"""GRU, LSTM and RNN as cores, state batch first, and stacks of cores."""
+"""GRU, LSTM and RNN as cores (their state has the batch first), and stacks of cores."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mpn_lab.networks.registry import State, describe, register_core
 
 
 class _TorchCore(nn.Module):
-    """A single layer of torch's own recurrent kernels, state batch first.
+    """A single layer of torch's recurrent kernels; the batch is the first dimension of its state.
 
-    The weights of each gate are Xavier-uniform, as those of the MPN, its biases uniform in
-    +-sqrt(6 / n). (Torch's own start values, +-1 / sqrt(n), put the largest eigenvalue of recurrent
-    weights at about 0.58 instead of 1: integration with a delay of 20 steps, learned trial by
-    trial, takes a GRU 17,000 trials or more with them and 2,300 with these.)
+    The weights of each gate are initialised Xavier-uniform, like those of the MPN, and the biases
+    uniformly in +-sqrt(6 / n). (With torch's own initial values, +-1 / sqrt(n), the largest
+    eigenvalue of the recurrent weights is about 0.58 instead of 1, and a GRU needs 17,000 trials or
+    more, instead of 2,300, to learn integration with a delay of 20 steps from whole trials.)
 
     Source: Aitken & Mihalas, eLife 2023;12:e83035, Methods ("Training"), and the authors' code.
     """
@@ -30,17 +30,17 @@ class _TorchCore(nn.Module):
     ) -> None:
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
-        # By way of "meta": nothing is drawn from torch's global generator.
+        # On device "meta" no initial values are drawn from torch's global generator.
         rnn = self.torch_class(input_size, hidden_size, batch_first=True, device="meta")
         self.rnn = rnn.to_empty(device="cpu")
         for name, values in self.rnn.named_parameters():
-            for gate in values.data.split(hidden_size):  # each drawn by itself
+            for gate in values.data.split(hidden_size):  # each gate on its own
                 if name.startswith("weight"):
                     nn.init.xavier_uniform_(gate, generator=generator)
                 elif name.startswith("bias_ih"):
                     limit = math.sqrt(6 / hidden_size)
                     nn.init.uniform_(gate, -limit, limit, generator=generator)
-                else:  # the same bias once more, to torch
+                else:  # torch adds two biases: one suffices
                     nn.init.zeros_(gate)
 
     def forward(self, input: Tensor, state: State | None = None, return_states: bool = False):
@@ -76,7 +76,7 @@ class LSTM(_TorchCore):
     state_dims = {"h": ("hidden",), "c": ("hidden",)}  # noqa: RUF012
 
     def forward(self, input: Tensor, state: State | None = None, return_states: bool = False):
-        if return_states:  # torch returns c of the last step only: go step by step
+        if return_states:  # torch returns only the last c: run step by step
             hs, cs = [], []
             for t in range(input.shape[1]):
                 _, state = self.forward(input[:, t : t + 1], state)
@@ -95,7 +95,10 @@ class LSTM(_TorchCore):
 
 
 class Stack(nn.ModuleList):
-    """Cores one above the other. State and states: a tuple with one entry per layer."""
+    """Several cores, each of which receives the output of the one below.
+
+    State and states are tuples with one entry per layer.
+    """
 
     def forward(
         self, input: Tensor, state: tuple[State, ...] | None = None, return_states: bool = False

@@ -16,6 +16,8 @@ attribute `state_dims` names the tensors in order, and the dimensions of each af
 
 - `initial_state(batch_size)`: the state at a sequence's start; without it the state is all zero;
 - `project_()`: projects parameters into their valid range, called after every optimizer step;
+- `state_after(state, input, output)`: the state after a step with this output, for counterfactuals
+  that edit the output of a core whose output is not itself a state;
 - `metrics()`: name -> number, added to each row of a run's metrics;
 - `weights()`: name -> (dimensions, tensor), stored by `record`, as `"W": (("hidden", "input"), W)`;
 - `equations()`: name -> text, stored in the attributes of a record;

@@ -1,4 +1,4 @@
-"""Compact storage of states: M is a decayed sum of outer products, so h and x bring it back."""
+"""Compact storage of states: M is a decayed sum of outer products, so h and x determine it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from mpn_lab.networks.mpn import MPN
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.registry import State
 
-_ROWS = 512  # states that are decoded at once: bounds the memory of their histories
+_ROWS = 512  # states decoded at once, which bounds the memory for the codes of their histories
 
 
 class StateCodec:
-    """Encodes what brings back the state at any step of a trial, and decodes it.
+    """Encodes the states of a trial compactly, as one code per step, and decodes them.
 
-    - "factors", of one MPN layer without a bound and with scalar eta and lam: h_t, x_t, eta and lam
-      of the step, n + d + 2 numbers in float32 instead of M's n d. Exact to some 1e-6 of |M|.
-    - "half": the states themselves in float16, for every other MPN, or where that is smaller.
-      Exact to 5e-4 of each M_ij.
-    - "full": the states in float32, of all other cores. Exact.
+    The code of a step is a row of `width` numbers. Its kind depends on the network:
+
+    - "factors", for one MPN layer without a bound and with scalar eta and lam: h_t, x_t, eta and
+      lam, n + d + 2 numbers in float32 in place of the n d of M. The state is decoded from the
+      codes of all steps up to it, exact to about 1e-6 of |M|.
+    - "half", for every other MPN, or where it is smaller: the state itself in float16, exact to
+      5e-4 of each M_ij.
+    - "full", for all other cores: the state itself in float32, exact.
 
     Args:
-        network: whose states are stored; its sizes and options decide.
+        network: the network whose states are stored.
     """
 
     def __init__(self, network: QNetwork) -> None:
@@ -48,19 +51,19 @@ class StateCodec:
 
     @property
     def needs_history(self) -> bool:
-        """Whether decoding a state takes the codes of all steps before it, not the last alone."""
+        """Whether decoding a state needs the codes of all steps up to it, not only the last."""
         return self.kind == "factors"
 
     @torch.no_grad()
     def initial(self, network: QNetwork) -> Float[Tensor, "1 s"]:
-        """The state that a network's trials begin with, flattened."""
+        """Return the state with which a network's trials begin, flattened."""
         return self.flatten(network.initial_state(1)).cpu()
 
     @torch.no_grad()
     def encode(
         self, network: QNetwork, obs: Float[Tensor, "B T c"], state: State | None = None
     ) -> Tensor:
-        """The codes of every step, [B, T, width], of rows that start from `state`."""
+        """Return the code of the state after every step, [B, T, width], starting from `state`."""
         obs = obs.to(network.device)
         if state is not None:
             state = optree.tree_map(lambda s: s.to(network.device), state)
@@ -80,14 +83,12 @@ class StateCodec:
         length: Int[Tensor, " R"],
         start: Float[Tensor, "R s"] | None = None,
     ) -> State:
-        """The states after the first `length` of the S steps of each row.
-
-        Without `needs_history` S is 1: the last step alone.
+        """Return the state of each row after the first `length` of its S steps.
 
         Args:
-            codes: from `encode`.
-            length: steps to go; 0: the state at the start.
-            start: the rows' state before their first step, flattened; None: zero.
+            codes: from `encode`; without `needs_history` only that of the last step (S is 1).
+            length: number of steps; 0: the state at the start.
+            start: the state of each row before its first step, flattened; None: zero.
         """
         if self.kind == "factors":
             parts = zip(codes.split(_ROWS), length.split(_ROWS), strict=True)
@@ -109,17 +110,17 @@ class StateCodec:
         return torch.einsum("rs,rsn,rsd->rnd", weight, u, v).flatten(1)
 
     def _decay(self, codes: Tensor, length: Tensor) -> Tensor:
-        """[R, S + 1]: the product of lam over the steps from t to the last before `length`."""
+        """Compute the product of lam from step t to the last before `length`, [R, S + 1]."""
         before = torch.arange(codes.shape[1]) < length[:, None]
         lam = torch.where(before, codes[:, :, -1], 1.0)  # (R, S)
         return torch.cat([lam.flip(1).cumprod(1).flip(1), lam.new_ones(len(lam), 1)], 1)
 
     def flatten(self, state: State) -> Float[Tensor, "R s"]:
-        """One row of numbers for each state of a batch."""
+        """Flatten a batch of states to one row of numbers each."""
         return torch.cat([leaf.flatten(1) for leaf in optree.tree_leaves(state)], 1)
 
     def unflatten(self, flat: Float[Tensor, "R s"]) -> State:
-        """The states that `flatten` made rows of."""
+        """Restore the batch of states from the rows of `flatten`."""
         parts = flat.split([shape.numel() for shape in self._shapes], 1)
         leaves = [p.reshape(len(p), *shape) for p, shape in zip(parts, self._shapes, strict=True)]
         return optree.tree_unflatten(self._tree, leaves)

@@ -16,7 +16,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
-from mpn_lab.analysis.schema import check_trials, time_step, trial_length, trial_position
+from mpn_lab.analysis.restore import as_trials
+from mpn_lab.analysis.schema import step_duration, time_step, trial_length, trial_position
 from mpn_lab.plotting.style import DIVERGING, PERIODS, action_color
 
 CURSOR: dict[str, Any] = {"color": "black", "linewidth": 1.1, "alpha": 0.9}
@@ -25,10 +26,10 @@ MOST_ENTRIES = 10  # of a legend beside a panel
 
 @dataclass(frozen=True)
 class AnimatedPanel:
-    """The artists of a panel that change with time, and a function that updates them to a step.
+    """The artists of a panel that change with time, and the function that updates them to a step.
 
-    `background` holds the artists below them that change with another, slower control (the age of
-    a stored state); its `update` takes the position of that control.
+    `background` holds artists below them that follow another control, which changes less often (the
+    age of a stored state); its `update` takes the position of that control.
     """
 
     artists: Sequence[Artist]
@@ -48,30 +49,42 @@ def combine(panels: Sequence[AnimatedPanel]) -> AnimatedPanel:
     return AnimatedPanel(artists, update, combine(backgrounds) if backgrounds else None)
 
 
-def locate(record: xr.Dataset, trial: int, time: float | int) -> tuple[int, int, np.ndarray]:
-    """Find the trial's position, the step that a time (ms) falls in, and the times of all steps.
+def locate(
+    record: xr.Dataset, trial: int, time: float | int, *variables: str
+) -> tuple[xr.Dataset, int, int, np.ndarray]:
+    """Find a trial and a step in a record that has these variables.
+
+    Returns:
+        The record (see `as_record`), the trial's position, the step that the time (ms) falls in,
+        and the times of the trial's steps.
 
     Raises:
-        ValueError: no such trial, or a time outside it.
+        ValueError: not a record, or without one of the variables; no such trial, or a time outside
+            it.
     """
-    check_trials(record)
+    record = as_trials(record, "period", *variables)
     i = trial_position(record, trial)
     step = time_step(record, i, time)
-    return i, step, record["time"].values[: trial_length(record, i)]
+    return record, i, step, record["time"].values[: trial_length(record, i)]
 
 
 def has_modulations(data: xr.Dataset, name: str = "M") -> bool:
-    """Whether a variable is there as matrices of hidden units by inputs, as M of an MPN."""
+    """Whether the data hold a variable [..., hidden, input], such as the M of an MPN."""
     return name in data and data[name].dims[-2:] == ("hidden", "input")
 
 
 def is_mpn(data: xr.Dataset) -> bool:
-    """Whether the trials are those of an MPN, whose equations are then among the attributes."""
+    """Whether the trials are those of an MPN, whose equations are named in the attributes."""
     return "update" in data.attrs and "modulation" in data.attrs
 
 
+def has_logits(data: xr.Dataset) -> bool:
+    """Whether Q are logits of actions: the network was trained by supervision."""
+    return bool(data.attrs.get("training") == "supervised")
+
+
 def side_legend(ax: Axes, entries: int, title: str | None = None) -> None:
-    """Put a legend beside the panel, where it hides nothing; none where it would be too long."""
+    """Put a legend beside the panel; omit it if it would have too many entries."""
     if entries <= MOST_ENTRIES:
         beside: dict[str, Any] = {
             "loc": "center left",
@@ -101,7 +114,7 @@ def action_row(
 
 
 def row_colors(actions: np.ndarray) -> list[str]:
-    """The colours of actions, -1: none."""
+    """Return the colours of actions; -1: none."""
     return [action_color(int(k)) if k >= 0 else "none" for k in actions]
 
 
@@ -160,7 +173,7 @@ def over_time(
     bands: Literal["behind", "strip"] = "behind",
 ) -> AnimatedPanel:
     """Draw period bands (behind lines, or as a strip above a heat map) and the time cursor."""
-    dt = float(record.attrs["dt"])
+    dt = step_duration(record)
     colors = period_colors(record)
     span: dict[str, Any] = {"alpha": 0.22} if bands == "behind" else {"ymin": 1, "ymax": 1.04}
     inches = ax.get_position().width * ax.figure.get_figure(root=True).get_size_inches()[0]

@@ -12,7 +12,7 @@ from mpn_lab.plotting.style import ACTIONS, GREY
 def plot_psychometric(ax: Axes, curve: xr.Dataset) -> None:
     """Plot the proportion of one choice over the strength of the evidence, from `psychometric`.
 
-    The network's with its 95 % interval, and the ideal observer's on the same trials.
+    The network's proportions have 95 % intervals; the ideal observer's are for the same trials.
     """
     x = curve["evidence"].values
     ax.axhline(0.5, color=GREY, lw=0.7, ls=":")

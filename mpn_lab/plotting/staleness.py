@@ -21,7 +21,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from mpn_lab.analysis.schema import age_position, check_staleness, strategy_position
+from mpn_lab.analysis.restore import as_staleness
+from mpn_lab.analysis.schema import age_position, step_duration, strategy_position
 from mpn_lab.plotting.panel import (
     AnimatedPanel,
     action_row,
@@ -32,7 +33,7 @@ from mpn_lab.plotting.panel import (
     row_colors,
     side_legend,
 )
-from mpn_lab.plotting.style import GREY, action_color, largest
+from mpn_lab.plotting.style import GREY, action_color, largest, limits
 
 LINEAR = 0.01
 """Below this value a distance is drawn on a linear scale, above it on a logarithmic one."""
@@ -78,7 +79,7 @@ def plot_staleness_over_trial(
         ValueError: a Dataset that is not from `staleness` or lacks the variable, no such trial, age
             or strategy, or a time outside the trial.
     """
-    i, step, times, j, s = _place(data, trial, time, age, strategy)
+    data, i, step, times, j, s = _place(data, trial, time, age, strategy)
     values = _distances(data, variable, i, len(times))  # (strategy, age, time)
     names = [str(name) for name in data["strategy"].values]
     lines = []
@@ -133,9 +134,9 @@ def plot_staleness_map(
 
     The arguments and errors are those of `plot_staleness_over_trial`.
     """
-    i, step, times, j, s = _place(data, trial, time, age, strategy)
+    data, i, step, times, j, s = _place(data, trial, time, age, strategy, "flipped")
     values = _distances(data, variable, i, len(times))
-    dt, ages = float(data.attrs["dt"]), data["age"].values
+    dt, ages = step_duration(data), data["age"].values
     extent = (times[0] - dt / 2, times[-1] + dt / 2, -0.5, len(ages) - 0.5)
     norm = SymLogNorm(LINEAR, linscale=0.5, vmin=0, vmax=_top(values))
     ax.set_facecolor("#D0D0D0")
@@ -187,8 +188,8 @@ def plot_staleness_q(
 
     The arguments and errors are those of `plot_staleness_over_trial`.
     """
-    i, step, times, j, s = _place(data, trial, time, age, strategy)
-    check_staleness(data, "Q_stored", "Q_replayed", "ground_truth", "flipped")
+    names_of_q = ("Q_stored", "Q_replayed", "ground_truth", "flipped")
+    data, i, step, times, j, s = _place(data, trial, time, age, strategy, *names_of_q)
     T = len(times)
     stored = data["Q_stored"].values[:, i, :T]  # (age, T, action)
     replayed = data["Q_replayed"].values[s, :, i, :T]
@@ -206,10 +207,10 @@ def plot_staleness_q(
     ax.plot([], [], color=GREY, lw=3.4, alpha=0.6, label="replayed")
     ax.plot([], [], "--", color=GREY, lw=1.3, dashes=(3, 1.4), label="stored")
     both = np.concatenate([stored.ravel(), replayed.ravel()])
-    low, high = float(np.nanmin(both)), float(np.nanmax(both))
+    low, high = limits(both)
     room = max(high - low, 0.1)
-    limits = (low - 0.52 * room, high + 0.08 * room)
-    ax.set_ylim(limits)
+    bottom, top = low - 0.52 * room, high + 0.08 * room
+    ax.set_ylim(bottom, top)
     greedy = [_greedy(stored), _greedy(replayed)]
     rows = [
         action_row(ax, times, greedy[0][j], 0.26, "stored"),
@@ -218,7 +219,7 @@ def plot_staleness_q(
     correct = data["ground_truth"].values[i, :T]
     if (correct >= 0).any():
         action_row(ax, times, correct, 0.06, "correct")
-    ax.set_yticks([tick for tick in ax.get_yticks() if low - 0.1 * room <= tick <= limits[1]])
+    ax.set_yticks([tick for tick in ax.get_yticks() if low - 0.1 * room <= tick <= top])
     ax.set(xlabel="time (ms)", ylabel="Q (reward)")
     ax.set_title("action values", pad=15)
     side_legend(ax, len(names) + 2)
@@ -277,10 +278,9 @@ def plot_staleness_modulations(
         ValueError: a Dataset that is not from `staleness` or lacks M, another `show`, no such
             trial, age or strategy, or a time outside the trial.
     """
-    i, step, times, j, s = _place(data, trial, time, age, strategy)
+    data, i, step, times, j, s = _place(data, trial, time, age, strategy, "M_stored", "M_replayed")
     if show not in MATRICES:
         raise ValueError(f"show is {show!r}; expected one of {', '.join(MATRICES)}.")
-    check_staleness(data, "M_stored", "M_replayed")
     chosen = slice(None) if order is None else order
     stored = data["M_stored"].values[i, : len(times)]  # (T, n, d)
     replayed = data["M_replayed"].values[s, :, i, : len(times)]  # (age, T, n, d)
@@ -311,10 +311,15 @@ def strategy_color(name: str) -> str:
 
 
 def _place(
-    data: xr.Dataset, trial: int, time: float | int, age: int | None, strategy: str | None
-) -> tuple[int, int, np.ndarray, int, int]:
+    data: xr.Dataset,
+    trial: int,
+    time: float | int,
+    age: int | None,
+    strategy: str | None,
+    *variables: str,
+) -> tuple[xr.Dataset, int, int, np.ndarray, int, int]:
     """Find trial, step, the trial's times, age and strategy: all but the times as positions."""
-    check_staleness(data)
+    data = as_staleness(data, *variables)
     return *locate(data, trial, time), age_position(data, age), strategy_position(data, strategy)
 
 
@@ -322,8 +327,7 @@ def _distances(data: xr.Dataset, variable: str, position: int, length: int) -> n
     """Return a distance in one trial, [strategy, age, time]."""
     if variable not in DISTANCES:
         raise ValueError(f"variable is {variable!r}; expected one of {', '.join(DISTANCES)}.")
-    check_staleness(data, variable)
-    return data[variable].values[:, :, position, :length]
+    return as_staleness(data, variable)[variable].values[:, :, position, :length]
 
 
 def _words(data: xr.Dataset, variable: str) -> tuple[str, str, str]:
@@ -359,10 +363,10 @@ def _age_ticks(ax: Axes, ages: np.ndarray) -> None:
 
 def _mark_windows(ax: Axes, data: xr.Dataset, times: np.ndarray) -> list[Line2D]:
     """Draw a dotted line where a window starts, except at the trial's start."""
-    if "step_in_window" not in data.coords:
+    if "step_in_window" not in data:
         return []
     first = data["step_in_window"].values[: len(times)] == 0
-    half = float(data.attrs["dt"]) / 2
+    half = step_duration(data) / 2
     starts = [t - half for t, is_first in zip(times[1:], first[1:], strict=True) if is_first]
     return [ax.axvline(t, color="#707070", lw=0.8, ls=(0, (1, 2)), zorder=1) for t in starts]
 

@@ -99,6 +99,12 @@ def channel_colors(names: list[str]) -> list[str]:
     return colors
 
 
+def limits(values: np.ndarray) -> tuple[float, float]:
+    """Return the smallest and the largest finite value; 0 and 0 where there is none."""
+    values = values[np.isfinite(values)]
+    return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+
+
 def largest(values: np.ndarray) -> float:
     """Return the largest magnitude, for a scale centred on zero; 1 where all are 0 or nan."""
     values = np.abs(values[np.isfinite(values)])

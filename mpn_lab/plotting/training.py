@@ -1,9 +1,9 @@
 """Panels of a training: accuracy, return, loss, the core's own metrics, and exploration.
 
-Each function draws a table of metrics into an `ax`: `run.metrics` of `train` or `train_supervised`,
-or any mapping from the names of its columns to equally long sequences. It returns the lines it drew
-with the columns they show, so that a monitor can update them. A column that the table lacks, or
-that holds nothing but nan, is left out.
+Each function draws columns of a table of metrics into an `ax`. The table is `run.metrics` of
+`train` or `train_supervised`, or any mapping from names of columns to equally long sequences. The
+function returns the lines and the names of their columns, so that a monitor can update them.
+Columns that are missing or all nan are left out.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ COLUMNS = {
     "dqn": (*_PROGRESS, *_EVALUATED, "epsilon"),
     "supervised": (*_PROGRESS, *_EVALUATED, "step_accuracy"),
 }
-"""Columns of each loop's metrics, without those that only some data or cores add."""
+"""Columns of the metrics of each loop, without those that only some data or cores add."""
 _OF_LOOPS = {*COLUMNS["dqn"], *COLUMNS["supervised"], "validation_loss", "response_accuracy"}
 _OF_CORE = {"eta": (r"$\eta$", ACTIONS[4]), "lam": (r"$\lambda$", ACTIONS[3])}
 
 
 def plot_accuracy(ax: Axes, metrics: Table) -> Lines:
-    """Plot the accuracy over the trials, and the ideal observer's on the same trials."""
+    """Plot the accuracy over training, and the ideal observer's on the same trials."""
     ax.set(title="accuracy", ylim=(-0.02, 1.05))
     lines = _line(ax, metrics, "ideal_accuracy", GREY, "ideal observer", "--")
     return lines + _line(ax, metrics, "accuracy", ACTIONS[1], "network")
 
 
 def plot_return(ax: Axes, metrics: Table) -> Lines:
-    """Plot the mean trial return: of greedy trials, and of those that were trained on."""
+    """Plot the mean trial return of greedy trials and of the trials trained on."""
     ax.set(title="trial return")
     trained_on = "expert" if _is_supervised(metrics) else "exploring"
     lines = _line(ax, metrics, "train_return", ACTIONS[5], trained_on)
@@ -52,7 +52,7 @@ def plot_return(ax: Axes, metrics: Table) -> Lines:
 
 
 def plot_loss(ax: Axes, metrics: Table) -> Lines:
-    """Plot the loss, mean of the updates since the row before.
+    """Plot the loss, averaged over the updates since the previous row.
 
     The TD loss of `train`, or the cross-entropy in nats per step of `train_supervised`.
     """
@@ -93,7 +93,7 @@ def core_columns(metrics: Table) -> list[str]:
 
 
 def _panels(metrics: Table) -> list[Callable[[Axes, Table], Lines]]:
-    """Choose the panels that the metrics have something for; the loss is always among them."""
+    """Choose the panels for which the metrics have data; the loss is always included."""
     columns: dict[Callable[[Axes, Table], Lines], list[str]] = {
         plot_accuracy: ["accuracy", "ideal_accuracy"],
         plot_return: ["train_return", "mean_return"],
@@ -148,7 +148,7 @@ def _is_supervised(metrics: Table) -> bool:
 
 
 def _has(metrics: Table, name: str) -> bool:
-    """Whether a column is there and not all nan; an empty one, of no row yet, is."""
+    """Whether a column exists and is not all nan; an empty column counts as existing."""
     if name not in metrics:
         return False
     values = np.asarray(metrics[name], float)
@@ -158,7 +158,7 @@ def _has(metrics: Table, name: str) -> bool:
 def _line(
     ax: Axes, metrics: Table, name: str, color: str, label: str | None = None, style: str = "-"
 ) -> Lines:
-    """Draw a column over the trials, if the table has it."""
+    """Draw a column over the number of trials, if the table has it."""
     if name != "loss" and not _has(metrics, name):
         return []
     marker = "o" if style == "-" else ""
@@ -168,7 +168,7 @@ def _line(
 
 
 def _leave_room(ax: Axes, columns: list[Any], least: float) -> None:
-    """Set limits with some room, so that the next rows fit too."""
+    """Set limits with a margin, so that the next rows are likely to fit."""
     values = np.concatenate([np.zeros(0), *(np.asarray(column, float) for column in columns)])
     values = values[np.isfinite(values)]
     low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)

@@ -7,7 +7,7 @@ step. A static figure ignores it; an explorer redraws only these artists.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -16,11 +16,13 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
 
 from mpn_lab.analysis.population import effective_weights, modulation_change
-from mpn_lab.analysis.schema import check_record
+from mpn_lab.analysis.restore import aligned
+from mpn_lab.analysis.schema import step_duration, trial_length
 from mpn_lab.plotting.panel import (
     MOST_ENTRIES,
     AnimatedPanel,
     action_row,
+    has_logits,
     has_modulations,
     is_mpn,
     locate,
@@ -29,7 +31,14 @@ from mpn_lab.plotting.panel import (
     period_colors,
     side_legend,
 )
-from mpn_lab.plotting.style import DIVERGING, GREY, action_color, channel_colors, largest
+from mpn_lab.plotting.style import (
+    DIVERGING,
+    GREY,
+    action_color,
+    channel_colors,
+    largest,
+    limits,
+)
 
 TITLES = {
     "M": "modulations $M_t$",
@@ -41,9 +50,9 @@ TITLES = {
 def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> AnimatedPanel:
     """Plot the observation of every channel over the trial, with the periods named.
 
-    One line each; more than ten channels, whose lines would hide each other, as a heat map.
+    Up to ten channels are drawn as lines; more, which would hide each other, as a heat map.
     """
-    i, step, times = locate(record, trial, time)
+    record, i, step, times = locate(record, trial, time, "obs")
     obs = record["obs"].values[i, : len(times)]
     names = [str(name) for name in record["channel"].values]
     title = "observations"
@@ -52,9 +61,10 @@ def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0)
         title += f"  (±{_heat_map(ax, record, obs.T, times):.2g})"
         ax.set_ylabel("channel")
     else:
+        look: dict[str, Any] = {"drawstyle": "steps-mid"} if len(times) > 1 else {"marker": "o"}
         for k, (name, color) in enumerate(zip(names, channel_colors(names), strict=True)):
             dashes = "--" if name == "fixation" else "-"
-            ax.plot(times, obs[:, k], dashes, color=color, label=name, drawstyle="steps-mid")
+            ax.plot(times, obs[:, k], dashes, color=color, label=name, **look)
         ax.set_ylabel("value")
         side_legend(ax, len(names))
     ax.set_title(title, pad=15)
@@ -63,12 +73,14 @@ def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0)
 
 
 def plot_q(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> AnimatedPanel:
-    """Plot the value of every action over the trial.
+    """Plot the value of every action over the trial, or its logit after supervised training.
 
-    A dot marks the greedy action at each step. Below, two rows of squares: the action taken and
-    the correct action, where the task tells it.
+    A dot marks the greedy action at each step. Two rows of squares below show the action taken and,
+    if the task defines it, the correct action.
     """
-    i, step, times = locate(record, trial, time)
+    record, i, step, times = locate(
+        record, trial, time, "Q", "greedy_action", "taken_action", "ground_truth"
+    )
     T = len(times)
     q = record["Q"].values[i, :T]
     names = [str(name) for name in record["action"].values]
@@ -77,14 +89,17 @@ def plot_q(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> A
     greedy = record["greedy_action"].values[i, :T]
     colors = [action_color(int(k)) for k in greedy]
     ax.scatter(times, q[np.arange(T), greedy], s=14, c=colors, zorder=3, linewidths=0)
-    low, high = float(q.min()), float(q.max())
+    low, high = limits(q)
     room = max(high - low, 0.1)
     ax.set_ylim(low - 0.42 * room, high + 0.08 * room)
     for y, name, label in ((0.16, "taken_action", "taken"), (0.06, "ground_truth", "correct")):
         actions = record[name].values[i, :T]
         if (actions >= 0).any():
             action_row(ax, times, actions, y, label)
-    ax.set(ylabel="Q", title="action values")
+    if has_logits(record):
+        ax.set(ylabel="logit", title="logits of actions")
+    else:
+        ax.set(ylabel="Q", title="action values")
     side_legend(ax, len(names))
     cursor = over_time(ax, record, i, step, times)
     heads = ax.scatter(
@@ -108,7 +123,7 @@ def plot_hidden(
     ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0, order: np.ndarray | None = None
 ) -> AnimatedPanel:
     """Plot the hidden activity h as a heat map, units over time, in an order of `hidden_order`."""
-    i, step, times = locate(record, trial, time)
+    record, i, step, times = locate(record, trial, time, "h")
     h = record["h"].values[i, : len(times)].T  # (n, T)
     h = h if order is None else h[order]
     scale = _heat_map(ax, record, h, times)
@@ -142,8 +157,7 @@ def plot_modulations(
         ValueError: a record without M, an unknown choice, one that the record does not allow, no
             such trial, or a time outside it.
     """
-    check_record(record, "M")
-    i, step, times = locate(record, trial, time)
+    record, i, step, times = locate(record, trial, time, "M")
     values = trial_matrices(record, i, show)[: len(times)]  # (T, n, d)
     values = values if order is None else values[:, order]
     scale = largest(values)
@@ -154,7 +168,7 @@ def plot_modulations(
 
 def _heat_map(ax: Axes, record: xr.Dataset, values: np.ndarray, times: np.ndarray) -> float:
     """Draw rows over time, white at zero. Returns the largest magnitude of the colours."""
-    half, scale = float(record.attrs["dt"]) / 2, largest(values)
+    half, scale = step_duration(record) / 2, largest(values)
     extent = (times[0] - half, times[-1] + half, len(values), 0)
     ax.imshow(values, aspect="auto", cmap=DIVERGING, vmin=-scale, vmax=scale, extent=extent)
     ax.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
@@ -175,13 +189,15 @@ def plot_trajectory(
         trial: the trial's number.
         time: in ms.
     """
-    i, step, times = locate(record, trial, time)
-    paths = components["trajectory"].values[:, :, :2]
+    record, i, step, times = locate(record, trial, time, "correct_response")
+    if "trajectory" not in components:
+        raise ValueError("components has no trajectory; expected the result of pca of this record.")
+    dims = ("trial", "time", "component")
+    paths = aligned(components["trajectory"], record, "trajectory", *dims).values[..., :2]
     paths = paths if paths.shape[2] == 2 else np.pad(paths, ((0, 0), (0, 0), (0, 1)))
     correct = record["correct_response"].values
     colors = [action_color(int(a)) if a >= 0 else GREY for a in correct]
-    lengths = record["valid"].values.sum(1)
-    lines = [paths[k, : lengths[k]] for k in range(len(paths))]
+    lines = [paths[k, : trial_length(record, k)] for k in range(len(paths))]
     ax.add_collection(
         LineCollection(lines, colors=colors, linewidths=0.6, alpha=min(0.3, 20 / len(lines) + 0.08))
     )
@@ -196,8 +212,8 @@ def plot_trajectory(
     share = components["explained_variance_ratio"].values
     variable = str(components.attrs["variable"])
     ax.set(
-        xlabel=f"PC 1 ({share[0]:.0%})",
-        ylabel=f"PC 2 ({share[1]:.0%})" if len(share) > 1 else "",
+        xlabel=_component(1, share),
+        ylabel=_component(2, share),
         title=f"trajectory of ${variable}_t$, among all trials",
     )
     ax.margins(0.08)
@@ -215,11 +231,19 @@ def plot_trajectory(
     return AnimatedPanel([head], update)
 
 
-def modulation_choices(record: xr.Dataset) -> list[str]:
-    """List what the panel of modulations can show of a record; nothing where there is no M.
+def _component(number: int, share: np.ndarray) -> str:
+    """Label the axis of a principal component; there may be none, or no variance to explain."""
+    if number > len(share):
+        return ""
+    of_variance = share[number - 1]
+    return f"PC {number}" + (f" ({of_variance:.0%})" if np.isfinite(of_variance) else "")
 
-    The effective weights need W and the MPN's equations. The change of M needs the M before the
-    first step: stored (`M_start`), or known from the MPN's equations.
+
+def modulation_choices(record: xr.Dataset) -> list[str]:
+    """List what the panel of modulations can show of a record; nothing if there is no M.
+
+    The effective weights need W and the MPN's equations. The change of M needs M before the first
+    step, which is either stored (`M_start`) or known from the MPN's equations.
     """
     if not has_modulations(record):
         return []

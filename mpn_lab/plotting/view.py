@@ -1,4 +1,4 @@
-"""All panels of a trial in one figure with one time cursor, as the explorers show and save it."""
+"""Figures of a trial, all panels with one time cursor: what the explorers show and save."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mpn_lab.analysis.restore import as_record, as_staleness
 from mpn_lab.analysis.schema import (
     age_position,
-    check_record,
-    check_staleness,
     condition_names,
     strategy_position,
     time_step,
@@ -36,13 +35,15 @@ from mpn_lab.plotting.trial import (
 )
 
 SIZE = (11.0, 6.6)  # inches
+SHOWN = ("period", "correct_response", "response", "correct", "performance")
+"""Variables that the two lines above the panels need."""
 MEASURES = {
     "relative": ("dM", "dQ"),
     "absolute": ("dM_raw", "dQ_raw"),
     "relative, from the start": ("dM", "dQ_from_start"),
 }
-"""Distances of M and Q by name: R2D2's, their numerators alone, or, for Q, the distance from the Q
-replayed from the trial's start."""
+"""Distances of M and Q by name: those of R2D2, only their numerators, or, for Q, the distance from
+the Q of a replay from the trial's start."""
 
 
 def draw_trial(
@@ -58,7 +59,7 @@ def draw_trial(
     """Draw observations, Q, h, M and the trajectory among all trials, with one time cursor.
 
     Args:
-        record: from `record`, of any core. Where there is no M, its panel says so.
+        record: from `record`, of any core. Without M, its panel says so.
         components: from `pca` of the record.
         trial: the trial's number.
         time: in ms.
@@ -72,7 +73,7 @@ def draw_trial(
     Raises:
         ValueError: no such trial, a time outside it, or an unknown choice.
     """
-    check_record(record)
+    record = as_record(record, *SHOWN)
     i = trial_position(record, trial)
     step = time_step(record, i, time)
     figure = new_figure(*SIZE) if figure is None else figure
@@ -118,7 +119,7 @@ def draw_staleness(
     trial, the distance of Q by age, and the stored M, the replayed M and their difference.
 
     Args:
-        data: from `staleness`, of any core. Where there is no M, its panels say so.
+        data: from `staleness`, of any core. Without M, its panels say so.
         trial: the trial's number.
         time: in ms.
         age: age of the stored states, in updates since collection; None: the oldest.
@@ -134,7 +135,7 @@ def draw_staleness(
         ValueError: a Dataset that is not from `staleness`, no such trial, age or strategy, a time
             outside the trial, or an unknown measure.
     """
-    check_staleness(data)
+    data = as_staleness(data, *SHOWN)
     if measure not in MEASURES:
         raise ValueError(f"measure is {measure!r}; expected one of {', '.join(MEASURES)}.")
     of_M, of_Q = MEASURES[measure]

@@ -1,4 +1,4 @@
-"""A replay buffer of windows, with a choice of the states that they start from."""
+"""A replay buffer that samples windows, with a choice of the states from which they start."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ class SequenceReplayBuffer(TrialReplayBuffer):
     """Stores the last `buffer_size` segments of consecutive trials and samples windows of them.
 
     A segment is one trial, or `trials_per_segment` consecutive trials of one environment. Windows
-    are sampled such that every step is inside one equally often. A window that would begin before
-    the trial (before the segment, if windows span trials) begins with it, and one that would end
-    after it ends with it. Where the trial continues after the window, one more step is replayed,
-    whose value the last TD error needs; it is not trained.
+    are sampled so that every step is included equally often. A window that would extend beyond the
+    beginning or the end of its trial (of its segment, if windows span trials) is cut there. If the
+    trial continues after the window, one more step is replayed but not trained on: the last TD
+    error needs its value.
 
     Args:
-        buffer_size: segments to store.
-        codec: encodes the states of the steps.
-        window: steps that are trained; None: the whole segment.
-        start: the state before the window's first step (before the burn-in): `zero`; `stored`, the
-            state at collection, from the parameters at collection; `replayed`, recomputed from the
+        buffer_size: number of segments stored.
+        codec: encodes the states of the steps as codes, see `StateCodec`.
+        window: number of steps that are trained on; None: the whole segment.
+        start: the state before the first step that is replayed: `zero`; `stored`, the state at
+            collection, computed with the parameters at collection; `replayed`, recomputed from the
             last reset with the current parameters, without a gradient.
-        burn_in: steps before the window that only bring the state up to date (R2D2).
-        across_trials: whether windows may hold parts of several trials.
+        burn_in: number of steps before the window that only update the state (R2D2).
+        across_trials: whether a window may contain parts of several trials.
         reset_trials: whether the state was reset before every trial, or only before the segment.
-        trials_per_segment: the most trials in a segment.
-        carried: whether segments start from a state of their own instead of zero.
+        trials_per_segment: maximum number of trials in a segment.
+        carried: whether each segment starts from its own stored state instead of zero.
         n_actions, max_steps, seed: as in `TrialReplayBuffer`.
 
     Source: Kapturowski et al., R2D2, ICLR 2019 (stored states, burn-in).
@@ -86,12 +86,12 @@ class SequenceReplayBuffer(TrialReplayBuffer):
         codes: np.ndarray | None = None,
         initial_state: np.ndarray | None = None,
     ) -> None:
-        """Store consecutive trials, of T steps altogether.
+        """Store consecutive trials of T steps in total.
 
         Args:
             obs: [T, d]. action, reward, done: [T].
             ends: for each trial, the step after its last.
-            codes: [T, width], from `StateCodec.encode`, where the buffer stores states.
+            codes: [T, width], from `StateCodec.encode`, if the buffer stores states.
             initial_state: the state before the segment, flattened; None: zero.
 
         Raises:
@@ -158,7 +158,7 @@ class SequenceReplayBuffer(TrialReplayBuffer):
                 f"window is {self.window} steps, but the longest trial has {steps.max()}; choose a "
                 "shorter window, or replay whole trials."
             )
-        # Windows that extend beyond an end count too, or the steps near it would be trained less.
+        # Windows that extend beyond an end are included, or steps near it would be trained less.
         count = np.where(steps > 0, steps + self.window - 1, 0).cumsum()
         sampled = self.rng.integers(count[-1], size=n)
         which = np.searchsorted(count, sampled, side="right")
@@ -168,7 +168,7 @@ class SequenceReplayBuffer(TrialReplayBuffer):
         return which // ends.shape[1], s, np.minimum(low + last + 1, high)
 
     def _cut_at_resets(self, i: np.ndarray, s: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Cut windows into parts without a reset inside, one row of the batch each.
+        """Cut windows at resets into parts, each a row of the batch.
 
         Returns for each part its segment `i`, first step `s`, step after the last `e`, the step
         `high` after the last of its trial (or segment), and the step `origin` of the last reset.

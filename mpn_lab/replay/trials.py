@@ -1,4 +1,4 @@
-"""A replay buffer of whole trials, whose states are not stored but recomputed in replay."""
+"""A replay buffer of whole trials; states are not stored but recomputed during replay."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor
 
 
 class TrialBatch(NamedTuple):
-    """B rows, padded with zeros to the longest one's T steps: whole trials, or parts of them.
+    """A batch of B rows, whole trials or parts of them, zero-padded to the length T of the longest.
 
-    A network goes through a row from `state` (None: from M_0): first through the steps of its
-    `burn_in`, which only update the state, then through those of `obs`, which are trained.
+    A network processes a row starting from `state` (None: M_0): first the observations of
+    `burn_in`, which only update the state, then those of `obs`, which are trained on.
     """
 
     obs: Float[Tensor, "B T d"]
@@ -37,15 +37,14 @@ class TrialBatch(NamedTuple):
 class TrialReplayBuffer:
     """Stores the last `buffer_size` trials and samples batches of them.
 
-    Trials may differ in length: the arrays hold `max_steps` steps for every trial and grow when a
-    longer one is pushed. Sampling is uniform over trials, with replacement, and without a loop over
-    time.
+    Trials may differ in length: the arrays have room for `max_steps` steps per trial and grow when
+    a longer one is pushed. Trials are sampled uniformly, with replacement.
 
     Args:
-        buffer_size: trials to store; then the next one overwrites the oldest.
+        buffer_size: number of trials stored; each further one overwrites the oldest.
         n_actions: if given, actions outside 0 .. n_actions - 1 are refused.
-        max_steps: the longest trial expected; a longer one makes the arrays grow.
-        seed: of the generator that samples.
+        max_steps: expected length of the longest trial; the arrays grow for a longer one.
+        seed: seed of the sampling.
 
     Raises:
         ValueError: a buffer_size below 1.
@@ -64,7 +63,7 @@ class TrialReplayBuffer:
         self.buffer_size, self.n_actions, self.max_steps = buffer_size, n_actions, max_steps
         self.rng = np.random.default_rng(seed)
         self.pushed = 0  # trials ever pushed
-        self.length = np.zeros(buffer_size, np.int64)  # steps of each stored trial
+        self.length = np.zeros(buffer_size, np.int64)  # number of steps of each stored trial
         self._obs: np.ndarray | None = None  # (buffer_size, max_steps, d), from the first push on
         self._action = np.zeros((buffer_size, max_steps), np.int64)
         self._reward = np.zeros((buffer_size, max_steps), np.float32)
@@ -163,7 +162,7 @@ class TrialReplayBuffer:
         return TrialBatch(*(torch.from_numpy(a) for a in arrays)).to(device)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Return all that `load_state` needs to continue: arrays, and what fits into JSON."""
+        """Return what `load_state` needs: arrays, and values that JSON can hold."""
         arrays: dict[str, np.ndarray] = {"length": self.length}
         if self._obs is not None:
             k = len(self)
@@ -172,7 +171,7 @@ class TrialReplayBuffer:
         return arrays, {"pushed": self.pushed, "rng": self.rng.bit_generator.state}
 
     def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        """Restore what `state` returned. Raises KeyError or ValueError where it does not fit."""
+        """Restore what `state` returned. Raises KeyError or ValueError if it does not fit."""
         self.length[:] = arrays["length"]
         if meta["pushed"]:
             k, steps, d = arrays["obs"].shape

@@ -1,4 +1,4 @@
-"""A two-armed bandit whose better arm changes: only memory of earlier trials reveals which it is.
+"""A two-armed bandit whose better arm changes and can be known only from earlier trials.
 
 The task is registered with gymnasium as "mpn_lab/ReversalBandit-v0".
 """
@@ -15,7 +15,7 @@ REVERSAL_BANDIT = "mpn_lab/ReversalBandit-v0"
 
 
 class ReversalBandit(gym.Env):
-    """Offers two arms, shows what the chosen one paid, and occasionally swaps the better one.
+    """Offers two arms, shows whether the chosen one paid, and occasionally swaps the better one.
 
     One arm pays with probability p, the other with 1 - p, and before every trial they swap with
     probability `reversal`. A trial consists of `fixation`, `choice` (one step) and `feedback`,

@@ -1,4 +1,4 @@
-"""Tasks that draw whole batches of trials at once; their own trial is a batch of one."""
+"""Tasks that draw whole batches of trials at once; as environments they draw batches of one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gymnasium import spaces
 class TaskBatch(NamedTuple):
     """B trials of T steps each, with d input channels.
 
-    The first dimension of everything is the trial. `latent` holds what the task knows of every
-    step, [B, T] or, with one entry per action, [B, T, k]; `conditions` what it knows of a trial.
+    The first dimension of every array is the trial. `latent` holds the task's hidden variables at
+    every step, [B, T] or, with one entry per action, [B, T, k]; `conditions` those of a trial.
     """
 
     obs: np.ndarray  # [B, T, d] float32
@@ -24,26 +24,26 @@ class TaskBatch(NamedTuple):
 
 
 class BatchTask(gym.Env):
-    """Asks for one of N classes at `go`, a trial's last step.
+    """Asks for one of N classes at `go`, the last step of a trial.
 
-    A subclass says in `sample_batch` what a trial is; this is all that makes it an environment. It
-    marks its trials as neurogym does: `info["new_trial"]` at a trial's last step, with the next
-    trial's first observation.
+    A subclass defines its trials in `sample_batch`; this class turns them into an environment. It
+    marks trials as neurogym does: `info["new_trial"]` is true at a trial's last step, which returns
+    the next trial's first observation.
 
     - Observation: `input_1` to `input_d`. Actions: `class_1` to `class_N`, no fixation.
     - Reward: 1 for the correct class at `go`, else 0; all actions before it are ignored.
-    - `gt` [T]: the correct class at every step, as action. `trial`: the trial's conditions.
-      `latent`: what the task knows of each of its steps.
+    - `gt` [T]: the correct class at every step, as an action. `trial`: the trial's conditions.
+      `latent`: the task's hidden variables at every step.
 
     Args:
-        periods: name -> steps, in the order of time; those without a step are left out.
+        periods: name -> number of steps, in temporal order; periods of no step are left out.
         input_size: d.
         n_classes: N.
-        noise: the expected norm of the Gaussian noise on the input of a step.
-        dt: ms a step.
+        noise: expected norm of the Gaussian noise on the input of a step.
+        dt: duration of a step in ms.
 
     Raises:
-        ValueError: fewer than two classes, no input, a negative noise, or a dt not above 0.
+        ValueError: fewer than two classes, no input, a negative noise, or a dt of 0 or less.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # gymnasium's own name
@@ -77,19 +77,19 @@ class BatchTask(gym.Env):
         self.action_space.name = classes  # type: ignore[attr-defined]
 
     def sample_batch(self, rng: np.random.Generator, batch_size: int) -> TaskBatch:
-        """Draw `batch_size` independent trials; `rng` alone decides which."""
+        """Draw `batch_size` independent trials; they depend on `rng` alone."""
         raise NotImplementedError
 
     def reset(
         self, *, seed: int | None = None, options: dict | None = None
     ) -> tuple[np.ndarray, dict]:
-        """Start a trial; a seed fixes it and all that follow. Returns its first observation."""
+        """Start a trial; a seed determines it and all later ones. Returns its first observation."""
         super().reset(seed=seed)
         self._start()
         return self._obs[0], {}
 
     def step(self, action: int | np.integer) -> tuple[np.ndarray, float, bool, bool, dict]:
-        """One step; see the class."""
+        """Take one step; see the class."""
         truth = int(self.gt[self._t])
         correct = bool(self._asked[self._t]) and int(action) == truth
         self._t += 1
@@ -114,7 +114,7 @@ class BatchTask(gym.Env):
         latent: dict[str, np.ndarray],
         conditions: dict[str, np.ndarray],
     ) -> TaskBatch:
-        """Trials of noiseless inputs `obs` [B, T, d] and labels [B], with noise, at `go` asked."""
+        """Make trials of noiseless `obs` [B, T, d] and labels [B]: add noise, score at `go`."""
         obs = obs.astype(np.float32)
         if self.noise:
             sd = np.float32(self.noise / np.sqrt(self.input_size))  # of each input
@@ -128,10 +128,10 @@ class BatchTask(gym.Env):
 def binary_vectors(
     rng: np.random.Generator, names: list[str], size: int, height: float
 ) -> dict[str, np.ndarray]:
-    """Random vectors of 0 and `height`, each entry by a coin: all distinct, none all zero.
+    """Draw distinct random vectors of 0 and `height`, equally probable; none is all zero.
 
     Raises:
-        ValueError: there are not so many of this size.
+        ValueError: there are fewer such vectors of this size.
     """
     if len(names) > 2**size - 1:
         raise ValueError(

@@ -9,10 +9,11 @@ from gymnasium import spaces
 
 
 def channel_names(space: spaces.Space, prefix: str = "") -> list[str]:
-    """One name per entry of `gymnasium.spaces.flatten(space, obs)`, in its order.
+    """Name each entry of `gymnasium.spaces.flatten(space, obs)`, in order.
 
-    neurogym's Box spaces name their entries ({"stimulus": [1, 2]} gives stimulus_1, stimulus_2);
-    those of a Dict are called by their keys, a Discrete's one-hot entries "name=0", "name=1" ...
+    neurogym's Box spaces name their entries ({"stimulus": [1, 2]} gives stimulus_1, stimulus_2).
+    The entries of a Dict are named after their keys, the one-hot entries of a Discrete "name=0",
+    "name=1" ...
     """
     if isinstance(space, spaces.Dict):
         parts = [(f"{prefix}{key}", sub) for key, sub in space.spaces.items()]
@@ -31,12 +32,12 @@ def channel_names(space: spaces.Space, prefix: str = "") -> list[str]:
 
 
 def action_names(space: spaces.Discrete) -> list[str]:
-    """One name per action; neurogym names them for most tasks, else action_1, action_2 ..."""
+    """Name each action: as neurogym does for most of its tasks, or else action_1, action_2 ..."""
     return named_entries(getattr(space, "name", None), int(space.n), "action")
 
 
 def named_entries(names: dict[str, Any] | None, size: int, default: str) -> list[str]:
-    """neurogym's {name: index or indices} as a list of `size` names."""
+    """Convert neurogym's {name: index or indices} to a list of `size` names."""
     fallback = [f"{default}_{i + 1}" for i in range(size)] if size > 1 else [default]
     result = list(fallback)
     for name, where in (names or {}).items():

@@ -1,4 +1,4 @@
-"""Evidence vectors: how often each of N classes is shown in a trial, drawn without ties."""
+"""Evidence vectors: how often each of N classes appears in a trial, drawn without ties."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 def evidence_vectors(
     rng: np.random.Generator, n_classes: int, steps: int, one_least: np.ndarray
 ) -> np.ndarray:
-    """Uniform among all evidence vectors that leave no tie. -> [B, N + 1] int64
+    """Draw evidence vectors uniformly from all those without a tie. -> [B, N + 1] int64
 
-    An evidence vector says at how many of the `steps` each class is shown and, last, at how many
-    none is. Where `one_least` [B] is false, exactly one class is shown most often; where it is
-    true, exactly one class most often and exactly one least often.
+    An evidence vector counts at how many of the `steps` each class appears and, in its last entry,
+    at how many none does. Where `one_least` [B] is false, exactly one class is the most frequent;
+    where it is true, in addition exactly one class is the least frequent.
 
-    Candidates are drawn uniformly, those with a tie for the most are drawn anew: what remains is
-    uniform. There must be as many steps as classes at least, or no candidate might ever remain.
+    The method is rejection sampling: candidates are drawn uniformly, and those with a tie for the
+    most frequent class are drawn again. It needs at least as many steps as classes; otherwise every
+    candidate might be rejected.
     """
     result: np.ndarray = np.empty((len(one_least), n_classes + 1), np.int64)
     missing: np.ndarray = np.arange(len(result))
@@ -35,8 +36,8 @@ def evidence_vectors(
 
 
 def compositions(rng: np.random.Generator, totals: np.ndarray, parts: int) -> np.ndarray:
-    """Whole numbers from 0 up, [B, parts], that sum to `totals` [B]; all such equally probable."""
-    # Each is a choice of parts - 1 bars among total + parts - 1 places; a part is the number of
+    """Draw non-negative integers [B, parts] that sum to `totals` [B], all equally probable."""
+    # Stars and bars: choose parts - 1 bars among total + parts - 1 places; a part is the number of
     # places between two bars.
     places = totals + parts - 1  # [B]
     keys = rng.random((len(totals), int(places.max(initial=parts - 1))))
@@ -47,16 +48,17 @@ def compositions(rng: np.random.Generator, totals: np.ndarray, parts: int) -> np
 
 
 def sequences(rng: np.random.Generator, counts: np.ndarray) -> np.ndarray:
-    """A uniformly random order of what `counts` [B, k] counts: indices, [B, its row's sum]."""
+    """Draw sequences in which index j occurs counts[:, j] times, in random order. -> [B, steps]"""
     kinds = np.broadcast_to(np.arange(counts.shape[1]), counts.shape)
     ordered = np.repeat(kinds.ravel(), counts.ravel()).reshape(len(counts), -1)
     return rng.permuted(ordered, axis=1)
 
 
 def _with_one_least(rng: np.random.Generator, n_classes: int, steps: int, rows: int) -> np.ndarray:
-    """Uniform among the evidence vectors in which one class has the least. -> [rows, N + 1]"""
-    # The least is m; each other class has m + 1 or more. What is left of the steps falls to those
-    # classes and to none in any way: comb(steps - N m, N - 1) ways, whichever class has the least.
+    """Draw uniformly from the evidence vectors with one least frequent class. -> [rows, N + 1]"""
+    # The least frequent class appears m times, every other at least m + 1 times. The remaining
+    # steps are distributed freely over the other classes and null: comb(steps - N m, N - 1) ways,
+    # whichever class is the least frequent.
     others = n_classes - 1
     ways = [comb(steps - n_classes * m, others) for m in range((steps - others) // n_classes + 1)]
     m = rng.choice(len(ways), rows, p=[way / sum(ways) for way in ways])

@@ -1,6 +1,6 @@
-"""Integration tasks: count what was shown, and respond at the end.
+"""Integration tasks: accumulate evidence over a sequence of inputs, and report it at the end.
 
-The tasks of Aitken & Mihalas, eLife 2023;12:e83035, registered with gymnasium by the ids below.
+The tasks are those of Aitken & Mihalas, eLife 2023;12:e83035, registered with gymnasium.
 """
 
 from __future__ import annotations
@@ -19,43 +19,43 @@ CONTINUOUS_INTEGRATION = "mpn_lab/ContinuousIntegration-v0"
 
 
 class Integration(BatchTask):
-    """Asks at go which of N classes was shown most often in a sequence of inputs.
+    """Asks, at go, which of N classes appeared most often in a sequence of inputs.
 
-    A trial is `stimulus` (steps - 1 inputs), `delay` (nothing is shown) and `go` (one step). Each
-    class, null and go are shown by a random binary vector of their own, with entries 0 and
-    sqrt(2 / d), so that its expected norm is 1. How often each class and null are shown (the
-    evidence vector) is drawn uniformly among all possible ones in which one class is shown more
-    often than every other, then the order of the inputs uniformly.
+    A trial consists of `stimulus` (steps - 1 inputs), `delay` (no input) and `go` (one step). Each
+    class, null and go has its own random binary input vector, with entries 0 and sqrt(2 / d), so
+    that its expected norm is 1. The evidence vector, which counts how often each class and null
+    appear, is drawn uniformly from all those in which one class is the most frequent. Then the
+    order of the inputs is drawn uniformly.
 
-    With `anti`, a vector for pro or anti is added to the input of every step, go and delay
-    included; a trial is anti with probability 1/2. Then the *least* shown class is correct, and the
-    evidence vector of an anti trial is drawn uniformly among those in which one class is shown
-    more often and one less often than every other (for two classes that is the same).
+    With `anti`, every input of a trial, go and delay included, has a pro or an anti vector added; a
+    trial is anti with probability 1/2. In an anti trial the *least* frequent class is correct, and
+    its evidence vector is drawn uniformly from those in which one class is the most and one the
+    least frequent (for two classes this is no further restriction).
 
     - Observation, [d]: `input_1` ...; actions: `class_1` ...; see `BatchTask`.
-    - `latent`: `shown` [T], the class shown as action (0 to N - 1), N for null, N + 1 for go, -1
-      for nothing; `evidence` [T, N], how often each class was shown up to and with this step.
-    - `trial`: `label` (the correct action), `evidence_1` ... (the last `evidence` of each class)
+    - `latent`: `shown` [T], the class that is shown (0 to N - 1), N for null, N + 1 for go, -1 for
+      no input; `evidence` [T, N], how often each class has appeared, this step included.
+    - `trial`: `label` (the correct action), `evidence_1` ... (the final `evidence` of each class)
       and, with `anti`, `context` ("pro" or "anti").
 
     Args:
         n_classes: N.
         input_size: d.
-        steps: of stimulus and go together.
-        delay: steps between the two; a trial has steps + delay in all.
-        delay_input: expected norm of the input in the delay, a random binary vector of its own
-            times this number; 0: the input there is zero, but for the noise.
-        noise: expected norm of the Gaussian noise on every step's input, whose standard deviation
+        steps: number of steps of stimulus and go together.
+        delay: number of steps between them; a trial has steps + delay in total.
+        delay_input: expected norm of the input during the delay, another random binary vector
+            scaled by this number; 0: the input is zero except for the noise.
+        noise: expected norm of the Gaussian noise on the input of each step; its standard deviation
             is noise / sqrt(d) per entry.
-        vectors_seed: fixes the vectors. They are drawn in the order null, go, classes, pro, anti,
-            delay: a task with more classes has those of one with fewer.
+        vectors_seed: seed of the vectors. They are drawn in the order null, go, classes, pro, anti,
+            delay, so that a task with more classes shares the vectors of one with fewer.
         anti: whether there are anti trials.
-        dt: ms a step.
+        dt: duration of a step in ms.
 
     Raises:
-        ValueError: fewer than two classes or more than stimulus steps, a negative delay,
-            delay_input or noise, a dt that is not positive, or too few inputs for as many distinct
-            vectors.
+        ValueError: fewer than two classes or more classes than stimulus steps; a negative delay,
+            delay_input or noise; a dt that is not positive; or an input_size too small for the
+            number of distinct vectors.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Integration(BatchTask):
         self.table = np.stack([*rows, in_delay])  # its last row is that of index -1
 
     def sample_batch(self, rng: np.random.Generator, batch_size: int) -> TaskBatch:
-        """Draw `batch_size` independent trials; `rng` alone decides which."""
+        """Draw `batch_size` independent trials; they depend on `rng` alone."""
         N = self.n_classes
         anti = (rng.random(batch_size) < 0.5) & self.anti  # [B]
         counts = evidence_vectors(rng, N, self.stimulus_steps, anti)
@@ -111,36 +111,36 @@ class Integration(BatchTask):
 
 
 class ContextIntegration(BatchTask):
-    """Shows two integration tasks of two classes at once, and a context: which of them counts.
+    """Shows two integration tasks of two classes at once, and a context that selects one of them.
 
-    The first half of the inputs shows subtask a, the second subtask b, each with vectors of its own
-    for its two classes and null. Their evidence vectors and orders are independent and drawn as in
-    `Integration`, without a tie in either. The context, one of two vectors over all inputs, tells
-    whose commonest class is correct. A trial has 40 steps:
+    The first half of the inputs shows subtask a, the second half subtask b, each with its own
+    vectors for two classes and null. Their evidence vectors and orders are drawn independently, as
+    in `Integration`, without ties. The context, one of two vectors over all inputs, selects the
+    subtask whose more frequent class is correct. A trial has 40 steps:
 
     - retrospective: `stimulus` 19, `delay_1` 10, `context` 5, `delay_2` 5, `go` 1;
     - prospective: `delay_1` 10, `context` 5, `delay_2` 5, `stimulus` 19, `go` 1.
 
-    All vectors have entries 0 and sqrt(2 / d): as in `Integration` the expected norm of a step's
-    input is 1, both subtasks together.
+    All vectors have entries 0 and sqrt(2 / d), so that, as in `Integration`, the expected norm of
+    the input of a step, both subtasks together, is 1.
 
     - Observation, [d]: `input_1` ...; actions: `class_1`, `class_2`; see `BatchTask`.
-    - `latent`, for each subtask X of a and b: `shown_X` [T] (0 and 1: the class shown; 2: null, 3:
-      go, 4: context a, 5: context b, -1: nothing), `evidence_X` [T, 2], how often each of its
-      classes was shown up to and with this step.
+    - `latent`, for each subtask X (a and b): `shown_X` [T] (0 or 1: the class that is shown; 2:
+      null, 3: go, 4: context a, 5: context b, -1: no input), `evidence_X` [T, 2], how often each
+      of its classes has appeared, this step included.
     - `trial`: `label` (the correct action), `context` ("a" or "b", equally probable), `label_a` and
-      `label_b` (each subtask's commonest class as action), `evidence_a_1` ... `evidence_b_2` (the
-      last `evidence_X` of each class).
+      `label_b` (the more frequent class of each subtask, as an action), `evidence_a_1` ...
+      `evidence_b_2` (the final `evidence_X` of each class).
 
     Args:
-        context: when it is shown: "retrospective", after the stimulus, or "prospective", before.
+        context: "retrospective", shown after the stimulus, or "prospective", shown before it.
         input_size: d, even.
-        noise, dt: as of `Integration`.
-        vectors_seed: fixes the vectors.
+        noise, dt: as in `Integration`.
+        vectors_seed: seed of the vectors.
 
     Raises:
-        ValueError: an unknown context, an odd input_size or one too small for as many distinct
-            vectors, a negative noise, or a dt that is not positive.
+        ValueError: an unknown context; an input_size that is odd or too small for the number of
+            distinct vectors; a negative noise; or a dt that is not positive.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class ContextIntegration(BatchTask):
         )
 
     def sample_batch(self, rng: np.random.Generator, batch_size: int) -> TaskBatch:
-        """Draw `batch_size` independent trials; `rng` alone decides which."""
+        """Draw `batch_size` independent trials; they depend on `rng` alone."""
         which = rng.integers(2, size=batch_size)  # [B] the subtask that counts
         stimulus, context = (
             slice(self.start_ind[name], self.end_ind[name]) for name in ("stimulus", "context")
@@ -198,32 +198,31 @@ class ContextIntegration(BatchTask):
 
 
 class ContinuousIntegration(BatchTask):
-    """Asks at go for the sign of the summed strength of one input that varies from step to step.
+    """Asks, at go, for the sign of the sum of an input whose strength varies from step to step.
 
-    A trial draws a mean, uniform in [-0.1875, 0.1875]. At each of the steps - 1 steps of `stimulus`
-    the strength is that mean plus Gaussian noise of variance steps / 750, where `steps` are all the
-    trial's, go included; it multiplies one random binary vector. Another one shows `go`, the last
-    step. Vectors and input noise are as in `Integration`.
+    Each trial draws a mean, uniform in [-0.1875, 0.1875]. At each of the steps - 1 steps of
+    `stimulus` the strength is the mean plus Gaussian noise of variance steps / 750, where `steps`
+    includes go; it scales a random binary vector. Another vector marks `go`, the last step. Vectors
+    and input noise are as in `Integration`.
 
-    Positive evidence is for class_1, negative for class_2. What is asked is by default the sign of
-    the strengths' sum, all of which was shown: the ideal observer has 0.99. With asked="mean" it is
-    the sign of the trial's mean, from which the strengths shown often stray: 20 steps allow no
-    more than 0.92. A tie, a sum of exactly 0, has probability 0 and would count for class_1.
+    Positive evidence favours class_1, negative class_2. By default the question is the sign of the
+    summed strengths, which are all visible: the ideal observer reaches 0.99. With asked="mean" it
+    is the sign of the trial's mean, of which the strengths are only noisy samples: with 20 steps no
+    observer exceeds 0.92. A tie (a sum of exactly 0) has probability 0 and counts for class_1.
 
     - Observation, [d]: `input_1` ...; actions: `class_1`, `class_2`; see `BatchTask`.
-    - `latent`: `shown` [T], the strength, 0 at go; `evidence` [T], its sum up to and with this
-      step.
-    - `trial`: `label` (the correct action), `mean_strength` (as drawn), `summed_strength` (the last
-      `evidence`).
+    - `latent`: `shown` [T], the strength, 0 at go; `evidence` [T], its sum, this step included.
+    - `trial`: `label` (the correct action), `mean_strength` (as drawn), `summed_strength` (the
+      final `evidence`).
 
     Args:
-        input_size, noise, dt: as of `Integration`.
-        steps: of stimulus and go together.
-        asked: "sum" or "mean", whose sign is asked for.
-        vectors_seed: fixes the vectors.
+        input_size, noise, dt: as in `Integration`.
+        steps: number of steps of stimulus and go together.
+        asked: "sum" or "mean": the quantity whose sign is correct.
+        vectors_seed: seed of the vectors.
 
     Raises:
-        ValueError: fewer than two steps, something else asked, a negative noise, a dt that is not
+        ValueError: fewer than two steps, another `asked`, a negative noise, a dt that is not
             positive, or an input_size below 2.
     """
 
@@ -248,7 +247,7 @@ class ContinuousIntegration(BatchTask):
         self.vectors = binary_vectors(rng, ["evid", "go"], input_size, height)
 
     def sample_batch(self, rng: np.random.Generator, batch_size: int) -> TaskBatch:
-        """Draw `batch_size` independent trials; `rng` alone decides which."""
+        """Draw `batch_size` independent trials; they depend on `rng` alone."""
         T = self.length
         mean = rng.uniform(-self.max_mean, self.max_mean, batch_size)
         shown = mean[:, None] + sqrt(T / 750) * rng.standard_normal((batch_size, T))  # [B, T]
@@ -264,7 +263,7 @@ class ContinuousIntegration(BatchTask):
 
 
 def _accumulated(shown: np.ndarray, n_classes: int) -> np.ndarray:
-    """How often each class was shown up to and with each step. [B, T] -> [B, T, N]"""
+    """Count how often each class has appeared, each step included. [B, T] -> [B, T, N]"""
     return (shown[:, :, None] == np.arange(n_classes)).cumsum(axis=1)
 
 

@@ -1,7 +1,7 @@
 """Streams of trials, cut into sequences of equal length, with the correct action at every step.
 
-So neurogym's own `Dataset` feeds a supervised training, and so Aitken & Mihalas (eLife
-2023;12:e83035) train their figure 7j.
+neurogym's `Dataset` supplies data for supervised training in this form, and Aitken & Mihalas (eLife
+2023;12:e83035) train on it for their figure 7j.
 """
 
 from __future__ import annotations
@@ -46,37 +46,36 @@ PAPER_TASKS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """The 19 tasks of the paper's figure 7j: its name -> the current neurogym id and arguments.
 
-The list and the defaults are likely, not certain. In three of them no network can tell all correct
-actions from the observations:
+The list and the arguments are likely, not certain. In three of the tasks the observations do not
+determine all correct actions:
 
-- DelayMatchCategory shows cos(theta) alone, while the category is the sign of sin(theta): match or
-  not is a guess (with `dim_ring=3` or more it is not).
-- HierarchicalReasoning never shows which rule is in force (an agent would find out by its rewards):
-  the rule that is to be named, and with it the choice, is a guess between two.
-- PulseDecisionMaking's trials have 250 steps (dt is 10 ms there): no sequence of 100 steps that
-  reaches the decision holds more than the last two of the six pulses.
+- DelayMatchCategory shows only cos(theta), while the category is the sign of sin(theta), so that
+  the response can only be guessed (unless `dim_ring` is 3 or more).
+- HierarchicalReasoning never shows which of two rules applies (an agent would learn it from its
+  rewards), so that the rule to report, and with it the choice, can only be guessed.
+- PulseDecisionMaking's trials have 250 steps (its dt is 10 ms): a sequence of 100 steps that
+  reaches the decision contains at most the last two of the six pulses.
 """
 
 
 class TrialStream:
-    """Cuts the endless trials of `batch_size` environments into sequences of `steps` steps.
+    """Cuts the continuing trials of `batch_size` environments into sequences of `steps` steps.
 
-    A sequence begins where its environment's last one ended, in the middle of a trial or not, and
-    runs over as many trials as fit. The environments are independent; each begins at a random step
-    of its first trial. (Those of neurogym's `Dataset` begin with the trial, and where all trials
-    are equally long they stay in phase: the first sequences then show its first steps alone.)
+    A sequence begins where the previous one of its environment ended, possibly within a trial, and
+    covers as many trials as fit. The environments are independent; each starts at a random step of
+    its first trial. (Those of neurogym's `Dataset` start at the beginning of a trial: if all trials
+    are equally long, they stay in phase, and the first sequences show only the first steps.)
 
-    The trials are the task's planned ones, to their latest possible end, whatever the network
-    does: as in neurogym's `Dataset`, a response that would end a trial early does not. Where no
-    observations are planned (every task but neurogym's), the trial is stepped with the correct
-    actions.
+    The trials run as planned by the task, to their latest possible end, whatever the network does:
+    as in neurogym's `Dataset`, a response that would end a trial early does not end it. If a task
+    does not plan its observations (any task that is not neurogym's), the correct actions are taken.
 
     Args:
         task: an id such as "DelayMatchSample-v0", or a class or function that makes an environment.
         batch_size: B, the number of environments.
         steps: T, the length of a sequence in steps.
         seed: see `reseed`.
-        task_kwargs: passed on to the task, for example `dt=20`.
+        task_kwargs: arguments of the task, for example `dt=20`.
 
     Attributes:
         channels: the names of the d channels.
@@ -84,9 +83,8 @@ class TrialStream:
         dt: time step in ms.
 
     Raises:
-        ValueError: what `TrialEnv` raises; a task whose ground truth is not an action at every
-            step, or whose action 0 is a response like the others; a batch size or a number of steps
-            below 1.
+        ValueError: as in `TrialEnv`; the task's ground truth is not an action at every step, or its
+            action 0 is a response; or a batch size or a number of steps below 1.
     """
 
     def __init__(
@@ -120,29 +118,28 @@ class TrialStream:
         self.reseed(seed)
 
     def reseed(self, seed: int | np.integer | Sequence[int]) -> None:
-        """Begin anew: `seed` alone fixes every batch from here on.
+        """Restart the stream; all later batches depend on `seed` alone.
 
-        Environment i is seeded from `[*seed, i]`, so that streams such as `(run, purpose, n)` need
-        no state to be saved.
+        Environment i is seeded with `[*seed, i]`. A stream that is reseeded from numbers such as
+        `(run, purpose, n)` can be resumed without a saved state.
         """
         stream = [seed] if isinstance(seed, int | np.integer) else list(seed)
         self._trials = []  # each environment's current trial: obs [T', d] and truth [T']
-        self._at = []  # the step of it that comes next
+        self._at = []  # the next step of that trial
         for i, env in enumerate(self._envs):
             own, phase = np.random.SeedSequence([*stream, i]).generate_state(2).tolist()
             self._trials.append(self._trial(env, own))
             self._at.append(phase % len(self._trials[i][1]))
 
     def sample_batch(self) -> TaskBatch:
-        """The next `steps` steps of every environment.
+        """Return the next `steps` steps of every environment.
 
-        All steps are in the mask: what is trained and scored is every step. `latent` holds
+        The mask is true at every step: all steps are trained and scored. `latent` holds
 
         - `responds` [B, T] bool: the steps at which the correct action is not action 0 (fixation).
-          It is the decision period, but for trials in which fixation is correct to the end
-          (GoNogo's no-go trials), and for tasks whose response is due at one step of a period
-          (ReadySetGo). A response where none is due shows only in the accuracy over all steps:
-          report both.
+          This is the decision period, except in trials in which fixation is correct to the end
+          (GoNogo's no-go trials) and in tasks whose response is due at a single step (ReadySetGo).
+          Responses at other steps lower only the accuracy over all steps: report both accuracies.
         - `trial_step` [B, T] int64: the step within its trial; 0 where a trial begins.
         """
         B, T = self.batch_size, self.steps
@@ -165,7 +162,7 @@ class TrialStream:
         return TaskBatch(obs, truth, np.ones((B, T), bool), latent, {})
 
     def _trial(self, env: TrialEnv, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The next trial of an environment, or the first after seeding: obs [T', d], truth [T']."""
+        """Return the next trial, or the first after seeding: obs [T', d], ground truth [T']."""
         if self._planned:
             task = env.task
             if seed is None:

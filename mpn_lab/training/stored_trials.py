@@ -27,23 +27,23 @@ _STEPS = ("obs", "action", "reward", "terminated", "ground_truth")
 
 
 def stored_trials_path(run: Path, trials: int) -> Path:
-    """The file of the trials that were collected with the weights of the checkpoint `trials`."""
+    """Return the file of the trials that were collected with the weights of checkpoint `trials`."""
     return run / "stored_trials" / numbered_file(trials)
 
 
 def stored_trials_checkpoints(run: Path) -> list[int]:
-    """List the checkpoints, in trials, with whose weights trials were stored, ascending."""
+    """List the checkpoints, in trials, for which trials were stored, in ascending order."""
     return numbered_files(run / "stored_trials")
 
 
 def save_stored_trials(run: Run, at: int, trials: list[Trial], network: QNetwork) -> None:
-    """Store trials, without `planned_obs` and `latent`, with the codes of their states.
+    """Store trials, without `planned_obs` and `latent`, together with their encoded states.
 
-    See `StateCodec` for the codes.
+    `StateCodec` describes the encoding: one row of numbers, the code, for each step.
 
     Args:
         run: the run, in a folder.
-        at: the checkpoint, in trials, that they were collected with.
+        at: the checkpoint, in trials, whose weights collected them.
         trials: the trials.
         network: the network that collected them.
 
@@ -78,7 +78,7 @@ def save_stored_trials(run: Run, at: int, trials: list[Trial], network: QNetwork
 def load_stored_trials(
     run: Run, at: int, network: QNetwork
 ) -> tuple[list[Trial], list[np.ndarray]]:
-    """Load the trials of `save_stored_trials` and the codes of their states, each [T, width].
+    """Load the trials that `save_stored_trials` stored, and their states' codes, each [T, width].
 
     Raises:
         RunError: the file is missing or damaged, or was made with another network.

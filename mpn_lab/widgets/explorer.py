@@ -6,7 +6,7 @@ import base64
 import html
 import io
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ipywidgets
@@ -16,6 +16,11 @@ from PIL import Image
 
 from mpn_lab.plotting.panel import AnimatedPanel
 from mpn_lab.plotting.style import style
+
+MOST_DRAWN = 4
+"""Number of explorers that keep their figure (9 MB); another draws it again when it is used."""
+
+_drawn: list[Explorer] = []  # those that keep their figure, the one drawn last at the end
 
 # Pictures are white. A dark theme inverts their lightness and keeps their hues.
 _STYLE = """<style>
@@ -28,11 +33,10 @@ _STYLE = """<style>
 
 
 class Picture:
-    """A figure that is drawn once, and of which each frame redraws only the animated artists.
+    """A figure that is drawn once; each frame redraws only the animated artists.
 
-    The animated panel's background is redrawn when its control changes, and kept until then.
-
-    Neither pyplot nor a backend holds a reference to the figure: it is freed with its picture.
+    The animated panel's background is redrawn only when its control changes. Neither pyplot nor a
+    backend holds a reference to the figure, so that it is freed with its picture.
     """
 
     canvas: Any  # an Agg canvas, see new_figure
@@ -41,7 +45,7 @@ class Picture:
         self.show(figure, panel)
 
     def show(self, figure: Figure, panel: AnimatedPanel) -> None:
-        """Draw another figure (or the same, drawn into anew)."""
+        """Draw another figure, or the same one with new content."""
         self.figure, self.panel = figure, panel
         self.canvas = figure.canvas
         background = [] if panel.background is None else panel.background.artists
@@ -80,21 +84,21 @@ class Picture:
             (artist.axes or self.figure).draw_artist(artist)
 
     def image(self) -> Image.Image:
-        """Return what is on the canvas."""
+        """Return the content of the canvas."""
         size = self.canvas.get_width_height()
         pixels = Image.frombuffer("RGBA", size, self.canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
         return pixels.convert("RGB")
 
 
 def png(image: Image.Image) -> bytes:
-    """Encode a picture as PNG, fast rather than small: it goes only to the browser."""
+    """Encode a picture as PNG, fast rather than small, because it only goes to the browser."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
 def report_errors(function: Callable[..., None]) -> Callable[..., None]:
-    """Wrap a widget's callback so that the explorer shows its errors, which would else be lost."""
+    """Wrap a widget's callback so that the explorer shows its errors, which are otherwise lost."""
 
     def guarded(self: Explorer, *args: Any) -> None:
         self.message.value = ""
@@ -110,8 +114,13 @@ class Explorer(ipywidgets.VBox):
     """A picture, its controls, and a place where errors are shown.
 
     A subclass builds its controls and calls `set_frame`. Where widgets do not work (GitHub,
-    nbconvert, a terminal) the current picture, or the one-line description, is shown instead.
+    nbconvert, a terminal), the current picture or the one-line description is shown instead. As
+    long as an explorer is not closed (`close`), it stays in memory with the record that it shows.
     """
+
+    _picture: Picture | None = None
+    _links: Sequence[ipywidgets.Widget] = ()  # between controls, in the browser
+    _held: tuple[str, ...] = ("_picture",)  # attributes that are freed when it is closed
 
     def __init__(self, description: str, controls: list[ipywidgets.Widget]) -> None:
         self.description = description
@@ -119,6 +128,36 @@ class Explorer(ipywidgets.VBox):
         self.image.add_class("mpn-picture")
         self.message = ipywidgets.HTML()
         super().__init__([ipywidgets.HTML(_STYLE), *controls, self.message, self.image])
+
+    def close(self) -> None:
+        """Remove the explorer from the notebook and free its memory; it cannot be used again."""
+        if self.comm is None:
+            return
+        for part in [*self._links, *_parts(self)]:
+            part.unobserve_all()
+            if part is not self:
+                part.close()
+        super().close()
+        if self in _drawn:
+            _drawn.remove(self)
+        for name in self._held:
+            self.__dict__.pop(name, None)
+
+    def _show_picture(self, figure: Figure, panel: AnimatedPanel) -> Picture:
+        """Draw a figure, and let go of that of the explorer that was drawn longest ago."""
+        if self._picture is None:
+            self._picture = Picture(figure, panel)
+        else:
+            self._picture.show(figure, panel)
+        _drawn[:] = [*(other for other in _drawn if other is not self), self]
+        for other in _drawn[:-MOST_DRAWN]:
+            other._let_go()
+        del _drawn[:-MOST_DRAWN]
+        return self._picture
+
+    def _let_go(self) -> None:
+        """Free the figure, which is drawn again when it is needed."""
+        self._picture = None
 
     def set_frame(self, data: bytes) -> None:
         """Show a PNG."""
@@ -145,3 +184,13 @@ class Explorer(ipywidgets.VBox):
 
     def __repr__(self) -> str:
         return self.description
+
+
+def _parts(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
+    """Yield a widget and all those in it: children, layouts and styles."""
+    yield widget
+    for name in widget.keys:
+        value = getattr(widget, name)
+        for part in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(part, ipywidgets.Widget):
+                yield from _parts(part)

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from mpn_lab.analysis.schema import time_step, trial_position
+from mpn_lab.analysis.schema import step_duration, time_step, trial_length, trial_position
 from mpn_lab.plotting.panel import AnimatedPanel
 from mpn_lab.plotting.style import save_figure, style
 from mpn_lab.plotting.view import trial_title, verdict
@@ -23,16 +23,18 @@ from mpn_lab.widgets.page import write_page
 class FrameExplorer(Explorer):
     """Shows a trial frame by frame, with controls for time, playback, saving and export.
 
-    A subclass builds the controls that decide which figure is drawn, and draws it in `_draw`. While
-    only time changes, only the animated artists are redrawn; a change of the control `background`
-    redraws the animated panel's background; a change of any other draws the figure anew.
+    A subclass builds the controls that decide which figure is drawn, and draws it in `_draw`. A
+    change of time redraws only the animated artists, a change of the control `background` also the
+    animated panel's background, and a change of any other control the whole figure.
 
     Args:
-        record: trials, each with its steps.
-        description: one line on the explorer.
-        controls: controls by the names under which `_draw` gets their values; one is `trial`.
+        record: from `record` or `staleness`.
+        description: one line that describes the explorer.
+        controls: controls by the names under which `_draw` receives their values; one is `trial`.
         background: name of the control whose position `AnimatedPanel.background` follows.
     """
+
+    _held = (*Explorer._held, "_record")
 
     def __init__(
         self,
@@ -41,28 +43,37 @@ class FrameExplorer(Explorer):
         controls: dict[str, Any],
         background: str | None = None,
     ) -> None:
-        self.record = record
+        self._record = record
         self._controls, self._background = controls, background
         self._drawn: tuple[dict, dict] | None = None  # values drawn: without and with background
-        self._picture: Picture | None = None
         self._on_hold = False
-        dt = float(record.attrs["dt"])
-        self._unit = int(dt) if dt >= 1 and dt.is_integer() else 1  # ms, or one step, per key press
-        self.play = w.Play(interval=100, step=self._unit, max=1, layout={"width": "115px"})
+        dt, start = step_duration(record), float(record["time"][0])
+        in_ms = dt >= 1 and dt.is_integer() and start.is_integer()
+        self._unit, self._start = (int(dt), int(start)) if in_ms else (1, 0)  # of the time slider
+        ends: dict[str, Any] = {"min": self._start, "max": self._start + 1, "value": self._start}
+        self.play = w.Play(interval=100, step=self._unit, layout={"width": "115px"}, **ends)
         self.time = w.IntSlider(
-            description="time (ms)" if self._unit == dt else "step",
+            description="time (ms)" if in_ms else "step",
             step=self._unit,
-            max=1,
             layout={"width": "430px"},
+            **ends,
         )
         self.svg = w.Button(description="save SVG", layout={"width": "90px"})
         self.pdf = w.Button(description="save PDF", layout={"width": "90px"})
-        w.jslink((self.play, "value"), (self.time, "value"))
+        self._links = [w.jslink((self.play, "value"), (self.time, "value"))]
         for control in (self.time, *controls.values()):
             control.observe(self._on_change, "value")
         self.svg.on_click(lambda _: self._on_save("svg"))
         self.pdf.on_click(lambda _: self._on_save("pdf"))
         super().__init__(description, self._rows())
+
+    @property
+    def record(self) -> xr.Dataset:
+        """The trials that are shown."""
+        record: xr.Dataset | None = self.__dict__.get("_record")
+        if record is None:
+            raise ValueError("this explorer is closed; make another one of the record.")
+        return record
 
     def _rows(self) -> list[w.Widget]:
         """Arrange the controls above the picture."""
@@ -84,7 +95,7 @@ class FrameExplorer(Explorer):
         return values | {name: value for name, value in asked.items() if value is not None}
 
     def _save(self, path: str | Path, time: float | int | None, **asked: Any) -> Path:
-        """Save a frame, with the values asked for in place of the controls'."""
+        """Save a frame; the values asked for replace those of the controls."""
         chosen = self._chosen(**asked)
         time = self._time(chosen["trial"], time)
         with style():
@@ -92,10 +103,10 @@ class FrameExplorer(Explorer):
             return save_figure(figure, path)
 
     def _page(self, path: str | Path, **asked: Any) -> Path:
-        """Write the trial's page, with the values asked for in place of the controls'."""
+        """Write the page of a trial; the values asked for replace those of the controls."""
         chosen = self._chosen(**asked)
         i = trial_position(self.record, chosen["trial"])
-        steps, times = range(int(self.record["length"][i])), self.record["time"].values
+        steps, times = range(trial_length(self.record, i)), self.record["time"].values
         with style():
             picture = Picture(*self._draw(chosen, float(times[0]), None))
             frames = []
@@ -106,7 +117,7 @@ class FrameExplorer(Explorer):
         return write_page(path, trial_title(self.record, i), frames, labels)
 
     def _show(self, time: float | int | None, **asked: Any) -> None:
-        """Set the controls to values that they are known to accept, and draw once."""
+        """Set the controls to values that they accept, and draw once."""
         chosen = self._chosen(**asked)
         step = time_step(
             self.record,
@@ -117,7 +128,7 @@ class FrameExplorer(Explorer):
             for name, value in chosen.items():
                 self._controls[name].value = value
             self._fit_time()
-            self.time.value = step * self._unit
+            self.time.value = self._start + step * self._unit
         self._refresh()
 
     @report_errors
@@ -133,29 +144,31 @@ class FrameExplorer(Explorer):
         self.show_message(f"Saved to {path.resolve()}")
 
     def _refresh(self) -> None:
-        """Show what the controls say, redrawing only what has changed."""
+        """Show what the controls select, and redraw only what has changed."""
         with self._hold():
             self._fit_time()
         chosen = self._chosen()
         still = {name: value for name, value in chosen.items() if name != self._background}
-        if self._picture is None or self._drawn is None or still != self._drawn[0]:
-            self._drawn, figure = None, None if self._picture is None else self._picture.figure
+        picture = self._picture
+        if picture is None or self._drawn is None or still != self._drawn[0]:
+            self._drawn, figure = None, None if picture is None else picture.figure
             with style():
                 drawn = self._draw(chosen, float(self.record["time"][0]), figure)
-            if self._picture is None:
-                self._picture = Picture(*drawn)
-            else:
-                self._picture.show(*drawn)
+            picture = self._show_picture(*drawn)
         elif self._background is not None and chosen != self._drawn[1]:
-            self._picture.redraw_background(self._controls[self._background].index)
+            picture.redraw_background(self._controls[self._background].index)
         self._drawn = still, chosen
-        self.set_frame(self._picture.frame(self.time.value // self._unit))
+        self.set_frame(picture.frame(self._step()))
+
+    def _step(self) -> int:
+        """Return the step that the time slider shows."""
+        return (self.time.value - self._start) // self._unit
 
     def _time(self, trial: int, time: float | int | None) -> float | int:
         """Return a time (ms; None: the one shown), checked along with the trial's number."""
         i = trial_position(self.record, trial)
         if time is None:
-            step = min(self.time.value // self._unit, int(self.record["length"][i]) - 1)
+            step = min(self._step(), trial_length(self.record, i) - 1)
             time = float(self.record["time"][step])
         time_step(self.record, i, time)
         return time
@@ -163,7 +176,7 @@ class FrameExplorer(Explorer):
     def _fit_time(self) -> None:
         """Fit the range of the time slider to the chosen trial."""
         i = trial_position(self.record, self._controls["trial"].value)
-        last = (int(self.record["length"][i]) - 1) * self._unit
+        last = self._start + (trial_length(self.record, i) - 1) * self._unit
         if self.time.max != last:
             self.time.value = min(self.time.value, last)
             self.time.max = self.play.max = last

@@ -14,20 +14,20 @@ from mpn_lab.plotting.style import style
 from mpn_lab.plotting.training import COLUMNS, Lines, draw_training
 from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.run import AnyConfig, Row
-from mpn_lab.widgets.explorer import Explorer, Picture, report_errors
+from mpn_lab.widgets.explorer import Explorer, report_errors
 
 SHARE = 0.03
-"""At most this part of the time goes into drawing; rows that come too soon wait for the next."""
+"""Maximum share of the time spent on drawing; rows that come too soon are drawn with the next."""
 
 
 class TrainingMonitor(Explorer):
-    """Shows a training while it runs: accuracy against the ideal observer, return, and loss.
+    """Shows a training while it runs: accuracy, with the ideal observer's, return, and loss.
 
-    Beside them what else the rows hold: the numbers that the core reports (eta and lam of an MPN)
-    and epsilon, if the loop explores.
+    Further panels show the numbers that the core reports (eta and lam of an MPN) and, if the loop
+    explores, epsilon.
 
     Args:
-        config: configuration of the training that will be watched.
+        config: configuration of the training.
 
     Example:
         >>> monitor = TrainingMonitor(config)  # doctest: +SKIP
@@ -35,12 +35,13 @@ class TrainingMonitor(Explorer):
         >>> run = train(config, "runs/first", on_row=monitor)  # doctest: +SKIP
     """
 
+    _held = (*Explorer._held, "_lines")
+
     def __init__(self, config: AnyConfig) -> None:
         self.config = config
         loop = "supervised" if isinstance(config, SupervisedConfig) else "dqn"
         self.rows: dict[str, list[float]] = {name: [] for name in COLUMNS[loop]}
         self._shown: DisplayHandle | None = None
-        self._picture: Picture | None = None
         self._cost, self._drawn_at, self._waiting = 0.0, -math.inf, False
         super().__init__(f"TrainingMonitor({config.task}: no row yet)", [])
         self._draw_background()
@@ -66,7 +67,7 @@ class TrainingMonitor(Explorer):
         self._waiting = not last and perf_counter() - self._drawn_at < self._cost / SHARE
         if not self._waiting:
             self._update()
-        if last and self._shown is not None:  # the saved notebook then shows the whole curve
+        if last and self._shown is not None:  # so that the saved notebook shows the whole curve
             self._shown.update(self._repr_mimebundle_(), raw=True)
 
     def _ipython_display_(self) -> None:
@@ -74,22 +75,19 @@ class TrainingMonitor(Explorer):
 
     def _update(self) -> None:
         start = perf_counter()
-        if not self._fits():
+        if self._picture is None or not self._fits():
             self._draw_background()
         self.set_frame(self._frame())
         self._drawn_at = perf_counter()
         self._cost, self._waiting = self._drawn_at - start, False
 
     def _draw_background(self) -> None:
-        """Draw all that stays the same while the rows keep within the axes' limits."""
+        """Draw what stays the same while the rows lie within the limits of the axes."""
         figure = self._picture.figure if self._picture is not None else None
         with style():
             figure, self._lines = draw_training(self.rows, self.config.trials, figure)
         panel = AnimatedPanel([line for line, _ in self._lines], lambda _: self._move(self._lines))
-        if self._picture is None:
-            self._picture = Picture(figure, panel)
-        else:
-            self._picture.show(figure, panel)
+        self._show_picture(figure, panel)
 
     def _move(self, lines: Lines) -> None:
         for line, name in lines:
@@ -98,6 +96,10 @@ class TrainingMonitor(Explorer):
     def _frame(self) -> bytes:
         assert self._picture is not None
         return self._picture.frame(0)
+
+    def _let_go(self) -> None:
+        super()._let_go()
+        self._lines = []
 
     def _fits(self) -> bool:
         """Whether every value lies within its axes' limits."""

@@ -11,25 +11,26 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from mpn_lab.analysis.population import leaf_order
+from mpn_lab.analysis.restore import as_staleness, explorable
 from mpn_lab.analysis.schema import (
     age_position,
-    check_staleness,
     strategy_position,
     trial_length,
     trial_position,
 )
 from mpn_lab.plotting.panel import AnimatedPanel, has_modulations
-from mpn_lab.plotting.view import MEASURES, draw_staleness
+from mpn_lab.plotting.view import MEASURES, SHOWN, draw_staleness
 from mpn_lab.widgets.frames import FrameExplorer, row, trial_options
 
 
 class StalenessExplorer(FrameExplorer):
-    """Shows how far stored states are from replayed ones, and what that does to Q.
+    """Shows how far stored states are from replayed ones, and how that changes Q.
 
-    The stored M, the replayed M and their difference at a time; Q from both; their distances over
-    the trial for every strategy of replay, and by age. Sliders for time, age (updates since
-    collection) and trial; a menu of strategies. It opens with the oldest age, at the time in the
-    first trial at which dQ is largest. Of a core without M the distances are those of its state.
+    The panels show the stored M, the replayed M and their difference at one time; Q from both; and
+    their distances over the trial, for every strategy of replay and by age. Sliders set the time,
+    the age (updates since collection) and the trial, a menu the strategy. The explorer opens with
+    the oldest age and the first trial, at the time at which dQ is largest. For a core without M the
+    distances are those of its whole state.
 
     Args:
         data: from `mpn_lab.staleness`.
@@ -45,10 +46,7 @@ class StalenessExplorer(FrameExplorer):
     """
 
     def __init__(self, data: xr.Dataset) -> None:
-        check_staleness(data, "dQ", "Q_stored", "Q_replayed")
-        for dim in ("trial", "age", "strategy"):
-            if not data.sizes[dim]:
-                raise ValueError(f"these stored and replayed states have no {dim} left.")
+        data = explorable(as_staleness(data, *SHOWN, "dQ", "Q_stored", "Q_replayed"))
         names, ages = [str(name) for name in data["strategy"].values], data["age"].values
         self.trial = _slider("trial", trial_options(data, data["trial"].values), 0, "400px")
         self.age = _slider(

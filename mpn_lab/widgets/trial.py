@@ -1,4 +1,4 @@
-"""TrialExplorer: all that a network sees, holds and computes in a trial, frame by frame."""
+"""TrialExplorer: the inputs, states and outputs of a network in a trial, frame by frame."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from mpn_lab.analysis.population import hidden_order, pca
-from mpn_lab.analysis.schema import check_record, condition_names
+from mpn_lab.analysis.restore import as_record, explorable
+from mpn_lab.analysis.schema import condition_names
 from mpn_lab.plotting.panel import AnimatedPanel, has_modulations
 from mpn_lab.plotting.trial import modulation_choices
-from mpn_lab.plotting.view import draw_trial, verdict
+from mpn_lab.plotting.view import SHOWN, draw_trial, verdict
 from mpn_lab.widgets.explorer import report_errors
 from mpn_lab.widgets.frames import FrameExplorer, row, trial_options
 
@@ -24,12 +25,12 @@ _FEW = 12  # a condition with more values than this is not offered as a filter
 
 
 class TrialExplorer(FrameExplorer):
-    """Shows what a network sees, holds and computes in a trial, with a slider for time.
+    """Shows the inputs, states and outputs of a network in a trial, with a slider for time.
 
-    Observations, Q and h over time, M_t (or the effective weights, or the change of M) as a heat
-    map, and the trajectory of M_t (of h where there is no M) among all trials, under one cursor.
-    Choose a trial by its number, among all or only among correct or wrong ones or those of one
-    condition; move the slider, also by the arrow keys, or press play.
+    The panels share one cursor: observations, Q (or logits) and h over time; M_t, the effective
+    weights or the change of M as a heat map; and the trajectory of M_t (of h for a core without M)
+    among those of all trials. Menus select the trial, from all, the correct or the wrong ones, or
+    those of one condition. Move through time by the slider, the arrow keys or play.
 
     Args:
         record: from `record`, or loaded with `load_record`, of any core.
@@ -44,11 +45,11 @@ class TrialExplorer(FrameExplorer):
         >>> explorer.to_html("trial.html", trial=3)  # doctest: +SKIP
     """
 
+    _held = (*FrameExplorer._held, "components", "_orders")
+
     def __init__(self, record: xr.Dataset) -> None:
-        check_record(record, "h", "Q", "obs")
-        if not record.sizes["trial"]:
-            raise ValueError("the record has no trials left; remove some filters.")
-        self.record = record
+        record = explorable(as_record(record, *SHOWN, "h", "Q", "obs"))
+        self._record = record  # _filters reads it
         variable = "M" if has_modulations(record) else "h"
         self.components = pca(record, variable, _two(record, variable))
         self._orders: dict[str, np.ndarray] = {}
@@ -78,6 +79,7 @@ class TrialExplorer(FrameExplorer):
             ],
             layout={"width": "150px"},
         )
+        self._filter = self.outcome.value, self.condition.value  # the ones that found trials
         for control in (self.outcome, self.condition):
             control.observe(self._on_filter, "value")
         n = record.sizes["trial"]
@@ -102,7 +104,7 @@ class TrialExplorer(FrameExplorer):
         time = self._time(trial, time)
         if trial not in [number for _, number in self.trial.options]:
             with self._hold():
-                self.outcome.value, self.condition.value = _EVERY, _ANY
+                self.outcome.value, self.condition.value = self._filter = _EVERY, _ANY
                 self.trial.options = trial_options(self.record, self.record["trial"].values)
         self._show(time, trial=trial)
         return self
@@ -150,9 +152,12 @@ class TrialExplorer(FrameExplorer):
             wanted = [
                 v for v in (self.outcome.value, self.condition.value) if v not in (_EVERY, _ANY)
             ]
+            with self._hold():
+                self.outcome.value, self.condition.value = self._filter
             raise ValueError(
-                f"No trial of this record is {' and has '.join(wanted)}; the trial stays as it was."
+                f"No trial of this record is {' and has '.join(wanted)}; the filter was taken back."
             )
+        self._filter = self.outcome.value, self.condition.value
         numbers, before = self.record["trial"].values[keep], self.trial.value
         with self._hold():
             self.trial.options = trial_options(self.record, numbers)

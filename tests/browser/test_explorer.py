@@ -14,7 +14,7 @@ explorer
 """
 
 
-def test_keys_move_time_and_bring_the_first_pixels_back(notebook):
+def test_keys_move_time_forward_and_back(notebook):
     explorer = notebook.explorer()
     first = explorer.pixels()
     explorer.press("ArrowRight")
@@ -57,7 +57,7 @@ def test_the_trial_can_be_switched_and_filtered(notebook):
     [["explorer._picture.panel = None  # whatever may go wrong in a frame"]],
     indirect=True,
 )
-def test_an_error_in_a_callback_becomes_visible(notebook):
+def test_an_error_in_a_callback_is_shown(notebook):
     explorer = notebook.explorer()
     explorer.press("ArrowRight")
     alert = explorer.output.get_by_role("alert")
@@ -79,7 +79,7 @@ def test_a_filter_that_leaves_no_trial_says_so(open_notebook):
     assert "No trial of this record is wrong" in alert.inner_text()
 
 
-def test_the_dark_theme_turns_the_picture_over(notebook):
+def test_the_dark_theme_inverts_the_picture(notebook):
     explorer = notebook.explorer()
     style = "image => getComputedStyle(image).filter"
     assert explorer.picture.evaluate(style) == "none"

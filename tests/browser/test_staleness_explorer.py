@@ -24,7 +24,7 @@ def menu(explorer, word):
     return next(m for m in explorer.output.locator("select").all() if word in m.text_content())
 
 
-def test_keys_move_time_and_bring_the_first_pixels_back(notebook):
+def test_keys_move_time_forward_and_back(notebook):
     explorer = notebook.explorer()
     opened = explorer.pixels()
     explorer.press("Home")
@@ -78,7 +78,7 @@ def test_play_advances(notebook):
     [["explorer._picture.panel = None  # whatever may go wrong in a frame"]],
     indirect=True,
 )
-def test_an_error_in_a_callback_becomes_visible(notebook):
+def test_an_error_in_a_callback_is_shown(notebook):
     explorer = notebook.explorer()
     explorer.press("ArrowLeft", AGE)
     alert = explorer.output.get_by_role("alert")
@@ -86,7 +86,7 @@ def test_an_error_in_a_callback_becomes_visible(notebook):
     assert "AttributeError" in alert.inner_text()
 
 
-def test_the_dark_theme_turns_the_picture_over(notebook):
+def test_the_dark_theme_inverts_the_picture(notebook):
     explorer = notebook.explorer()
     style = "image => getComputedStyle(image).filter"
     assert explorer.picture.evaluate(style) == "none"

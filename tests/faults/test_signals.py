@@ -20,6 +20,13 @@ ARGUMENTS = ["--trials", "4", "--hidden-size", "4", "--eval-freq", "2", "--eval-
              "--gradient-steps", "1", "--store-trials", "1"]  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def in_the_main_thread():
+    """Signals sent to this process would end it if the tests ran in another thread."""
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("only the main thread handles signals")
+
+
 @pytest.mark.parametrize("number", CODES)
 def test_the_command_line_stops_and_goes_on(
     number, tiny_run, content, tmp_path, monkeypatch, capsys

@@ -13,6 +13,7 @@ import optree
 import torch
 from tqdm import tqdm
 
+from mpn_lab.loading import check_generator
 from mpn_lab.tasks.rollout import make_envs, n_envs_for, rollout, seed_envs
 from mpn_lab.training.config import TrainConfig
 from mpn_lab.training.device import resolve_device
@@ -176,11 +177,31 @@ class DQNTrainer(Trainer):
 
     def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """As in `Trainer`."""
-        self.learner.load_state(arrays, meta["updates"])
-        buffer = {k.removeprefix("buffer."): v for k, v in arrays.items() if "buffer." in k}
-        self.experience.load_state(buffer, meta["buffer"])
-        self.rng.bit_generator.state = meta["rng"]
-        self.trials, self.env_steps = meta["trials"], meta["env_steps"]
+        self.check_progress(meta)
+        config, trials, updates = self.config, meta["trials"], meta["updates"]
+        rounds, rest = divmod(updates, config.gradient_steps)
+        if rest or rounds > trials // config.trials_per_episode:
+            raise ValueError(f"updates is {updates}, which {trials} trials cannot have made")
+        of_buffer = {name: array for name, array in arrays.items() if name.startswith("buffer.")}
+        of_learner = {name: array for name, array in arrays.items() if name not in of_buffer}
+        stored = {name.removeprefix("buffer."): array for name, array in of_buffer.items()}
+        self.learner.check_state(of_learner, updates)
+        buffer: Any = meta.get("buffer")
+        self.experience.check_state(stored, buffer)
+        if buffer["pushed"] * config.trials_per_episode != trials:
+            raise ValueError(f"the buffer was filled {buffer['pushed']} times in {trials} trials")
+        rng = check_generator(meta.get("rng"))
+
+        self.learner.load_state(of_learner, updates)
+        self.experience.load_state(stored, buffer)
+        self.rng.bit_generator.state = rng
+        self.trials, self.env_steps = trials, meta["env_steps"]
+
+    def columns(self) -> list[str]:
+        """As in `Trainer`."""
+        names = ["trials", "env_steps", "updates", "epsilon", "learning_rate", "loss"]
+        names += ["train_return", "accuracy", "ideal_accuracy", "mean_return"]
+        return names + list(self.learner.network.metrics())
 
     def _check_initial_state(self) -> None:
         """Raise ValueError if replay would start from a zero state but the core does not."""

@@ -215,10 +215,10 @@ class Run:
         network = make_network(self.config, self.obs_size, self.n_actions)
         try:
             load_arrays(network, arrays)
-        except RuntimeError as error:
+        except ValueError as error:
             raise RunError(
                 f"{path} holds weights that do not match the network in "
-                f"{self.path}/config.json; restore the file that belongs there."
+                f"{self.path}/config.json ({error}); restore the file that belongs there."
             ) from error
         return network.eval()
 

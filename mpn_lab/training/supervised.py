@@ -121,10 +121,10 @@ class SupervisedTrainer(Trainer):
         """Copy the weights of a network. Raises ValueError if they do not fit."""
         try:
             load_arrays(self.learner.network, network_arrays(network))
-        except RuntimeError as error:
+        except ValueError as error:
             raise ValueError(
                 "the network to begin with has other weights than the configuration's; expected "
-                f"the same core and sizes ({str(error).splitlines()[-1].strip()})."
+                f"the same core and sizes ({error})."
             ) from error
 
     @property
@@ -197,8 +197,20 @@ class SupervisedTrainer(Trainer):
 
     def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """As in `Trainer`."""
+        self.check_progress(meta)
+        in_update = self.config.batch_size * self.config.trials_per_episode
+        if meta["updates"] * in_update != meta["trials"]:
+            raise ValueError(
+                f"updates is {meta['updates']}, which {meta['trials']} trials cannot have made"
+            )
         self.learner.load_state(arrays, meta["updates"])
         self.trials, self.env_steps = meta["trials"], meta["env_steps"]
+
+    def columns(self) -> list[str]:
+        """As in `Trainer`."""
+        names = ["trials", "env_steps", "updates", "learning_rate", "loss", "step_accuracy"]
+        names += ["train_return", *self.data.measures]
+        return names + list(self.learner.network.metrics())
 
 
 def _rolling(values: Sequence[float], window: int) -> np.ndarray:

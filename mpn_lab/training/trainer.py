@@ -16,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from mpn_lab.files import user_path
+from mpn_lab.loading import check_integer, shorten
 from mpn_lab.training.device import check_threads, torch_threads
 from mpn_lab.training.files import (
     Row,
@@ -70,7 +71,41 @@ class Trainer(ABC):
 
     @abstractmethod
     def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        """Restore what `state` returned. Raises KeyError, ValueError ... if it does not fit."""
+        """Restore what `state` returned; ValueError, with nothing changed, if it does not fit."""
+
+    @abstractmethod
+    def columns(self) -> list[str]:
+        """Return the names in a row of metrics, in order."""
+
+    def check_progress(self, meta: dict[str, Any]) -> None:
+        """Raise ValueError unless the counters in `meta` are those of a checkpoint of this run.
+
+        So must be the rows, if `meta` has them, and the last row must agree with the counters.
+        """
+        total, each = self.config.trials, self.config.eval_freq
+        trials = check_integer("trials", meta.get("trials"), 0, total)
+        check_integer("env_steps", meta.get("env_steps"), trials, 2**53)
+        check_integer("updates", meta.get("updates"), 0, 2**53)
+        if trials % each and trials != total:
+            raise ValueError(f"trials is {trials}; expected a multiple of {each} (eval_freq)")
+        if "rows" not in meta:
+            return
+        rows, columns = meta["rows"], self.columns()
+        if not isinstance(rows, list) or len(rows) != -(-trials // each):
+            raise ValueError(f"the rows of metrics are not those of {trials} trials")
+        for i, row in enumerate(rows, start=1):
+            if not isinstance(row, dict) or list(row) != columns:
+                raise ValueError(f"row {i} of the metrics has not the columns {', '.join(columns)}")
+            if not all(type(value) in (int, float) for value in row.values()):
+                raise ValueError(f"row {i} of the metrics holds {shorten(row)}; expected numbers")
+            if row["trials"] != min(i * each, total):
+                raise ValueError(
+                    f"row {i} of the metrics is that of {shorten(row['trials'])} trials"
+                )
+        last = rows[-1] if rows else {}
+        for name in ("env_steps", "updates") if rows else ():
+            if last[name] != meta[name]:
+                raise ValueError(f"{name} is {meta[name]}, but {last[name]} in the last row")
 
     def train(
         self,
@@ -176,10 +211,10 @@ class Trainer(ABC):
         try:
             self.load_state(arrays, meta)
             self.rows = meta["rows"]
-        except (KeyError, ValueError, RuntimeError, TypeError) as error:
+        except ValueError as error:
             raise RunError(
                 f"{path}/resume.safetensors does not belong to the run that {path}/config.json "
-                f"describes ({str(error).splitlines()[0]}); restore the file that does."
+                f"describes ({error}); restore the file that does."
             ) from error
         self.saved = self.trials
         for mended in mend(run, arrays, meta):

@@ -83,12 +83,13 @@ def check_generator(state: Any) -> dict[str, Any]:
     return state
 
 
-def read_regular_file(path: Path, limit: int | None = None) -> bytes:
+def read_regular_file(path: Path, limit: int | None = None, *, first: int | None = None) -> bytes:
     """Return the content of a file; never waits for a pipe or reads a device.
 
     Args:
         path: the file, or a symbolic link to one.
         limit: the most bytes; None: half of the machine's memory.
+        first: read only so many bytes of it.
 
     Raises:
         OSError: there is no such file, or it is not allowed to be read.
@@ -100,10 +101,10 @@ def read_regular_file(path: Path, limit: int | None = None) -> bytes:
         if not stat.S_ISREG(about.st_mode):
             raise ValueError("it is not a file")
         limit = total_memory() // 2 if limit is None else limit
-        if about.st_size > limit:
+        if first is None and about.st_size > limit:
             raise ValueError(f"it has {about.st_size:,} bytes; expected at most {limit:,}")
         with open(handle, "rb", closefd=False) as file:
-            return file.read(about.st_size)
+            return file.read(about.st_size if first is None else first)
     finally:
         os.close(handle)
 

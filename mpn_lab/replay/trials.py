@@ -205,7 +205,7 @@ class TrialReplayBuffer:
             specs["obs"] = ArraySpec((k, None, None), np.dtype(np.float32))
         return specs
 
-    def check_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+    def check_state(self, arrays: dict[str, np.ndarray], meta: Any) -> None:
         """Raise ValueError unless `load_state` can load this, and every later sample is a trial."""
         if not isinstance(meta, dict) or set(meta) != {"pushed", "rng"}:
             raise ValueError("the buffer is not described by `pushed` and `rng`")

@@ -145,7 +145,7 @@ class Experience:
             rows = torch.from_numpy(arrays["carried"].copy()).split(1)
             self.carried = [self.codec.unflatten(row) for row in rows]
 
-    def check_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+    def check_state(self, arrays: dict[str, np.ndarray], meta: Any) -> None:
         """Raise ValueError unless `load_state` can load this."""
         stored = {name: array for name, array in arrays.items() if name != "carried"}
         self.buffer.check_state(stored, meta)

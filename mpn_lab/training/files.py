@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
-from safetensors.numpy import load as safetensors_load
 from safetensors.numpy import save as safetensors_bytes
 
 from mpn_lab.files import PARTIAL, make_folder, write_whole
+from mpn_lab.loading import read_regular_file, reason_of
+from mpn_lab.training.parse import parse_description, parse_tensors, read_header
 
 Row = dict[str, int | float]  # of the metrics
 LOCK = ".mpn_lab.lock"  # in a run's folder, while a process writes there
@@ -168,16 +168,14 @@ def read_tensors(
             belongs to another run.
     """
     try:
-        data = path.read_bytes()
-        header = _header(path, data)
-        arrays = safetensors_load(data)
-        if header.pop("crc32") != _checksum(arrays, header):
+        arrays, header = parse_tensors(read_regular_file(path))
+        header = _checked(path, header)
+        if header.pop("crc32", None) != _checksum(arrays, header):
             raise ValueError("its checksum does not match")
-        meta = header["meta"]
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, MemoryError) as error:
         raise _unreadable(path, error) from error
     _check_run(path, header, run)
-    return arrays, meta
+    return arrays, header["meta"]
 
 
 def read_meta(path: Path, run: str | None = None) -> dict[str, Any]:
@@ -187,14 +185,11 @@ def read_meta(path: Path, run: str | None = None) -> dict[str, Any]:
         RunError: as `read_tensors`.
     """
     try:
-        with path.open("rb") as file:
-            size = file.read(8)
-            header = _header(path, size + file.read(min(int.from_bytes(size, "little"), 2**27)))
-        meta = header["meta"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        header = _checked(path, parse_description(read_header(path)))
+    except (OSError, ValueError, MemoryError) as error:
         raise _unreadable(path, error) from error
     _check_run(path, header, run)
-    return meta
+    return header["meta"]
 
 
 def csv_of(rows: Sequence[Row]) -> bytes:
@@ -214,16 +209,10 @@ def is_csv_of(data: bytes, rows: Sequence[Row]) -> bool:
     return not rows or data.startswith(csv_of(rows))
 
 
-def _header(path: Path, data: bytes) -> dict[str, Any]:
-    """Return the entry "mpn_lab" of a safetensors file's header. Raises RunError if it has none."""
-    size = int.from_bytes(data[:8], "little")
-    if size > len(data) - 8:
-        raise ValueError("it is cut short")
-    about = json.loads(data[8 : 8 + size]).get("__metadata__", {}).get("mpn_lab")
-    if about is None:
+def _checked(path: Path, header: dict[str, Any] | None) -> dict[str, Any]:
+    if header is None:
         raise RunError(f"{path} was written by another program; expected a checkpoint of a run.")
-    header = json.loads(about)
-    if not isinstance(header, dict) or not isinstance(header["meta"], dict):
+    if not isinstance(header.get("meta"), dict):
         raise ValueError("its header is not one of mpn_lab")
     return header
 
@@ -241,9 +230,8 @@ def _unreadable(path: Path, error: Exception) -> RunError:
         return RunError(f"{path} is missing; expected a checkpoint of a training run.")
     if isinstance(error, OSError):
         return RunError(f"{path} cannot be read ({error.strerror}); make it readable.")
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return RunError(
-        f"{path} is damaged ({reason}); restore it, or train again into another folder."
+        f"{path} is damaged ({reason_of(error)}); restore it, or train again into another folder."
     )
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 
 from mpn_lab.files import make_folder, user_path, write_whole
+from mpn_lab.loading import read_regular_file
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.registry import core_class, core_module
 from mpn_lab.tasks.trial_env import check_task, task_module
@@ -31,6 +31,7 @@ from mpn_lab.training.files import (
     write_tensors,
 )
 from mpn_lab.training.learner import load_arrays, make_network, network_arrays
+from mpn_lab.training.parse import LARGEST_CONFIG, parse_run_file
 from mpn_lab.training.provenance import describe_machine, identity_of, package_versions
 
 if TYPE_CHECKING:
@@ -324,27 +325,15 @@ def load_run(path: str | Path) -> Run:
     path = user_path(path)
     file = path / "config.json"
     try:
-        content = json.loads(file.read_bytes())
-        kind = content["kind"]
-        if kind not in CONFIGS:
-            raise RunError(
-                f"{file} has the kind {kind!r}; expected {' or '.join(CONFIGS)}: "
-                "open it with the version that made it."
-            )
-        run = Run(path, content, CONFIGS[kind].model_validate(content["config"]))
+        content, config = parse_run_file(read_regular_file(file, LARGEST_CONFIG))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(f"{path} is not a run folder: it has no config.json.") from error
     except OSError as error:
         raise RunError(f"{file} cannot be read ({error.strerror}); make it readable.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+    except ValueError as error:
         raise RunError(
-            f"{file} is not a training configuration of this version: {where}: {first['msg']}."
+            f"{file} is damaged or was not written by mpn_lab: {str(error).rstrip('.')}."
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        what = str(error).rstrip(".")
-        raise RunError(f"{file} is damaged or was not written by mpn_lab: {what}.") from error
     if "identity" not in content:
         raise RunError(f"{file} has no identity: it is of an earlier version; train the run again.")
     if content["identity"] != identity_of(content):
@@ -352,4 +341,4 @@ def load_run(path: str | Path) -> Run:
             f"{file} was altered: its content has the identity {identity_of(content)[:12]}, not "
             f"{str(content['identity'])[:12]} as it says; restore it as the training wrote it."
         )
-    return run
+    return Run(path, content, config)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from mpn_lab.files import make_folder
+from mpn_lab.loading import ArraySpec, check_arrays, check_within, shorten
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.state_codec import StateCodec
 from mpn_lab.tasks.rollout import Trial
@@ -96,6 +97,7 @@ def load_stored_trials(
         )
     trials, codes = [], []
     try:
+        _check(arrays, meta, codec, network)
         for i, about in enumerate(meta["trials"]):
             steps = {name: arrays.get(f"{i}.{name}") for name in _STEPS}
             flat = arrays.get(f"{i}.initial_state")
@@ -103,15 +105,65 @@ def load_stored_trials(
             periods = {name: (a, b) for name, (a, b) in about.pop("periods").items()}
             trials.append(Trial(**steps, **about, periods=periods, initial_state=state))  # type: ignore[arg-type]
             codes.append(arrays[f"{i}.codes"])
-        fits = meta["kind"] == codec.kind and all(c.shape[1] == codec.width for c in codes)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise RunError(f"{path} is damaged ({error}); train the run again.") from error
-    if not fits:
+    except ValueError as error:
         raise RunError(
-            f"{path} holds the states of another network than {run.path}/config.json describes; "
-            "restore the file that belongs there."
-        )
+            f"{path} does not belong to the network of {run.path}/config.json ({error}); restore "
+            "the file that does."
+        ) from error
     return trials, codes
+
+
+def _check(
+    arrays: dict[str, np.ndarray], meta: dict[str, Any], codec: StateCodec, network: QNetwork
+) -> None:
+    """Raise ValueError unless all is as `save_stored_trials` stores it for such a network."""
+    if meta.get("kind") != codec.kind:
+        raise ValueError(f"its codes are of the kind {shorten(meta.get('kind'))}")
+    if not isinstance(meta.get("trials"), list):
+        raise ValueError("its trials are not described")
+    expected: dict[str, ArraySpec | np.ndarray] = {}
+    for i, about in enumerate(meta["trials"]):
+        _check_description(i, about)
+        T = arrays[f"{i}.action"].size if f"{i}.action" in arrays else 0
+        codes = np.dtype(str(codec.dtype).removeprefix("torch."))
+        for name, shape, dtype in (
+            ("obs", (T, network.obs_size), np.float32),
+            ("action", (T,), np.int64),
+            ("reward", (T,), np.float32),
+            ("terminated", (T,), np.bool_),
+            ("codes", (T, codec.width), codes),
+        ):
+            expected[f"{i}.{name}"] = ArraySpec(shape, np.dtype(dtype))
+        if f"{i}.initial_state" in arrays:
+            expected[f"{i}.initial_state"] = ArraySpec((1, codec.size), np.dtype(np.float32))
+        if (truth := arrays.get(f"{i}.ground_truth")) is not None:
+            integers = truth.dtype if truth.dtype.kind in "iu" else np.dtype(np.int64)
+            expected[f"{i}.ground_truth"] = ArraySpec((None,), integers)
+    check_arrays(arrays, expected)
+    for i in range(len(meta["trials"])):
+        if not arrays[f"{i}.action"].size:
+            raise ValueError(f"trial {i} has no step")
+        check_within(f"{i}.action", arrays[f"{i}.action"], 0, network.n_actions - 1)
+        if arrays[f"{i}.terminated"][:-1].any():
+            raise ValueError(f"{i}.terminated is true before the last step")
+
+
+def _check_description(i: int, about: Any) -> None:
+    """Raise ValueError unless this describes a trial."""
+    types = {
+        "conditions": dict,
+        "periods": dict,
+        "performance": float,
+        "action_0_is_response": bool,
+    }
+    if not isinstance(about, dict) or set(about) != set(types):
+        raise ValueError(f"trial {i} is not described by {', '.join(types)}")
+    for name, kind in types.items():
+        if not isinstance(about[name], (int, float) if kind is float else kind):
+            raise ValueError(f"{name} of trial {i} is {shorten(about[name])}")
+    for name, span in about["periods"].items():
+        if not isinstance(span, list) or len(span) != 2 or any(type(t) is not int for t in span):
+            raise ValueError(f"the period {shorten(name)} of trial {i} is {shorten(span)}")
 
 
 def _plain(value: Any) -> Any:

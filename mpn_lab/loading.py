@@ -155,6 +155,16 @@ def shorten(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:76]} ..."
 
 
+def reason_of(error: Exception) -> str:
+    """Return what an exception says as one line of ASCII without a full stop; its type if nothing.
+
+    For exceptions of other libraries, whose messages may have paragraphs and repeat what they read.
+    """
+    said = " ".join(str(error).split()) or type(error).__name__
+    said = said.encode("ascii", "backslashreplace").decode()
+    return (said if len(said) <= 160 else f"{said[:156]} ...").rstrip(".")
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):

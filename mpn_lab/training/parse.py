@@ -70,7 +70,7 @@ def parse_run_file(data: bytes) -> tuple[dict[str, Any], TrainConfig | Supervise
     except ValidationError as error:
         raise ValueError(f"config.{_first(error)}") from None
     except (TypeError, OverflowError) as error:
-        raise ValueError(f"config: {error}".rstrip(".")) from None
+        raise ValueError(f"config: {reason_of(error)}") from None
     # What the training wrote comes back as it is; a default or a conversion would show here.
     written = json.loads(json.dumps(config.model_dump()))
     if json.dumps(written, sort_keys=True) != json.dumps(settings, sort_keys=True):

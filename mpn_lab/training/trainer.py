@@ -209,6 +209,8 @@ class Trainer(ABC):
             return
         arrays, meta = read_tensors(file, run.identity)
         try:
+            if "rows" not in meta:
+                raise ValueError("the rows of the metrics are missing")
             self.load_state(arrays, meta)
             self.rows = meta["rows"]
         except ValueError as error:

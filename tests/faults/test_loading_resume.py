@@ -4,23 +4,24 @@ The files are crafted: their checksums are right.
 """
 
 import re
+import shutil
 
 import numpy as np
 import pytest
 
-from mpn_lab import RunError, SupervisedConfig, resume, train, train_supervised
+from mpn_lab import RunError, SupervisedConfig, load_run, resume, train, train_supervised
 from mpn_lab.training.dqn import DQNTrainer
 from mpn_lab.training.files import read_tensors, write_tensors
-from mpn_lab.training.stored_trials import load_stored_trials
+from mpn_lab.training.stored_trials import load_stored_trials, stored_trials_path
 from mpn_lab.training.supervised import SupervisedTrainer
 
 
-def edit(path, change):
-    """Write a tensor file anew, changed; its checksum is right."""
+def edit(path, change, run):
+    """Write a tensor file anew, changed; its checksum is right, and so is the run's identity."""
     arrays, meta = read_tensors(path)
     arrays = {name: array.copy() for name, array in arrays.items()}
     change(arrays, meta)
-    write_tensors(path, arrays, meta)
+    write_tensors(path, arrays, meta, run.identity)
 
 
 def put(name, array):
@@ -81,6 +82,7 @@ CRAFTED = {
     "updates a fraction": (say("updates", 80.0), "updates is 80.0"),
     "updates of no round": (say("updates", 81), "updates is 81"),
     "negative steps": (say("env_steps", -1), "env_steps is -1"),
+    "no row": (lambda a, m: m.pop("rows"), "the rows of the metrics are missing"),
     "no rows": (say("rows", []), "rows of metrics are not those of 150 trials"),
     "rows of text": (say("rows", ["a", "b", "c"]), "row 1 of the metrics has not the columns"),
     "a row of other trials": (in_last_row("trials", 100), "row 3 of the metrics is that of 100"),
@@ -92,7 +94,7 @@ CRAFTED = {
 
 @pytest.mark.parametrize(("change", "said"), CRAFTED.values(), ids=CRAFTED.keys())
 def test_a_crafted_file_is_refused(run_copy, change, said):
-    edit(run_copy / "resume.safetensors", change)
+    edit(run_copy / "resume.safetensors", change, load_run(run_copy))
     with pytest.raises(RunError, match=re.escape(said)) as error:
         resume(run_copy, progress=False)
     assert "does not belong to the run" in str(error.value)
@@ -100,7 +102,7 @@ def test_a_crafted_file_is_refused(run_copy, change, said):
 
 
 def test_nothing_is_loaded_where_something_is_refused(run_copy, short_config):
-    edit(run_copy / "resume.safetensors", in_last_row("loss", None))
+    edit(run_copy / "resume.safetensors", in_last_row("loss", None), load_run(run_copy))
     trainer = DQNTrainer(short_config())
     arrays, before = trainer.state()
     loaded, meta = read_tensors(run_copy / "resume.safetensors")
@@ -168,14 +170,12 @@ def test_a_crafted_buffer_of_segments_is_refused(windows, change, said):
     ],
 )
 def test_crafted_stored_trials_are_refused(windows, tmp_path, change, said):
-    path = tmp_path / "stored_trials" / "trial_000050.safetensors"
-    path.parent.mkdir()
-    path.write_bytes((windows.path / "stored_trials" / path.name).read_bytes())
-    network = windows.network_at(50)
-    assert len(load_stored_trials(tmp_path, 50, network)[0]) == 3
-    edit(path, change)
+    run = load_run(shutil.copytree(windows.path, tmp_path / "run"))
+    network = run.network_at(50)
+    assert len(load_stored_trials(run, 50, network)[0]) == 3
+    edit(stored_trials_path(run.path, 50), change, run)
     with pytest.raises(RunError, match=said) as error:
-        load_stored_trials(tmp_path, 50, network)
+        load_stored_trials(run, 50, network)
     assert "\n" not in str(error.value)
 
 

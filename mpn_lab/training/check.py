@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mpn_lab.loading import read_regular_file
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.registry import CoreError
 from mpn_lab.tasks.trial_env import check_task
@@ -195,8 +196,8 @@ class _Check:
             return
         mends = f"`mpn-lab check {run.path} --repair` writes it anew"
         try:
-            data = path.read_bytes()
-        except FileNotFoundError:
+            data = read_regular_file(path)
+        except (FileNotFoundError, ValueError):  # missing, or a folder or a pipe in its place
             data = b""
         except OSError as error:
             self._wrong(path, f"cannot be read ({error.strerror}); make it readable.")

@@ -206,7 +206,11 @@ def is_csv_of(data: bytes, rows: Sequence[Row]) -> bool:
 
     metrics.csv is written before resume.safetensors, so that it may have one row more.
     """
-    return not rows or data.startswith(csv_of(rows))
+    if not rows:
+        return True
+    known = csv_of(rows)
+    row = rb"[-+.0-9a-z]*(,[-+.0-9a-z]*){%d}\n" % (len(rows[0]) - 1)
+    return data.startswith(known) and re.fullmatch(rb"(%s)?" % row, data[len(known) :]) is not None
 
 
 def _checked(path: Path, header: dict[str, Any] | None) -> dict[str, Any]:

@@ -152,8 +152,8 @@ class Run:
 
         path = self.path / "metrics.csv"
         try:
-            data = path.read_bytes()
-        except FileNotFoundError:
+            data = read_regular_file(path)
+        except (FileNotFoundError, ValueError):  # missing, or a folder or a pipe in its place
             data = b""
         except OSError as error:
             raise RunError(

@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from mpn_lab.files import user_path
-from mpn_lab.loading import check_integer, shorten
+from mpn_lab.loading import check_integer, read_regular_file, shorten
 from mpn_lab.training.device import check_threads, torch_threads
 from mpn_lab.training.files import (
     Row,
@@ -265,8 +265,8 @@ def mend(run: Run, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> list[
 def _content(path: Path) -> bytes:
     """Return a file's content; b"" if it cannot be read."""
     try:
-        return path.read_bytes()
-    except OSError:
+        return read_regular_file(path)
+    except (OSError, ValueError):
         return b""
 
 

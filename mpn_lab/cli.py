@@ -17,6 +17,7 @@ import tyro
 from pydantic import BaseModel, Field, ValidationError
 
 import mpn_lab
+from mpn_lab.loading import NotJSON, parse_json, shorten
 from mpn_lab.tasks.catalog import TaskDescription, describe_task, trainable_tasks
 from mpn_lab.training.check import check_run
 from mpn_lab.training.config import SupervisedConfig, TrainConfig
@@ -37,11 +38,17 @@ def _parse_pairs(words: list[str]) -> dict[str, Any]:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise ValueError(f"{word!r} is not of the form KEY=VALUE; write it as in dt=20.")
+        if key in pairs:
+            raise ValueError(f"{key} is given twice in {' '.join(words)}; give it once.")
         try:
             python = {"True": "true", "False": "false", "None": "null"}
-            pairs[key] = json.loads(python.get(value, value))
-        except json.JSONDecodeError:
+            pairs[key] = parse_json(python.get(value, value))
+        except NotJSON:
             pairs[key] = value
+        except ValueError as error:
+            raise ValueError(
+                f"{shorten(word)} cannot be the value of an argument: {error}."
+            ) from None
     return pairs
 
 

@@ -19,6 +19,10 @@ _DEPTH = 50  # levels of nested JSON: more of them would exhaust Python's stack 
 _DIGITS = 40  # of an integer: a generator's state has 39
 
 
+class NotJSON(ValueError):
+    """Raised if a text is not JSON at all."""
+
+
 class ArraySpec(NamedTuple):
     """Shape and dtype of an array; None in the shape is a size that is not known beforehand."""
 
@@ -130,7 +134,7 @@ def parse_json(text: bytes | str, *, allow_nan: bool = False) -> Any:
     except UnicodeError:
         raise ValueError("it is not UTF-8 text") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"it is not JSON: {error.msg} in line {error.lineno}") from None
+        raise NotJSON(f"it is not JSON: {error.msg} in line {error.lineno}") from None
     except RecursionError:
         raise ValueError("its JSON is nested too deeply") from None
     level, depth = [value], 0

@@ -26,6 +26,7 @@ from mpn_lab.training.files import (
     numbered_file,
     read_tensors,
 )
+from mpn_lab.training.parse import check_saved
 from mpn_lab.training.resume import make_trainer
 from mpn_lab.training.run import Run, load_run
 from mpn_lab.training.stored_trials import load_stored_trials, stored_trials_checkpoints
@@ -95,7 +96,8 @@ def _repair(run: Run) -> list[str]:
     done = [f"{_inside(run, path)} {left}" for path in delete_leftovers(run.folder)]
     try:
         arrays, meta = read_tensors(run.folder / "resume.safetensors", run.identity)
-    except RunError:  # the check says so
+        check_saved(meta)
+    except (RunError, ValueError):  # the check says so
         return done
     return done + [f"{_inside(run, path)} is written anew." for path in mend(run, arrays, meta)]
 
@@ -134,8 +136,12 @@ class _Check:
             return
         try:
             arrays, meta = read_tensors(path, run.identity)
+            check_saved(meta)
         except RunError as error:
             self.report.problems.append(self._short(error))
+            return
+        except ValueError as error:
+            self._wrong(path, f"does not hold the state of a training ({error}); restore the file.")
             return
         rows, trials = meta["rows"], int(meta["trials"])
         begin = [0] if run.content.get("initial_weights") == "network" else []

@@ -14,7 +14,7 @@ import numpy as np
 import safetensors
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mpn_lab.loading import parse_json, read_regular_file, reason_of, shorten
+from mpn_lab.loading import check_integer, parse_json, read_regular_file, reason_of, shorten
 from mpn_lab.training.config import CONFIGS, SupervisedConfig, TrainConfig
 
 LARGEST_CONFIG = 2**20
@@ -121,6 +121,19 @@ def parse_description(header: bytes) -> dict[str, Any] | None:
     if not isinstance(description, dict):
         raise ValueError(f"its description is {shorten(description)}; expected an object")
     return description
+
+
+def check_saved(meta: dict[str, Any]) -> None:
+    """Raise ValueError unless `meta`, of resume.safetensors, has `trials` and rows of numbers."""
+    check_integer("trials", meta.get("trials"), 0, 2**53)
+    rows = meta.get("rows")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("the rows of the metrics are missing")
+    for i, row in enumerate(rows, start=1):
+        if list(row) != list(rows[0]) or type(row.get("trials")) is not int:
+            raise ValueError(f"row {i} of the metrics has other columns than the first")
+        if not all(type(value) in (int, float) for value in row.values()):
+            raise ValueError(f"row {i} of the metrics holds {shorten(row)}; expected numbers")
 
 
 def _array(name: str, tensor: dict[str, Any]) -> np.ndarray:

@@ -31,7 +31,7 @@ from mpn_lab.training.files import (
     write_tensors,
 )
 from mpn_lab.training.learner import load_arrays, make_network, network_arrays
-from mpn_lab.training.parse import LARGEST_CONFIG, parse_run_file
+from mpn_lab.training.parse import LARGEST_CONFIG, check_saved, parse_run_file
 from mpn_lab.training.provenance import describe_machine, identity_of, package_versions
 
 if TYPE_CHECKING:
@@ -177,7 +177,17 @@ class Run:
         None: there is no such file. Raises RunError if it cannot be read.
         """
         path = self.folder / "resume.safetensors"
-        return read_meta(path, self.identity) if path.exists() else None
+        if not path.exists():
+            return None
+        meta = read_meta(path, self.identity)
+        try:
+            check_saved(meta)
+        except ValueError as error:
+            raise RunError(
+                f"{path} does not hold the state of a training ({error}); restore the file that "
+                "belongs there."
+            ) from error
+        return meta
 
     @property
     def network(self) -> QNetwork:

@@ -28,6 +28,7 @@ from mpn_lab.training.files import (
     tensor_bytes,
 )
 from mpn_lab.training.learner import Learner, NonFiniteLoss, network_arrays
+from mpn_lab.training.parse import check_saved
 from mpn_lab.training.run import AnyConfig, Run
 from mpn_lab.training.signals import stop_if_asked
 
@@ -90,14 +91,13 @@ class Trainer(ABC):
             raise ValueError(f"trials is {trials}; expected a multiple of {each} (eval_freq)")
         if "rows" not in meta:
             return
+        check_saved(meta)
         rows, columns = meta["rows"], self.columns()
-        if not isinstance(rows, list) or len(rows) != -(-trials // each):
+        if len(rows) != -(-trials // each):
             raise ValueError(f"the rows of metrics are not those of {trials} trials")
         for i, row in enumerate(rows, start=1):
-            if not isinstance(row, dict) or list(row) != columns:
+            if list(row) != columns:
                 raise ValueError(f"row {i} of the metrics has not the columns {', '.join(columns)}")
-            if not all(type(value) in (int, float) for value in row.values()):
-                raise ValueError(f"row {i} of the metrics holds {shorten(row)}; expected numbers")
             if row["trials"] != min(i * each, total):
                 raise ValueError(
                     f"row {i} of the metrics is that of {shorten(row['trials'])} trials"
@@ -209,8 +209,7 @@ class Trainer(ABC):
             return
         arrays, meta = read_tensors(file, run.identity)
         try:
-            if "rows" not in meta:
-                raise ValueError("the rows of the metrics are missing")
+            check_saved(meta)
             self.load_state(arrays, meta)
             self.rows = meta["rows"]
         except ValueError as error:

@@ -84,9 +84,9 @@ CRAFTED = {
     "negative steps": (say("env_steps", -1), "env_steps is -1"),
     "no row": (lambda a, m: m.pop("rows"), "the rows of the metrics are missing"),
     "no rows": (say("rows", []), "rows of metrics are not those of 150 trials"),
-    "rows of text": (say("rows", ["a", "b", "c"]), "row 1 of the metrics has not the columns"),
+    "rows of text": (say("rows", ["a", "b", "c"]), "the rows of the metrics are missing"),
     "a row of other trials": (in_last_row("trials", 100), "row 3 of the metrics is that of 100"),
-    "a column too many": (in_last_row("more", 1), "row 3 of the metrics has not the columns"),
+    "a column too many": (in_last_row("more", 1), "row 3 of the metrics has other columns"),
     "a number as text": (in_last_row("loss", "0"), "row 3 of the metrics holds"),
     "another count in the row": (in_last_row("env_steps", 1), "env_steps is"),
 }  # fmt: skip

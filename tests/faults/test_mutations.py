@@ -24,7 +24,7 @@ from mpn_lab import RecordError, RunError, load_record, load_run, save_record, t
 from mpn_lab.training.dqn import DQNTrainer
 from mpn_lab.training.files import read_tensors, tensor_bytes
 from mpn_lab.training.learner import network_arrays
-from mpn_lab.training.stored_trials import load_stored_trials, stored_trials_checkpoints
+from mpn_lab.training.stored_trials import load_stored_trials
 
 MUTATIONS = int(os.environ.get("MPN_LAB_MUTATIONS", "60"))
 SECONDS = 60  # that a process may take
@@ -33,17 +33,12 @@ SECONDS = 60  # that a process may take
 def content_of_run(path):
     """A digest of everything that a run gives, the state to resume from included."""
     run = load_run(path)
-    parts = [run.content, run.metrics.to_dict("list"), run.checkpoints]
-    networks = [run.network_at(trials) for trials in run.checkpoints]
-    parts += [network_arrays(network) for network in networks]
-    for trials in stored_trials_checkpoints(path):
-        parts.append(load_stored_trials(run, trials, run.network_at(trials)))
+    networks = [run.network_at(50), run.network_at(100), run.network]
+    parts = [run.content, run.metrics.to_dict("list"), [network_arrays(n) for n in networks]]
+    parts.append(load_stored_trials(run, 50, networks[0]))
     trainer = DQNTrainer(run.config)
-    arrays, meta = read_tensors(path / "resume.safetensors", run.identity)
-    trainer.load_state(arrays, meta)
-    parts += [trainer.state(), meta["rows"]]
-    assert set(run.network.state_dict()) == set(networks[-1].state_dict())
-    return digest(parts)
+    trainer.restore(run)
+    return digest([*parts, trainer.state(), trainer.rows])
 
 
 def content_of_record(path):

@@ -90,6 +90,7 @@ class Run:
             settings: further entries of config.json.
 
         Raises:
+            ValueError: config.json would not give back the configuration, for example nan.
             RunError: the folder is in use or cannot be created.
         """
         kind = next(kind for kind, of_kind in CONFIGS.items() if isinstance(config, of_kind))
@@ -117,6 +118,13 @@ class Run:
             ) from error
         delete_leftovers(path)
         data = (json.dumps(content, indent=2) + "\n").encode()
+        try:
+            parse_run_file(data)
+        except ValueError as error:
+            raise ValueError(
+                f"config.json could not be read again as it would be written: {error}; choose "
+                "another value."
+            ) from error
         write_whole(path / "config.json", data, RunError, "train again")
         return cls(path, content, config)
 

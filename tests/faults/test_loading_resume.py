@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pytest
 
-from mpn_lab import RunError, SupervisedConfig, load_run, resume, train, train_supervised
+from mpn_lab import Run, RunError, SupervisedConfig, load_run, resume, train, train_supervised
 from mpn_lab.training.dqn import DQNTrainer
 from mpn_lab.training.files import read_tensors, write_tensors
 from mpn_lab.training.stored_trials import load_stored_trials, stored_trials_path
@@ -187,3 +187,13 @@ def test_crafted_counters_of_supervised_training_are_refused(tmp_path):
     del meta["rows"]
     with pytest.raises(ValueError, match="updates is 1, which 16 trials cannot have made"):
         SupervisedTrainer(run.config).load_state(arrays, meta | {"updates": 1})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800", 10**50])
+def test_a_configuration_that_would_not_come_back_is_refused_at_the_start(
+    short_config, tmp_path, value
+):
+    config = short_config(core_options={"bound": value})
+    with pytest.raises(ValueError, match="could not be read again as it would be written"):
+        Run.create(tmp_path / "run", config, 3, 3)
+    assert not list((tmp_path / "run").iterdir())

@@ -21,7 +21,8 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from figures.networks import Trained
-from mpn_lab.training.files import write_whole
+from mpn_lab import RunError
+from mpn_lab.files import write_whole
 from mpn_lab.training.learner import network_arrays
 
 FIGURES = Path(__file__).parent
@@ -63,7 +64,7 @@ def write_values(figure: str, rows: Iterable[tuple]) -> pd.DataFrame:
     writer.writerows(lines)
     path = FIGURES / figure / "values.csv"
     path.parent.mkdir(exist_ok=True)
-    write_whole(path, text.getvalue().encode())
+    write_whole(path, text.getvalue().encode(), RunError)
     return pd.DataFrame(rows, columns=columns)
 
 

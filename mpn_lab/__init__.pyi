@@ -13,6 +13,7 @@ from .tasks.catalog import TaskDescription, describe_task, trainable_tasks
 from .tasks.ideal import ideal_accuracy, ideal_actions, register_observer
 from .tasks.rollout import Trial, collect_trials
 from .tasks.trial_env import TrialEnv
+from .training.check import RunReport, check_run
 from .training.config import SequenceConfig, StopConfig, SupervisedConfig, TrainConfig, paper_config
 from .training.dqn import train
 from .training.evaluate import Evaluation, evaluate
@@ -38,6 +39,7 @@ __all__ = [
     "RecordError",
     "Run",
     "RunError",
+    "RunReport",
     "SequenceConfig",
     "StalenessExplorer",
     "StopConfig",
@@ -50,6 +52,7 @@ __all__ = [
     "TrialEnv",
     "TrialExplorer",
     "TrialReplayBuffer",
+    "check_run",
     "collect_trials",
     "compute_td_loss_trial",
     "counterfactual",

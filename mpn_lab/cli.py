@@ -1,4 +1,4 @@
-"""The command line `mpn-lab`: tasks, train, train-supervised, resume, evaluate, plot."""
+"""The command line `mpn-lab`: tasks, train, train-supervised, resume, evaluate, plot, check."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import json
 import math
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,12 +17,15 @@ import tyro
 from pydantic import BaseModel, Field, ValidationError
 
 import mpn_lab
+from mpn_lab.loading import NotJSON, parse_json, shorten
 from mpn_lab.tasks.catalog import TaskDescription, describe_task, trainable_tasks
+from mpn_lab.training.check import check_run
 from mpn_lab.training.config import SupervisedConfig, TrainConfig
 from mpn_lab.training.dqn import train
 from mpn_lab.training.files import RunError
 from mpn_lab.training.resume import resume
 from mpn_lab.training.run import Run, load_run
+from mpn_lab.training.signals import stop_at_signals
 from mpn_lab.training.supervised import train_supervised
 
 PLOTTED = 100  # trials that `plot` records; it draws one of them
@@ -34,11 +38,17 @@ def _parse_pairs(words: list[str]) -> dict[str, Any]:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise ValueError(f"{word!r} is not of the form KEY=VALUE; write it as in dt=20.")
+        if key in pairs:
+            raise ValueError(f"{key} is given twice in {' '.join(words)}; give it once.")
         try:
             python = {"True": "true", "False": "false", "None": "null"}
-            pairs[key] = json.loads(python.get(value, value))
-        except json.JSONDecodeError:
+            pairs[key] = parse_json(python.get(value, value))
+        except NotJSON:
             pairs[key] = value
+        except ValueError as error:
+            raise ValueError(
+                f"{shorten(word)} cannot be the value of an argument: {error}."
+            ) from None
     return pairs
 
 
@@ -103,7 +113,9 @@ def train_command(arguments: Annotated[TrainArguments, tyro.conf.arg(name="")]) 
     """Train a network by deep Q-learning, and report the result beside the ideal observer's."""
     a = arguments
     _import(a.modules)
-    run = train(TrainConfig(**a.settings()), a.out, device=a.device, threads=a.threads)
+    config = TrainConfig(**a.settings())
+    with stop_at_signals():
+        run = train(config, a.out, device=a.device, threads=a.threads)
     _report_training(run, a.device, a.threads)
 
 
@@ -114,7 +126,8 @@ def train_supervised_command(
     a = arguments
     _import(a.modules)
     config = SupervisedConfig(**a.settings())
-    run = train_supervised(config, a.out, device=a.device, threads=a.threads)
+    with stop_at_signals():
+        run = train_supervised(config, a.out, device=a.device, threads=a.threads)
     _report_training(run, a.device, a.threads)
 
 
@@ -132,7 +145,8 @@ def resume_command(
         threads: number of torch threads; default: that of the run so far.
     """
     _import(modules)
-    resumed = resume(run, device=device, threads=threads)
+    with stop_at_signals():
+        resumed = resume(run, device=device, threads=threads)
     _report_training(resumed, device, threads or 1)
 
 
@@ -179,6 +193,7 @@ def plot_command(
         raise ValueError(f"trial is {trial}; expected 0 to {PLOTTED - 1}.")
     from mpn_lab.analysis import hidden_order, pca, record  # slow to import; training needs none
     from mpn_lab.plotting import draw_training, draw_trial, style
+    from mpn_lab.plotting.style import save_figure
 
     opened = load_run(run)
     trials = record(opened, trials=PLOTTED, seed=0, device=device, threads=threads)
@@ -190,8 +205,23 @@ def plot_command(
             "trial.png": draw_trial(trials, components, trial, time, order=order)[0],
         }
         for name, figure in figures.items():
-            figure.savefig(opened.folder / name)
-            print(f"picture: {opened.folder / name}")
+            path = save_figure(figure, opened.folder / name, run_identity=opened.identity)
+            print(f"picture: {path}")
+
+
+def check_command(run: RunFolder, repair: bool = False, modules: Modules = ()) -> None:
+    """Check that a run is there, whole and consistent; exit code 1 if something is wrong.
+
+    Args:
+        run: the run folder.
+        repair: write the last checkpoint and metrics.csv anew if they are missing or damaged, and
+            delete what a killed process left half written.
+    """
+    _import(modules)
+    report = check_run(run, repair)
+    print(report)
+    if not report.ok:
+        sys.exit(1)
 
 
 def tasks_command(
@@ -218,7 +248,10 @@ def tasks_command(
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line `mpn-lab`; an error ends it with one sentence and exit code 1."""
+    """Run the command line `mpn-lab`; an error ends it with one sentence and exit code 1.
+
+    SIGINT and SIGTERM end it with exit code 130 and 143; a training ends after its current round.
+    """
     args = sys.argv[1:] if args is None else list(args)
     if args == ["--version"]:
         print(f"mpn-lab {mpn_lab.__version__}")
@@ -230,6 +263,7 @@ def main(args: Sequence[str] | None = None) -> None:
         "resume": resume_command,
         "evaluate": evaluate_command,
         "plot": plot_command,
+        "check": check_command,
     }
     about = (
         "Train multi-plasticity networks on cognitive tasks and look inside them. "
@@ -245,8 +279,9 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(f"error: {what}{first['msg'].removeprefix('Value error, ')}")
     except (ValueError, RunError, OSError) as error:
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted: `mpn-lab resume RUN` continues from the last checkpoint")
+    except KeyboardInterrupt as error:
+        print(str(error) or "Interrupted.", file=sys.stderr)
+        sys.exit(128 + getattr(error, "number", signal.SIGINT))
 
 
 def _import(modules: Sequence[str]) -> None:

@@ -1,11 +1,14 @@
 """Short runs that many tests share."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from mpn_lab import TrainConfig, load_run, resume, train
+from mpn_lab.training.files import read_tensors, write_tensors
+from mpn_lab.training.provenance import identity_of
 
 SHORT = {
     "trials": 150,
@@ -34,6 +37,21 @@ def short_run(short_config, tmp_path_factory):
 def run_copy(short_run, tmp_path):
     """The folder of a finished run, to be changed."""
     return Path(shutil.copytree(short_run.path, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def forge():
+    """Changes config.json as if the run had begun so: with the new identity in all of its files."""
+
+    def change_config(path, change):
+        about = json.loads((path / "config.json").read_text())
+        change(about)
+        about["identity"] = identity_of(about)
+        (path / "config.json").write_text(json.dumps(about))
+        for file in path.rglob("*.safetensors"):
+            write_tensors(file, *read_tensors(file), about["identity"])
+
+    return change_config
 
 
 @pytest.fixture(scope="session")

@@ -128,13 +128,15 @@ def test_pairs_must_be_pairs(capsys, tmp_path):
     assert "KEY=VALUE" in captured.out + captured.err
 
 
-def test_an_interrupt_says_how_to_resume(monkeypatch):
+def test_an_interrupt_has_its_exit_code(monkeypatch, capsys):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mpn_lab.cli.train", interrupted)
-    with pytest.raises(SystemExit, match="`mpn-lab resume RUN` continues from the last checkpoint"):
+    with pytest.raises(SystemExit) as stopped:
         main(["train"])
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
 
 
 MODULE = """

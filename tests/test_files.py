@@ -6,8 +6,8 @@ import stat
 import numpy as np
 import pytest
 
-from mpn_lab import RunError
-from mpn_lab.training.files import read_tensors, write_tensors, write_whole
+from mpn_lab.files import write_whole
+from mpn_lab.training.files import read_tensors, write_tensors
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
@@ -29,11 +29,11 @@ def test_the_old_content_stays_where_writing_fails(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", refuse)
-        with pytest.raises(RunError, match=r"could not be written \(Permission denied\)"):
+        with pytest.raises(OSError, match=r"could not be written \(Permission denied\)"):
             write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(RunError, match=r"could not be written \(No such file or directory\)"):
+    with pytest.raises(OSError, match=r"could not be written \(No such file or directory\)"):
         write_whole(tmp_path / "missing" / "file", b"new")
 
 

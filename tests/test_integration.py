@@ -407,8 +407,10 @@ def test_stored_trials_still_know_their_correct_response(tmp_path):
     network = mpn_lab.QNetwork(50, 2, hidden_size=5)
     envs = [TrialEnv(INTEGRATION, seed=i) for i in range(6)]
     trials = collect_trials(envs, network, 0.0, rng())
-    save_stored_trials(tmp_path, 0, trials, network)
-    again, _ = load_stored_trials(tmp_path, 0, network)
+    config = mpn_lab.TrainConfig(task=INTEGRATION)
+    run = mpn_lab.Run.create(tmp_path, config, 50, 2)
+    save_stored_trials(run, 0, trials, network)
+    again, _ = load_stored_trials(run, 0, network)
     assert {trial.correct_response for trial in trials} == {0, 1}
     assert [trial.correct_response for trial in again] == [
         trial.correct_response for trial in trials

@@ -231,7 +231,7 @@ def test_a_state_keeps_its_name_if_the_task_uses_it_too():
 def test_stored_states_go_stale(tmp_path):
     run = trained(tmp_path / "run", store_trials=4, reset_state="never", trials_per_episode=2)
     data = staleness(run, 20, window=5, burn_in=2)
-    stored, _ = load_stored_trials(run.path, 20, run.network_at(20))
+    stored, _ = load_stored_trials(run, 20, run.network_at(20))
     assert any(trial.initial_state is not None for trial in stored)
     networks = [run.network_at(int(at)) for at in data.trained_trials]
 
@@ -280,7 +280,7 @@ def test_options_that_the_configuration_leaves_out_follow_from_the_trials(tmp_pa
     assert learner.network.core.projected == 1
 
 
-def test_a_run_whose_core_is_gone_names_the_module(tmp_path, monkeypatch):
+def test_a_run_whose_core_is_gone_names_the_module(tmp_path, monkeypatch, forge):
     path = trained(tmp_path / "run", store_trials=2).path
     cores = {name: core for name, core in registry._CORES.items() if name != "oja"}
     monkeypatch.setattr(registry, "_CORES", cores)
@@ -296,8 +296,7 @@ def test_a_run_whose_core_is_gone_names_the_module(tmp_path, monkeypatch):
         with pytest.raises(CoreError, match=f"'oja' is not registered.*import {module}") as caught:
             use()
         assert_one_sentence(caught)
-    file = path / "config.json"
-    file.write_text(file.read_text().replace(f'"{module}"', '"__main__"'))
+    forge(path, lambda about: about["modules"].update(core="__main__"))
     with pytest.raises(CoreError, match=r"first call mpn_lab\.register_core"):
         _ = load_run(path).network
 
@@ -531,9 +530,8 @@ def test_a_core_without_parameters_follows_the_network():
         trained(False, core="fixed", core_options={}, replay="transition")
 
 
-def test_a_checkpoint_of_another_core_is_refused(tmp_path):
+def test_a_checkpoint_of_another_core_is_refused(tmp_path, forge):
     run = trained(tmp_path / "run", trials=20)
-    file = run.path / "config.json"
-    file.write_text(file.read_text().replace('"oja"', '"gru"').replace('"rate": 0.2', ""))
+    forge(run.path, lambda about: about["config"].update(core="gru", core_options={}))
     with pytest.raises(RunError, match="weights that do not match the network"):
         _ = load_run(run.path).network

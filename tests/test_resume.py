@@ -50,18 +50,33 @@ def test_a_run_stores_the_resolved_numbers_and_resumes_with_them(
     assert content(resumed.path) == content(whole.path)
 
 
-def test_other_versions_are_named(run_copy):
-    text = (run_copy / "config.json").read_text()
-    (run_copy / "config.json").write_text(text.replace('"torch": "', '"torch": "1.'))
-    with pytest.warns(UserWarning, match="was started with other versions \\(torch 1"):
-        resume(run_copy, progress=False)
+def test_what_has_changed_since_the_start_is_named(run_copy, forge):
+    def change(about):
+        about["versions"]["torch"], about["machine"]["cpu"] = "1.2", "i386"
+
+    forge(run_copy, change)
+    words = r"was started otherwise \(threads 1 to 2, torch 1.2 to [^,]*, cpu i386 to [^,]*\): it g"
+    with pytest.warns(UserWarning, match=words):
+        resume(run_copy, progress=False, threads=2)
 
 
 def test_half_written_files_are_deleted_and_nothing_else(run_copy):
-    partial = run_copy / "checkpoints" / ".trial_000200.safetensors.17.partial"
+    partial = run_copy / "checkpoints" / ".trial_000200.safetensors.0a1b2c3d.partial"
     partial.write_bytes(b"half")
+    foreign = [
+        ".notes",
+        ".gitignore",
+        ".bashrc.0a1b2c3d.partial",
+        ".trial_000200.safetensors.0a1b2c3d.partial",  # not its place
+        "checkpoints/.trial_000200.safetensors.17.partial",
+        "checkpoints/.DS_Store",
+        "checkpoints/trial_000050 (conflicted copy).safetensors",
+        "checkpoints/trial_0000050.safetensors",
+        ".ipynb_checkpoints/.trial_000050.safetensors.0a1b2c3d.partial",
+    ]
     (run_copy / ".ipynb_checkpoints").mkdir()
-    (run_copy / ".notes").write_text("mine")
-    resume(run_copy, progress=False)
+    for name in foreign:
+        (run_copy / name).write_text("mine")
+    assert resume(run_copy, progress=False).checkpoints == [50, 100, 150]
     assert not partial.exists()
-    assert (run_copy / ".notes").read_text() == "mine"
+    assert all((run_copy / name).read_text() == "mine" for name in foreign)

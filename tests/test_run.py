@@ -102,17 +102,14 @@ def test_one_flipped_bit_is_noticed(run_copy):
 
 def test_damaged_metrics(run_copy):
     (run_copy / "metrics.csv").write_bytes(b'trials,loss\n1,2\n3,"4,5,6\n')
-    with pytest.raises(RunError, match=r"metrics.csv is damaged .*; resume the run"):
+    with pytest.raises(RunError, match=r"metrics.csv is missing, damaged or of another run; `mpn"):
         load_run(run_copy).metrics  # noqa: B018
 
 
-def test_checkpoint_of_another_network(run_copy, tmp_path, short_config):
-    config = short_config(hidden_size=9, trials=25, eval_freq=25)
-    other = train(config, tmp_path / "other", progress=False)
-    shutil.copy(other.checkpoint_path(25), run_copy / LAST)
+def test_checkpoint_of_another_network(run_copy, forge):
+    forge(run_copy, lambda about: about["config"].update(hidden_size=9))
     with pytest.raises(RunError, match="holds weights that do not match the network"):
         load_run(run_copy).network  # noqa: B018
-    shutil.copy(other.path / "resume.safetensors", run_copy)
     with pytest.raises(RunError, match="does not belong to the run"):
         resume(run_copy, progress=False)
 
@@ -131,11 +128,11 @@ def test_a_run_without_a_checkpoint_yet(tmp_path, short_run):
         run.network  # noqa: B018
 
 
-def test_a_task_that_is_not_registered_names_its_module(run_copy):
-    path = run_copy / "config.json"
-    content = json.loads(path.read_text())
-    content["config"]["task"], content["modules"]["task"] = "Own-v0", "my_tasks"
-    path.write_text(json.dumps(content))
+def test_a_task_that_is_not_registered_names_its_module(run_copy, forge):
+    def change(about):
+        about["config"]["task"], about["modules"]["task"] = "Own-v0", "my_tasks"
+
+    forge(run_copy, change)
     run = load_run(run_copy)
     assert run.network.obs_size == 3  # the network needs no task
     for use in (run.evaluate, lambda: resume(run, progress=False)):
@@ -143,11 +140,11 @@ def test_a_task_that_is_not_registered_names_its_module(run_copy):
             use()
 
 
-def test_a_core_that_is_not_registered_names_its_module(run_copy):
-    path = run_copy / "config.json"
-    content = json.loads(path.read_text())
-    content["config"]["core"], content["modules"]["core"] = "own", "my_cores"
-    path.write_text(json.dumps(content))
+def test_a_core_that_is_not_registered_names_its_module(run_copy, forge):
+    def change(about):
+        about["config"]["core"], about["modules"]["core"] = "own", "my_cores"
+
+    forge(run_copy, change)
     with pytest.raises(
         ValueError, match=r"'own' is not registered.*import my_cores, which registered it"
     ):

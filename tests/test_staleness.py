@@ -46,10 +46,10 @@ def compared(run, **options):
 def run(tmp_path_factory):
     """A run whose stored trials differ in length, one of them shorter than a window."""
     run = made(tmp_path_factory.mktemp("stale"))
-    trials, _ = load_stored_trials(run.path, 20, run.network_at(20))
+    trials, _ = load_stored_trials(run, 20, run.network_at(20))
     cut = {n: getattr(trials[2], n)[:SHORTENED] for n in ("obs", "action", "reward", "terminated")}
     trials[2] = dataclasses.replace(trials[2], **cut)
-    save_stored_trials(run.path, 20, trials, run.network_at(20))
+    save_stored_trials(run, 20, trials, run.network_at(20))
     return run
 
 
@@ -60,7 +60,7 @@ def data(run):
 
 def slowly(run, data):
     """The distances again: trial by trial, step by step, in float64, from the files of the run."""
-    trials, codes = load_stored_trials(run.path, 20, run.network_at(20))
+    trials, codes = load_stored_trials(run, 20, run.network_at(20))
     core = run.network.core
     options = {"update": core.update, "modulation": core.modulation, "bound": core.bound}
     result = {
@@ -148,7 +148,7 @@ def test_distances_equal_a_slow_loop(changes, tolerance, run, data, tmp_path):
     if changes is not None:
         run = made(tmp_path, **changes)
         data = compared(run)
-        trials, _ = load_stored_trials(run.path, 20, run.network_at(20))
+        trials, _ = load_stored_trials(run, 20, run.network_at(20))
         assert any(t.initial_state is not None for t in trials) == ("reset_state" in changes)
     assert (data.dM_raw.sel(age=data.age[-1]) > 1e-3).any(["trial", "time"]).all()
     largest = float(((data.M_replayed**2).sum(["hidden", "input"]) ** 0.5).max())
@@ -247,7 +247,7 @@ def test_every_core_goes_stale(changes, tmp_path):
 def test_stored_states_of_episodes_begin_with_the_carried_one(tmp_path):
     run = made(tmp_path, reset_state="episode", trials_per_episode=2)
     network = run.network_at(20)
-    trials, codes = load_stored_trials(run.path, 20, network)
+    trials, codes = load_stored_trials(run, 20, network)
     assert [trial.initial_state is None for trial in trials] == [True, False, True, False, True]
     for trial, steps in zip(trials, codes, strict=True):
         (alone,) = encode_trials(mpn_lab.networks.state_codec.StateCodec(network), network, [trial])
@@ -311,7 +311,7 @@ def test_bad_arguments_get_one_sentence(run):
         assert "\n" not in str(caught.value)
 
 
-def test_runs_that_cannot_be_compared_are_refused(run, tmp_path):
+def test_runs_that_cannot_be_compared_are_refused(run, forge, tmp_path):
     def copy(name):
         shutil.copytree(run.path, tmp_path / name)
         return load_run(tmp_path / name)
@@ -324,6 +324,7 @@ def test_runs_that_cannot_be_compared_are_refused(run, tmp_path):
         early.checkpoint_path(trials).unlink()
     shutil.rmtree(bare.path / "checkpoints")
     other = made(tmp_path / "other", hidden_size=7, trials=40)
+    forge(other.path, lambda about: about.update(foreign.content))
     shutil.copy(other.checkpoint_path(40), foreign.checkpoint_path(40))
     for broken, words in (
         (bare_of_trials, "stored no trials; train with store_trials"),

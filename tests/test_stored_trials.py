@@ -12,7 +12,7 @@ def test_stored_trials_have_the_states_at_collection(short_config, tmp_path):
     run = train(short_config(store_trials=4), tmp_path / "run", progress=False)
     for trials in (50, 100):  # none after the last checkpoint: nothing was collected with it
         network = run.network_at(trials)
-        stored, codes = load_stored_trials(run.path, trials, network)
+        stored, codes = load_stored_trials(run, trials, network)
         assert len(stored) == 4
         codec = StateCodec(network)
         for trial, steps in zip(stored, codes, strict=True):
@@ -20,7 +20,7 @@ def test_stored_trials_have_the_states_at_collection(short_config, tmp_path):
             again = codec.decode(torch.from_numpy(steps)[None], torch.tensor([len(steps)]))
             torch.testing.assert_close(again, M, rtol=1e-5, atol=1e-6)
     with pytest.raises(RunError, match="stored no trials at 150 trials"):
-        load_stored_trials(run.path, 150, network)
+        load_stored_trials(run, 150, network)
 
 
 def test_trials_cannot_be_stored_without_a_folder(short_config):

@@ -20,7 +20,8 @@ from mpn_lab.tasks.rollout import ResetState, Trial, make_envs, n_envs_for, roll
 from mpn_lab.tasks.trial_env import Task, TrialEnv
 from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.device import resolve_device, torch_threads
-from mpn_lab.training.run import Run, package_versions
+from mpn_lab.training.provenance import package_versions
+from mpn_lab.training.run import Run
 
 MEMORY_SHARE = 0.25
 """A warning is given before a record that would take more than this part of the memory."""
@@ -108,10 +109,12 @@ def record(
         >>> dict(trials.M.sizes)
         {'trial': 4, 'time': ..., 'hidden': 8, 'input': 10}
     """
-    attrs: dict[str, Any] = {FORMAT: 1, "run": "", "trained_trials": -1, "training": "unknown"}
+    attrs: dict[str, Any] = {FORMAT: 1, "run": "", "run_identity": ""}
+    attrs |= {"trained_trials": -1, "training": "unknown"}
     if isinstance(network, Run):
         run, network = network, network.network
-        attrs |= {"run": str(run.path or "in memory"), "trained_trials": run.checkpoints[-1]}
+        attrs |= {"run": str(run.path or "in memory"), "run_identity": run.identity}
+        attrs["trained_trials"] = run.checkpoints[-1]
         attrs["training"] = "supervised" if isinstance(run.config, SupervisedConfig) else "dqn"
         if task is None:
             run.check_task()

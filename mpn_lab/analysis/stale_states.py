@@ -24,7 +24,8 @@ from mpn_lab.tasks.rollout import Trial
 from mpn_lab.tasks.trial_env import TrialEnv
 from mpn_lab.training.device import torch_threads
 from mpn_lab.training.files import RunError
-from mpn_lab.training.run import Run, package_versions
+from mpn_lab.training.provenance import package_versions
+from mpn_lab.training.run import Run
 from mpn_lab.training.stored_trials import load_stored_trials, stored_trials_checkpoints
 
 _AGES = 6  # number of checkpoints by default
@@ -111,7 +112,7 @@ def staleness(
         )
     collected_at, updates = _checkpoints(run, collected_at, ages)
     networks = [run.network_at(at) for at in updates]
-    trials, codes = load_stored_trials(run.folder, collected_at, networks[0])
+    trials, codes = load_stored_trials(run, collected_at, networks[0])
     T = max(len(trial) for trial in trials)
     if window > T:
         raise ValueError(
@@ -142,6 +143,7 @@ def staleness(
             FORMAT: 1,
             STALENESS: 1,
             "run": str(run.path),
+            "run_identity": run.identity,
             "trained_trials": collected_at,
             "task": run.config.task,
             "task_kwargs": json.dumps(run.config.task_kwargs),

@@ -13,11 +13,17 @@ import it late.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any, NamedTuple, no_type_check
 
 import numba
 import numpy as np
+
+try:
+    from mpn_lab.networks import kernel_cache
+except (ImportError, AttributeError):  # a numba whose cache is made otherwise: compiles each time
+    kernel_cache = None  # type: ignore[assignment]
 
 VECTOR = 16  # numbers: a row of a block is a multiple of this, or its end runs one by one
 BLOCK = 128  # neurons at most: several arrays of d rows have to share the cache
@@ -34,16 +40,17 @@ class Equations(NamedTuple):
 
 
 def compiled(function):
-    """`numba.njit`, with a cache on disk where numba finds a folder that it can write to."""
+    """`numba.njit`, with a cache on disk where there is a private folder for it."""
     options: dict[str, Any] = {
         "error_model": "numpy",
         "fastmath": {"contract", "reassoc"},
         "nogil": True,
     }
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # "no locator available": every folder is read-only
-        return numba.njit(**options)(function)
+    dispatcher = numba.njit(**options)(function)
+    if kernel_cache is not None and dispatcher is not function:  # as NUMBA_DISABLE_JIT makes it
+        with contextlib.suppress(OSError, RuntimeError):  # no home, a full disk, a foreign folder
+            dispatcher._cache = kernel_cache.KernelCache(function)  # as its `enable_caching` does
+    return dispatcher
 
 
 def block_width(n: int) -> int:

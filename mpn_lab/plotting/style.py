@@ -6,11 +6,14 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from mpn_lab.files import user_path, write_whole
 
 DIVERGING = "RdBu_r"  # of signed values: white at zero, which is always its centre
 GREY = "#8C8C8C"
@@ -54,6 +57,29 @@ def new_figure(width: float | int, height: float | int) -> Figure:
     figure = ShownFigure(figsize=(width, height), dpi=100)
     FigureCanvasAgg(figure)
     return figure
+
+
+def save_figure(figure: Figure, path: str | Path, **metadata: str) -> Path:
+    """Save a figure in the format of the file's ending (none: PNG), whole or not at all.
+
+    Text stays text in SVG and PDF.
+
+    Args:
+        figure: the figure.
+        path: the file.
+        metadata: entries of the file's metadata, which for PNG may have any name.
+
+    Raises:
+        ValueError: the format is not known.
+        OSError: the file cannot be written; an existing one is unchanged.
+    """
+    path = user_path(path)
+    path = path if path.suffix else path.with_name(f"{path.name}.png")
+    picture = io.BytesIO()
+    with style(), mpl.rc_context({"svg.hashsalt": "mpn_lab"}):
+        figure.savefig(picture, format=path.suffix[1:], metadata=metadata or None)
+    write_whole(path, picture.getvalue())
+    return path
 
 
 def action_color(index: int) -> str:

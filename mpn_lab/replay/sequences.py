@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mpn_lab.loading import ArraySpec, check_within
 from mpn_lab.networks.state_codec import StateCodec
 from mpn_lab.replay.trials import TrialBatch, TrialReplayBuffer
 
@@ -221,9 +222,30 @@ class SequenceReplayBuffer(TrialReplayBuffer):
     def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """As in `TrialReplayBuffer`."""
         super().load_state(arrays, meta)
-        k = len(self)
+        k, steps = arrays["codes"].shape[:2]
         self._ends[:k], self._initial[:k] = arrays["ends"], arrays["initial"]
-        self._codes[:k, : arrays["codes"].shape[1]] = arrays["codes"]
+        self._codes[:k, :steps] = arrays["codes"]
+
+    def expected(self, k: int) -> dict[str, ArraySpec | np.ndarray]:
+        """As in `TrialReplayBuffer`."""
+        own: dict[str, ArraySpec | np.ndarray] = {
+            "ends": self._ends[:k],
+            "initial": self._initial[:k],
+            "codes": ArraySpec((k, None, self._codes.shape[2]), self._codes.dtype),
+        }
+        return super().expected(k) | own
+
+    def _check_ends(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
+        """As in `TrialReplayBuffer`; raises ValueError where they do not rise to the length."""
+        ends = arrays["ends"]
+        if arrays["codes"].shape[1] != arrays["obs"].shape[1]:
+            raise ValueError("codes and obs have different numbers of steps")
+        length = arrays["length"][: len(ends), None]
+        check_within("ends", ends, 1, int(length.max()))
+        rises = (np.diff(ends) > 0) | (ends[:, :-1] == length)  # the last one is repeated
+        if not rises.all() or (ends[:, -1:] != length).any():
+            raise ValueError("ends do not rise to the length of their segment")
+        return ends
 
     def _make_room(self, T: int, d: int) -> None:
         super()._make_room(T, d)

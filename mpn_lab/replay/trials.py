@@ -11,6 +11,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mpn_lab.loading import (
+    ArraySpec,
+    check_arrays,
+    check_generator,
+    check_integer,
+    check_within,
+    total_memory,
+)
+
 
 class TrialBatch(NamedTuple):
     """A batch of B rows, whole trials or parts of them, zero-padded to the length T of the longest.
@@ -171,16 +180,64 @@ class TrialReplayBuffer:
         return arrays, {"pushed": self.pushed, "rng": self.rng.bit_generator.state}
 
     def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        """Restore what `state` returned. Raises KeyError or ValueError if it does not fit."""
+        """Restore what `state` returned. Raises ValueError, changing nothing, if it does not fit.
+
+        The buffer must be of the same sizes, and nothing may have been pushed into it.
+        """
+        self.check_state(arrays, meta)
         self.length[:] = arrays["length"]
         if meta["pushed"]:
             k, steps, d = arrays["obs"].shape
             self._make_room(steps, d)
             assert self._obs is not None
-            self._obs[:k], self._action[:k] = arrays["obs"], arrays["action"]
-            self._reward[:k], self._terminated[:k] = arrays["reward"], arrays["terminated"]
+            self._obs[:k, :steps], self._action[:k, :steps] = arrays["obs"], arrays["action"]
+            self._reward[:k, :steps] = arrays["reward"]
+            self._terminated[:k, :steps] = arrays["terminated"]
         self.pushed = meta["pushed"]
         self.rng.bit_generator.state = meta["rng"]
+
+    def expected(self, k: int) -> dict[str, ArraySpec | np.ndarray]:
+        """Return names, shapes and dtypes of the arrays of a buffer that holds `k` trials."""
+        specs: dict[str, ArraySpec | np.ndarray] = {"length": self.length}
+        if k:
+            for name in ("action", "reward", "terminated"):
+                specs[name] = ArraySpec((k, None), getattr(self, f"_{name}").dtype)
+            specs["obs"] = ArraySpec((k, None, None), np.dtype(np.float32))
+        return specs
+
+    def check_state(self, arrays: dict[str, np.ndarray], meta: Any) -> None:
+        """Raise ValueError unless `load_state` can load this, and every later sample is a trial."""
+        if not isinstance(meta, dict) or set(meta) != {"pushed", "rng"}:
+            raise ValueError("the buffer is not described by `pushed` and `rng`")
+        k = min(check_integer("pushed", meta["pushed"], 0, 2**53), self.buffer_size)
+        check_generator(meta["rng"])
+        check_arrays(arrays, self.expected(k))
+        length = arrays["length"]
+        check_within("length of the empty places", length[k:], 0, 0)
+        if not k:
+            return
+        steps, d = arrays["obs"].shape[1:]
+        per_trial = [a for name, a in arrays.items() if name in ("action", "reward", "terminated")]
+        if steps < 1 or any(array.shape[1] != steps for array in per_trial):
+            raise ValueError("obs, action, reward and terminated have different numbers of steps")
+        if (size := self.buffer_size * steps * (4 * d + 13)) > total_memory():
+            raise ValueError(f"the buffer would take {size / 1e9:.0f} GB, more than the memory")
+        check_within("length", length[:k], 1, steps)
+        check_within("action", arrays["action"], 0, _top(self.n_actions))
+        padding = np.arange(steps) >= length[:k, None]  # (k, steps)
+        for name in ("obs", "action", "reward", "terminated"):
+            if arrays[name][padding].any():
+                raise ValueError(f"{name} is not zero after the end of a trial")
+            if name in ("obs", "reward") and not np.isfinite(arrays[name]).all():
+                raise ValueError(f"{name} holds nan or infinity; expected finite numbers")
+        last = np.zeros((k, steps), bool)
+        np.put_along_axis(last, self._check_ends(arrays) - 1, True, axis=1)
+        if (arrays["terminated"] & ~last).any():
+            raise ValueError("terminated is true before the last step of a trial")
+
+    def _check_ends(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
+        """Return the step after the last of each trial, (k, trials); lengths are checked."""
+        return arrays["length"][: len(arrays["obs"]), None]
 
     def _check(self, obs: np.ndarray, action: np.ndarray, reward: np.ndarray) -> None:
         for name, array in (("observation", obs), ("reward", reward)):
@@ -194,7 +251,7 @@ class TrialReplayBuffer:
                 f"the trial's observations have {obs.shape[1]} channels; the trials before it had "
                 f"{self._obs.shape[2]}."
             )
-        top = np.inf if self.n_actions is None else self.n_actions - 1
+        top = _top(self.n_actions)
         if not np.issubdtype(action.dtype, np.integer) or action.min() < 0 or action.max() > top:
             wrong = [a for a in action.tolist() if not (isinstance(a, int) and 0 <= a <= top)]
             raise ValueError(f"the trial has the action {wrong[0]}; expected integers 0 to {top}.")
@@ -209,3 +266,8 @@ class TrialReplayBuffer:
                 pad = [(0, 0), (0, more)] + [(0, 0)] * (array.ndim - 2)
                 setattr(self, name, np.pad(array, pad))
             self.max_steps += more
+
+
+def _top(n_actions: int | None) -> int:
+    """Return the largest action."""
+    return np.iinfo(np.int64).max if n_actions is None else n_actions - 1

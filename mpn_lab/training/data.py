@@ -36,6 +36,8 @@ class SupervisedData(ABC):
 
     obs_size: int
     n_actions: int
+    measures: tuple[str, ...] = ("accuracy", "validation_loss", "ideal_accuracy", "mean_return")
+    """What `validate` returns."""
 
     @abstractmethod
     def seed(self, trials: int) -> None:
@@ -47,7 +49,7 @@ class SupervisedData(ABC):
 
     @abstractmethod
     def validate(self, network: QNetwork) -> dict[str, float]:
-        """Return `accuracy`, `validation_loss`, `ideal_accuracy`, `mean_return`; nan if unknown."""
+        """Return the `measures`; nan if unknown."""
 
 
 def make_data(config: SupervisedConfig) -> SupervisedData:
@@ -131,6 +133,8 @@ class TaskBatches(SupervisedData):
 
 class TrialStreams(SupervisedData):
     """Sequences that continue over several trials; see `TrialStream`."""
+
+    measures = ("accuracy", "response_accuracy", *SupervisedData.measures[1:])
 
     def __init__(self, config: SupervisedConfig) -> None:
         self.config = config

@@ -13,14 +13,16 @@ import optree
 import torch
 from tqdm import tqdm
 
+from mpn_lab.loading import check_generator
 from mpn_lab.tasks.rollout import make_envs, n_envs_for, rollout, seed_envs
 from mpn_lab.training.config import TrainConfig
 from mpn_lab.training.device import resolve_device
 from mpn_lab.training.evaluate import summarise
 from mpn_lab.training.experience import Experience
+from mpn_lab.training.files import Row
 from mpn_lab.training.horizon import resolve_defaults
 from mpn_lab.training.learner import DQNLearner
-from mpn_lab.training.run import Row, Run
+from mpn_lab.training.run import Run
 from mpn_lab.training.stored_trials import save_stored_trials
 from mpn_lab.training.trainer import OnRow, Out, Trainer
 
@@ -63,6 +65,7 @@ def train(
             available.
         RunError: the folder is in use or cannot be written, or the loss is not finite (the last
             good checkpoint remains).
+        KeyboardInterrupt: the training was interrupted; the message says how to resume it.
 
     Example:
         >>> run = train(TrainConfig(task="DelayMatchSample-v0"), "runs/match")  # doctest: +SKIP
@@ -74,8 +77,7 @@ def train(
             f"store_trials is {config.store_trials}, but out=False leaves no folder to store them "
             "in; pass a folder as out, or set store_trials=0."
         )
-    run = trainer.create_run(out, f"runs/{config.task}-seed{config.seed}")
-    return trainer.fit(run, progress, on_row)
+    return trainer.train(out, f"runs/{config.task}-seed{config.seed}", progress, on_row)
 
 
 class DQNTrainer(Trainer):
@@ -122,7 +124,7 @@ class DQNTrainer(Trainer):
             trials = self.experience.collect(envs, learner.network, self.epsilon(), self.rng)
             if config.store_trials and self.rows and self.trials == self.rows[-1]["trials"]:
                 stored = trials[: config.store_trials]
-                save_stored_trials(run.folder, self.trials, stored, learner.network)
+                save_stored_trials(run, self.trials, stored, learner.network)
             self.trials += len(trials)
             self.env_steps += sum(len(trial) for trial in trials)
             returns += [float(trial.reward.sum()) for trial in trials]
@@ -130,7 +132,7 @@ class DQNTrainer(Trainer):
                 for _ in range(config.gradient_steps):
                     batch = self.experience.sample(self.device)
                     losses.append(learner.update(batch, self.learning_rate()))
-            bar.update(len(trials))
+            self.progressed(bar, len(trials))
         return self.evaluate(losses, returns)
 
     def evaluate(self, losses: list[float], returns: list[float]) -> Row:
@@ -175,11 +177,31 @@ class DQNTrainer(Trainer):
 
     def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """As in `Trainer`."""
-        self.learner.load_state(arrays, meta["updates"])
-        buffer = {k.removeprefix("buffer."): v for k, v in arrays.items() if "buffer." in k}
-        self.experience.load_state(buffer, meta["buffer"])
-        self.rng.bit_generator.state = meta["rng"]
-        self.trials, self.env_steps = meta["trials"], meta["env_steps"]
+        self.check_progress(meta)
+        config, trials, updates = self.config, meta["trials"], meta["updates"]
+        rounds, rest = divmod(updates, config.gradient_steps)
+        if rest or rounds > trials // config.trials_per_episode:
+            raise ValueError(f"updates is {updates}, which {trials} trials cannot have made")
+        of_buffer = {name: array for name, array in arrays.items() if name.startswith("buffer.")}
+        of_learner = {name: array for name, array in arrays.items() if name not in of_buffer}
+        stored = {name.removeprefix("buffer."): array for name, array in of_buffer.items()}
+        self.learner.check_state(of_learner, updates)
+        buffer: Any = meta.get("buffer")
+        self.experience.check_state(stored, buffer)
+        if buffer["pushed"] * config.trials_per_episode != trials:
+            raise ValueError(f"the buffer was filled {buffer['pushed']} times in {trials} trials")
+        rng = check_generator(meta.get("rng"))
+
+        self.learner.load_state(of_learner, updates)
+        self.experience.load_state(stored, buffer)
+        self.rng.bit_generator.state = rng
+        self.trials, self.env_steps = trials, meta["env_steps"]
+
+    def columns(self) -> list[str]:
+        """As in `Trainer`."""
+        names = ["trials", "env_steps", "updates", "epsilon", "learning_rate", "loss"]
+        names += ["train_return", "accuracy", "ideal_accuracy", "mean_return"]
+        return names + list(self.learner.network.metrics())
 
     def _check_initial_state(self) -> None:
         """Raise ValueError if replay would start from a zero state but the core does not."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mpn_lab.loading import ArraySpec, check_arrays
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.state_codec import StateCodec
 from mpn_lab.replay.sequences import SequenceReplayBuffer
@@ -15,6 +16,8 @@ from mpn_lab.replay.trials import TrialBatch, TrialReplayBuffer
 from mpn_lab.tasks.rollout import Trial, collect_episodes, collect_trials
 from mpn_lab.tasks.trial_env import TrialEnv
 from mpn_lab.training.config import TrainConfig
+
+_FLOAT = np.dtype(np.float32)
 
 
 class Experience:
@@ -32,7 +35,7 @@ class Experience:
     ) -> None:
         self.config = config
         self.carried: list[Any] | None = None  # the state of each environment, if never reset
-        self.codec = StateCodec(network)
+        self.codec, self.obs_size = StateCodec(network), network.obs_size
         self.buffer: TrialReplayBuffer
         if config.replay == "trial" and config.reset_state == "trial":
             self.buffer = TrialReplayBuffer(config.buffer_size, n_actions=n_actions, seed=seed)
@@ -134,17 +137,33 @@ class Experience:
         return arrays, meta
 
     def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        """Restore what `state` returned. Raises KeyError or ValueError if it does not fit."""
-        self.buffer.load_state(arrays, meta)
+        """Restore what `state` returned; ValueError, with nothing changed, if it does not fit."""
+        self.check_state(arrays, meta)
+        stored = {name: array for name, array in arrays.items() if name != "carried"}
+        self.buffer.load_state(stored, meta)
         if "carried" in arrays:
-            shape = arrays["carried"].shape
-            if shape[1:] != (self.codec.size,):
-                raise ValueError(
-                    f"carried has shape {shape}; expected rows of the {self.codec.size} numbers of "
-                    "this network's state"
-                )
             rows = torch.from_numpy(arrays["carried"].copy()).split(1)
             self.carried = [self.codec.unflatten(row) for row in rows]
+
+    def check_state(self, arrays: dict[str, np.ndarray], meta: Any) -> None:
+        """Raise ValueError unless `load_state` can load this."""
+        stored = {name: array for name, array in arrays.items() if name != "carried"}
+        self.buffer.check_state(stored, meta)
+        if "obs" in stored and stored["obs"].shape[2] != self.obs_size:
+            raise ValueError(
+                f"obs has {stored['obs'].shape[2]} channels; expected {self.obs_size}, as the task"
+            )
+        config, carried = self.config, arrays.get("carried")
+        if (carried is not None) != (config.reset_state == "never" and meta["pushed"] > 0):
+            raise ValueError(
+                f"carried states do not belong to reset_state={config.reset_state!r}"
+                if carried is not None
+                else "the array carried is missing"
+            )
+        if carried is not None:
+            # as many environments as the first round used, which no later round exceeds
+            n = min(config.train_freq, config.eval_freq, config.trials) // config.trials_per_episode
+            check_arrays({"carried": carried}, {"carried": ArraySpec((n, self.codec.size), _FLOAT)})
 
 
 def encode_trials(

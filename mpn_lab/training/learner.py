@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mpn_lab.loading import ArraySpec, check_arrays, check_integer
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.replay.trials import TrialBatch
 from mpn_lab.training.config import NetworkConfig, SupervisedConfig, TrainConfig
@@ -75,20 +76,56 @@ class Learner:
         return value
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return all arrays that `load_state` needs to continue exactly from here."""
+        """Return all arrays that `load_state` needs to continue exactly from here.
+
+        Adam's moments are there for every parameter: zero, after 0 steps, where it has none yet.
+        """
         arrays = network_arrays(self.network)
-        for i, moments in self.optimizer.state_dict()["state"].items():
+        for i, parameter in enumerate(self.parameters):
+            zeros = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+            moments = (
+                self.optimizer.state.get(parameter)
+                or {"step": torch.zeros((), dtype=torch.float32)} | zeros
+            )
             arrays |= {f"adam.{i}.{name}": _array(value) for name, value in moments.items()}
         return arrays
 
+    def expected(self) -> dict[str, ArraySpec | np.ndarray]:
+        """Return the names, shapes and dtypes of the arrays that `load_state` accepts."""
+        specs: dict[str, ArraySpec | np.ndarray] = dict(network_arrays(self.network))
+        for i, parameter in enumerate(self.parameters):
+            like = _array(parameter)
+            specs |= {f"adam.{i}.exp_avg": like, f"adam.{i}.exp_avg_sq": like}
+            specs[f"adam.{i}.step"] = ArraySpec((), np.dtype(np.float32))
+        return specs
+
+    def check_state(self, arrays: dict[str, np.ndarray], updates: int) -> None:
+        """Raise ValueError unless the arrays and the number of updates fit this learner.
+
+        torch compares no shapes: moments of another shape would be written beyond their end.
+        """
+        check_arrays(arrays, self.expected())
+        check_integer("updates", updates, 0, 2**53)
+        for i in range(len(self.parameters)):
+            step, squares = arrays[f"adam.{i}.step"].item(), arrays[f"adam.{i}.exp_avg_sq"]
+            if not (step.is_integer() and 0 <= step <= updates):
+                raise ValueError(f"adam.{i}.step is {step}; expected 0 to {updates} updates")
+            moved = arrays[f"adam.{i}.exp_avg"].any() or squares.any()
+            if (squares < 0).any() or (step == 0 and moved):
+                raise ValueError(f"adam.{i} holds moments that {step:.0f} steps cannot have left")
+
     def load_state(self, arrays: dict[str, np.ndarray], updates: int) -> None:
-        """Restore what `state` returned. Raises KeyError or RuntimeError if it does not fit."""
+        """Restore what `state` returned; ValueError, with nothing changed, if it does not fit."""
+        self.check_state(arrays, updates)
         load_arrays(self.network, arrays)
         moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in arrays.items():
-            if key.startswith("adam."):
-                _, i, name = key.split(".")
-                moments.setdefault(int(i), {})[name] = torch.from_numpy(value.copy())
+        for i, parameter in enumerate(self.parameters):
+            shapes = {"exp_avg": parameter.shape, "exp_avg_sq": parameter.shape, "step": ()}
+            if arrays[f"adam.{i}.step"] > 0:  # Adam makes its moments at the first step
+                moments[i] = {
+                    name: torch.from_numpy(arrays[f"adam.{i}.{name}"].copy()).reshape(shape)
+                    for name, shape in shapes.items()
+                }
         state = self.optimizer.state_dict()
         self.optimizer.load_state_dict({"state": moments, "param_groups": state["param_groups"]})
         self.updates = updates
@@ -136,6 +173,10 @@ class DQNLearner(Learner):
         """As in `Learner`, with the target network."""
         return super().state() | network_arrays(self.target, "target")
 
+    def expected(self) -> dict[str, ArraySpec | np.ndarray]:
+        """As in `Learner`, with the target network."""
+        return super().expected() | network_arrays(self.target, "target")
+
     def load_state(self, arrays: dict[str, np.ndarray], updates: int) -> None:
         """As in `Learner`, with the target network."""
         super().load_state(arrays, updates)
@@ -148,14 +189,16 @@ def network_arrays(network: nn.Module, prefix: str = "network") -> dict[str, np.
 
 
 def load_arrays(network: nn.Module, arrays: dict[str, np.ndarray], prefix: str = "network") -> None:
-    """Load weights from a checkpoint. Raises RuntimeError if they do not fit the network."""
+    """Load weights from a checkpoint; arrays that do not begin with the prefix are left alone.
+
+    Raises:
+        ValueError: names, shapes or dtypes are not those of the network, which is unchanged.
+    """
     start = f"{prefix}."
+    weights = {name: array for name, array in arrays.items() if name.startswith(start)}
+    check_arrays(weights, network_arrays(network, prefix))
     network.load_state_dict(
-        {
-            k.removeprefix(start): torch.from_numpy(v.copy())
-            for k, v in arrays.items()
-            if k.startswith(start)
-        }
+        {k.removeprefix(start): torch.from_numpy(v.copy()) for k, v in weights.items()}
     )
 
 

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import copy
-import csv
 import io
 import json
-import platform
-import warnings
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 
-import mpn_lab
+from mpn_lab.files import make_folder, user_path, write_whole
+from mpn_lab.loading import read_regular_file
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.registry import core_class, core_module
 from mpn_lab.tasks.trial_env import check_task, task_module
 from mpn_lab.training.config import CONFIGS, SupervisedConfig, TrainConfig
 from mpn_lab.training.evaluate import Evaluation, evaluate
-from mpn_lab.training.files import PARTIAL, RunError, read_tensors, write_tensors, write_whole
+from mpn_lab.training.files import (
+    Row,
+    RunError,
+    csv_of,
+    delete_leftovers,
+    is_csv_of,
+    numbered_file,
+    numbered_files,
+    read_meta,
+    read_tensors,
+    write_tensors,
+)
 from mpn_lab.training.learner import load_arrays, make_network, network_arrays
+from mpn_lab.training.parse import LARGEST_CONFIG, check_saved, parse_run_file
+from mpn_lab.training.provenance import describe_machine, identity_of, package_versions
 
 if TYPE_CHECKING:
     import pandas as pd
 
 AnyConfig = TrainConfig | SupervisedConfig
-Row = dict[str, int | float]
 
 
 class Run:
@@ -38,14 +46,15 @@ class Run:
     The folder contains
 
     - `config.json`: the kind of training, "dqn" or "supervised", its configuration, the network's
-      sizes, the modules that define task and core, device, threads, versions;
+      sizes, the modules that define task and core; what decides the bits: device, threads,
+      versions, machine; and the identity of the run, a checksum of all this;
     - `metrics.csv`: one row per `eval_freq` trials;
     - `checkpoints/trial_NNNNNN.safetensors`: the weights after so many trials, as `network.NAME`;
     - `resume.safetensors`: everything that `resume` needs: the weights (`network.`, `target.`), the
       moments of Adam (`adam.`), the replay buffer (`buffer.`), the generators and the rows;
     - `stored_trials/trial_NNNNNN.safetensors`: trials with their states (`store_trials`).
 
-    The tensor files are described in `mpn_lab.training.files`.
+    The tensor files contain the identity; they are described in `mpn_lab.training.files`.
 
     The folder contains no code, and opening it imports nothing. A run trained with `out=False` has
     no folder (`path` is None) and only its last network.
@@ -81,6 +90,7 @@ class Run:
             settings: further entries of config.json.
 
         Raises:
+            ValueError: config.json would not give back the configuration, for example nan.
             RunError: the folder is in use or cannot be created.
         """
         kind = next(kind for kind, of_kind in CONFIGS.items() if isinstance(config, of_kind))
@@ -90,34 +100,38 @@ class Run:
         content |= {
             "modules": modules,
             **settings,
-            "versions": {**package_versions(), "python": platform.python_version()},
+            "versions": package_versions(),
+            "machine": describe_machine(str(settings.get("device", "cpu"))),
         }
+        content["identity"] = identity_of(content)
         if path is None:
             return cls(None, content, config)
+        make_folder(path, RunError)
         try:
-            path.mkdir(parents=True, exist_ok=True)
             if any(not entry.name.startswith(".") for entry in path.iterdir()):
                 raise RunError(
                     f"{path} is not empty; resume the run that is in it, or choose another folder."
                 )
         except OSError as error:
-            raise RunError(f"{path} cannot be made a run folder: {error.strerror}.") from error
-        write_whole(path / "config.json", (json.dumps(content, indent=2) + "\n").encode())
+            raise RunError(
+                f"{path} cannot be read ({error.strerror}); make it readable."
+            ) from error
+        delete_leftovers(path)
+        data = (json.dumps(content, indent=2) + "\n").encode()
+        try:
+            parse_run_file(data)
+        except ValueError as error:
+            raise ValueError(
+                f"config.json could not be read again as it would be written: {error}; choose "
+                "another value."
+            ) from error
+        write_whole(path / "config.json", data, RunError, "train again")
         return cls(path, content, config)
 
-    def prepare_to_resume(self) -> None:
-        """Delete files that a killed process left half written; warn if versions have changed."""
-        for leftover in self.folder.rglob(f".*{PARTIAL}"):
-            leftover.unlink()
-        began = self.content.get("versions", {})
-        now = {**package_versions(), "python": platform.python_version()}
-        changed = [f"{n} {began.get(n)} to {v}" for n, v in now.items() if began.get(n) != v]
-        if changed:
-            warnings.warn(
-                f"{self.path} was started with other versions ({', '.join(changed)}): it goes on, "
-                "but its result may differ from that of an unbroken run.",
-                stacklevel=3,
-            )
+    @property
+    def identity(self) -> str:
+        """The checksum that names this run in each of its files."""
+        return str(self.content["identity"])
 
     @property
     def folder(self) -> Path:
@@ -134,8 +148,7 @@ class Run:
         """Numbers of trials after which weights were saved, ascending."""
         if self.path is None:
             return [int(self.rows[-1]["trials"])] if self.rows else []
-        names = (self.path / "checkpoints").glob("trial_*.safetensors")
-        return sorted(int(name.stem.removeprefix("trial_")) for name in names)
+        return numbered_files(self.path / "checkpoints")
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -147,23 +160,58 @@ class Run:
 
         path = self.path / "metrics.csv"
         try:
-            return pd.read_csv(path)
-        except FileNotFoundError:
-            return pd.DataFrame()
-        except (ValueError, pd.errors.ParserError) as error:
+            data = read_regular_file(path)
+        except (FileNotFoundError, ValueError):  # missing, or a folder or a pipe in its place
+            data = b""
+        except OSError as error:
             raise RunError(
-                f"{path} is damaged ({error}); resume the run to write it anew."
+                f"{path} cannot be read ({error.strerror}); make it readable."
             ) from error
+        saved = self.saved
+        if saved is not None and not is_csv_of(data, saved["rows"]):
+            raise RunError(
+                f"{path} is missing, damaged or of another run; `mpn-lab check {self.path} "
+                "--repair` writes it anew."
+            )
+        try:
+            return pd.read_csv(io.BytesIO(data)) if data else pd.DataFrame()
+        except (ValueError, pd.errors.ParserError) as error:
+            raise RunError(f"{path} is damaged ({error}); restore it.") from error
+
+    @property
+    def saved(self) -> dict[str, Any] | None:
+        """What `resume.safetensors` says of the last checkpoint, `trials` and `rows` among it.
+
+        None: there is no such file. Raises RunError if it cannot be read.
+        """
+        path = self.folder / "resume.safetensors"
+        if not path.exists():
+            return None
+        meta = read_meta(path, self.identity)
+        try:
+            check_saved(meta)
+        except ValueError as error:
+            raise RunError(
+                f"{path} does not hold the state of a training ({error}); restore the file that "
+                "belongs there."
+            ) from error
+        return meta
 
     @property
     def network(self) -> QNetwork:
         """The network after the last checkpoint."""
         if self._network is None:
+            last = max(self.checkpoints, default=0)
             if not self.checkpoints:
                 raise RunError(
                     f"the run {self._name} has no checkpoint yet; resume it to make one."
                 )
-            self._network = self.network_at(self.checkpoints[-1])
+            if self.path and (newest := self._saved_trials()) > last:
+                raise RunError(
+                    f"{self.checkpoint_path(newest)}, the last checkpoint, is missing; "
+                    f"`mpn-lab check {self.path} --repair` writes it anew."
+                )
+            self._network = self.network_at(last)
         return self._network
 
     def network_at(self, trials: int) -> QNetwork:
@@ -176,21 +224,26 @@ class Run:
         if self.path is None:
             return self.network
         path = self.checkpoint_path(trials)
-        arrays, _ = read_tensors(path)
+        arrays, meta = read_tensors(path, self.identity)
+        if meta.get("trials") != trials:
+            raise RunError(
+                f"{path} holds the weights after {meta.get('trials')} trials; restore the file "
+                "that belongs there."
+            )
         self.check_core()
         network = make_network(self.config, self.obs_size, self.n_actions)
         try:
             load_arrays(network, arrays)
-        except RuntimeError as error:
+        except ValueError as error:
             raise RunError(
                 f"{path} holds weights that do not match the network in "
-                f"{self.path}/config.json; restore the file that belongs there."
+                f"{self.path}/config.json ({error}); restore the file that belongs there."
             ) from error
         return network.eval()
 
     def checkpoint_path(self, trials: int) -> Path:
         """The file of the weights after `trials` trials."""
-        return self.folder / "checkpoints" / f"trial_{trials:06d}.safetensors"
+        return self.folder / "checkpoints" / numbered_file(trials)
 
     def evaluate(
         self,
@@ -249,15 +302,32 @@ class Run:
             self.rows, self._network = list(rows), copy.deepcopy(network).cpu().eval()
             return
         self._network = None
-        self.checkpoint_path(trials).parent.mkdir(exist_ok=True)
-        write_tensors(self.checkpoint_path(trials), network_arrays(network), {"trials": trials})
+        self.write_checkpoint(network_arrays(network), trials)
+        self.write_metrics(rows)
+        meta = meta | {"rows": rows}
+        write_tensors(self.path / "resume.safetensors", arrays, meta, self.identity)
+
+    def write_checkpoint(self, weights: dict[str, np.ndarray], trials: int) -> None:
+        """Write the weights after so many trials, as `network.NAME`."""
+        path = self.checkpoint_path(trials)
+        make_folder(path.parent, RunError)
+        write_tensors(path, weights, {"trials": trials}, self.identity)
+
+    def write_metrics(self, rows: list[Row]) -> None:
+        """Write metrics.csv, if there are rows."""
         if rows:
-            write_whole(self.path / "metrics.csv", _csv(rows))
-        write_tensors(self.path / "resume.safetensors", arrays, meta | {"rows": rows})
+            path = self.folder / "metrics.csv"
+            write_whole(path, csv_of(rows), RunError, then="resume the run")
 
     def __repr__(self) -> str:
         done = self.checkpoints[-1] if self.checkpoints else 0
         return f"Run({self._name}, {self.config.task}, {done} of {self.config.trials} trials)"
+
+    def _saved_trials(self) -> int:
+        try:
+            return int((self.saved or {}).get("trials", 0))
+        except RunError:  # the checkpoints can be used without it; `check_run` reports it
+            return 0
 
     @property
     def _name(self) -> str:
@@ -270,41 +340,23 @@ def load_run(path: str | Path) -> Run:
     Raises:
         RunError: there is no run, or its configuration is damaged or was not written by mpn_lab.
     """
-    path = Path(path)
+    path = user_path(path)
+    file = path / "config.json"
     try:
-        content = json.loads((path / "config.json").read_text())
-        kind = content["kind"]
-        if kind not in CONFIGS:
-            raise RunError(
-                f"{path}/config.json has the kind {kind!r}; expected {' or '.join(CONFIGS)}: "
-                "open it with the version that made it."
-            )
-        return Run(path, content, CONFIGS[kind].model_validate(content["config"]))
-    except FileNotFoundError as error:
+        content, config = parse_run_file(read_regular_file(file, LARGEST_CONFIG))
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(f"{path} is not a run folder: it has no config.json.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+    except OSError as error:
+        raise RunError(f"{file} cannot be read ({error.strerror}); make it readable.") from error
+    except ValueError as error:
         raise RunError(
-            f"{path}/config.json is not a training configuration of this version: "
-            f"{where}: {first['msg']}."
+            f"{file} is damaged or was not written by mpn_lab: {str(error).rstrip('.')}."
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        what = str(error).rstrip(".")
+    if "identity" not in content:
+        raise RunError(f"{file} has no identity: it is of an earlier version; train the run again.")
+    if content["identity"] != identity_of(content):
         raise RunError(
-            f"{path}/config.json is damaged or was not written by mpn_lab: {what}."
-        ) from error
-
-
-def package_versions(*more: str) -> dict[str, str]:
-    """Versions of mpn_lab and of the libraries whose change may change a result."""
-    names = ("torch", "neurogym", "gymnasium", "numpy", *more)
-    return {"mpn_lab": mpn_lab.__version__} | {name: version(name) for name in names}
-
-
-def _csv(rows: list[Row]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)  # floats as repr: read back to the same bits
-    return text.getvalue().encode()
+            f"{file} was altered: its content has the identity {identity_of(content)[:12]}, not "
+            f"{str(content['identity'])[:12]} as it says; restore it as the training wrote it."
+        )
+    return Run(path, content, config)

@@ -18,10 +18,11 @@ from mpn_lab.tasks.batches import TaskBatch
 from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.data import ExpertRollouts, make_data
 from mpn_lab.training.device import resolve_device
+from mpn_lab.training.files import Row
 from mpn_lab.training.horizon import resolve_defaults
 from mpn_lab.training.learner import Learner, load_arrays, network_arrays
 from mpn_lab.training.loss import compute_cross_entropy, unroll
-from mpn_lab.training.run import Row, Run
+from mpn_lab.training.run import Run
 from mpn_lab.training.trainer import OnRow, Out, Trainer
 
 
@@ -80,8 +81,8 @@ def train_supervised(
     if network is not None:
         trainer.begin_with(network)
     begin = "seed" if network is None else "network"
-    run = trainer.create_run(out, f"runs/{config.task}-supervised-seed{config.seed}", begin)
-    return trainer.fit(run, progress, on_row)
+    default = f"runs/{config.task}-supervised-seed{config.seed}"
+    return trainer.train(out, default, progress, on_row, begin)
 
 
 class SupervisedTrainer(Trainer):
@@ -120,10 +121,10 @@ class SupervisedTrainer(Trainer):
         """Copy the weights of a network. Raises ValueError if they do not fit."""
         try:
             load_arrays(self.learner.network, network_arrays(network))
-        except RuntimeError as error:
+        except ValueError as error:
             raise ValueError(
                 "the network to begin with has other weights than the configuration's; expected "
-                f"the same core and sizes ({str(error).splitlines()[-1].strip()})."
+                f"the same core and sizes ({error})."
             ) from error
 
     @property
@@ -159,7 +160,7 @@ class SupervisedTrainer(Trainer):
             self.trials += trials
             self.env_steps += int(np.sum(batch.conditions.get("length", batch.mask.size)))
             returns += batch.conditions.get("trial_return", np.zeros(0)).tolist()
-            bar.update(trials)
+            self.progressed(bar, trials)
         return {
             "trials": self.trials,
             "env_steps": self.env_steps,
@@ -196,8 +197,20 @@ class SupervisedTrainer(Trainer):
 
     def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """As in `Trainer`."""
+        self.check_progress(meta)
+        in_update = self.config.batch_size * self.config.trials_per_episode
+        if meta["updates"] * in_update != meta["trials"]:
+            raise ValueError(
+                f"updates is {meta['updates']}, which {meta['trials']} trials cannot have made"
+            )
         self.learner.load_state(arrays, meta["updates"])
         self.trials, self.env_steps = meta["trials"], meta["env_steps"]
+
+    def columns(self) -> list[str]:
+        """As in `Trainer`."""
+        names = ["trials", "env_steps", "updates", "learning_rate", "loss", "step_accuracy"]
+        names += ["train_return", *self.data.measures]
+        return names + list(self.learner.network.metrics())
 
 
 def _rolling(values: Sequence[float], window: int) -> np.ndarray:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ipywidgets
-import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from PIL import Image
@@ -195,9 +194,3 @@ def _parts(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
         for part in value if isinstance(value, list | tuple) else [value]:
             if isinstance(part, ipywidgets.Widget):
                 yield from _parts(part)
-
-
-def save_figure(figure: Figure, path: Any) -> None:
-    """Save a figure in the format of the file's ending; text stays text in SVG and PDF."""
-    with style(), matplotlib.rc_context({"svg.hashsalt": "mpn_lab"}):
-        figure.savefig(path)

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 
 from mpn_lab.analysis.schema import step_duration, time_step, trial_length, trial_position
 from mpn_lab.plotting.panel import AnimatedPanel
-from mpn_lab.plotting.style import style
+from mpn_lab.plotting.style import save_figure, style
 from mpn_lab.plotting.view import trial_title, verdict
-from mpn_lab.widgets.explorer import Explorer, Picture, report_errors, save_figure
+from mpn_lab.widgets.explorer import Explorer, Picture, report_errors
 from mpn_lab.widgets.page import write_page
 
 
@@ -100,8 +100,7 @@ class FrameExplorer(Explorer):
         time = self._time(chosen["trial"], time)
         with style():
             figure, _ = self._draw(chosen, time, None)
-            save_figure(figure, path)
-        return Path(path)
+            return save_figure(figure, path)
 
     def _page(self, path: str | Path, **asked: Any) -> Path:
         """Write the page of a trial; the values asked for replace those of the controls."""
@@ -115,7 +114,7 @@ class FrameExplorer(Explorer):
                 picture.draw(step)
                 frames.append(picture.image())
         labels = [f"{times[s]:.0f} ms, {self.record['period'].values[i, s]}" for s in steps]
-        return write_page(Path(path), trial_title(self.record, i), frames, labels)
+        return write_page(path, trial_title(self.record, i), frames, labels)
 
     def _show(self, time: float | int | None, **asked: Any) -> None:
         """Set the controls to values that they accept, and draw once."""

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from mpn_lab.files import user_path, write_whole
+
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title>
@@ -61,12 +63,16 @@ show();
 
 
 def write_page(
-    path: Path, title: str, frames: Sequence[Image.Image], labels: Sequence[str]
+    path: str | Path, title: str, frames: Sequence[Image.Image], labels: Sequence[str]
 ) -> Path:
     """Write frames (all of one size) to a page with a slider over them and a label for each.
 
     Each frame has a palette of 256 colours of its own, enough for the panels to look the same.
+
+    Raises:
+        OSError: the file cannot be written; an existing one is unchanged.
     """
+    path = user_path(path)
     width, height = frames[0].size
     content = _PAGE.format(
         title=html.escape(title),
@@ -76,7 +82,7 @@ def write_page(
         frames=json.dumps([_encoded(frame) for frame in frames]),
         labels=json.dumps(list(labels)).replace("<", "\\u003c"),
     )
-    path.write_text(content, encoding="utf-8")
+    write_whole(path, content.encode())
     return path
 
 

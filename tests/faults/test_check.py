@@ -135,7 +135,8 @@ def test_what_a_kill_left_after_the_last_checkpoint_is_no_loss(copy, tiny_run, c
     first, _ = read_tensors(copy / FIRST)
     arrays |= first  # as after trial 2, but for moments and buffer
     rows = meta["rows"][:1]
-    write_tensors(copy / "resume.safetensors", arrays, meta | {"trials": 2, "rows": rows}, identity)
+    meta |= {"trials": 2, "rows": rows, **{n: rows[0][n] for n in ("env_steps", "updates")}}
+    write_tensors(copy / "resume.safetensors", arrays, meta, identity)
     report = check_run(copy)
     assert report.ok, report
     assert f"{LAST}, which `resume` writes again" in report.found

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy import stats
 
 import mpn_lab
@@ -70,3 +71,19 @@ def test_bad_requests_get_one_sentence(trials):
         analysis.psychometric(trials, trials.h)
     with pytest.raises(ValueError, match="no condition 'colour'"):
         analysis.performance_by(trials, "colour")
+
+
+def test_unknown_performance_is_left_out(trials):
+    unknown = np.arange(trials.sizes["trial"]) % 3 == 0
+    some = trials.assign_coords(
+        performance=trials["performance"].where(~unknown),
+        correct_response=trials["correct_response"].where(~unknown, -1),
+    )
+    found = analysis.performance_by(some, "context")
+    expected = analysis.performance_by(trials.isel(trial=~unknown), "context")
+    xr.testing.assert_equal(found, expected)
+    assert np.isnan(analysis.signed_coherence(some)[unknown]).all()
+    curve = analysis.psychometric(some, analysis.signed_coherence(some))
+    assert curve.trials.sum() == (~unknown).sum()
+    none = trials.assign_coords(performance=trials["performance"] * np.nan)
+    assert np.isnan(analysis.performance_by(none, "context").share).all()

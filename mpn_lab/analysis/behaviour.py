@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from mpn_lab.analysis.restore import aligned, as_record
@@ -13,7 +14,7 @@ def signed_coherence(record: xr.Dataset, toward: int = 2) -> xr.DataArray:
     """Return the coherence of the relevant evidence, [trial], positive if it favours `toward`.
 
     The trials need a coherence `coh`, or `coh_1`, `coh_2` and a `context` that selects the relevant
-    one. The unit is that of the task (%).
+    one. The unit is that of the task (%). It is nan in a trial without a correct response.
 
     Raises:
         ValueError: the trials have no coherence.
@@ -23,7 +24,10 @@ def signed_coherence(record: xr.Dataset, toward: int = 2) -> xr.DataArray:
         coherence = xr.where(record["context"] == 0, record["coh_1"], record["coh_2"])
     else:
         coherence = condition_of(record, "coh")
-    signed = coherence * xr.where(record["correct_response"] == toward, 1, -1)
+    correct = record["correct_response"]
+    signed = coherence * xr.where(correct == toward, 1, -1)
+    if (correct < 0).any():
+        signed = signed.where(correct >= 0)
     return signed.rename("signed_coherence").assign_attrs(toward=toward, units="%")
 
 
@@ -32,7 +36,8 @@ def psychometric(record: xr.Dataset, evidence: xr.DataArray, choice: int = 2) ->
 
     Args:
         record: from `record`.
-        evidence: [trial], for example from `signed_coherence(record, toward=choice)`.
+        evidence: [trial], for example from `signed_coherence(record, toward=choice)`; trials in
+            which it is nan are left out.
         choice: an action's index.
 
     Returns:
@@ -50,8 +55,9 @@ def psychometric(record: xr.Dataset, evidence: xr.DataArray, choice: int = 2) ->
     if not 0 <= choice < record.sizes["action"]:
         raise ValueError(f"choice is {choice}; expected 0 to {record.sizes['action'] - 1}.")
     evidence = aligned(evidence, record, "evidence", "trial")
-    ideal = record["ideal_response"].values
-    result = _shares(evidence.values, record["response"].values == choice, ideal == choice, ideal)
+    ideal, response = record["ideal_response"].values, record["response"].values
+    every = np.ones(len(response), bool)
+    result = _shares(evidence.values, response == choice, every, ideal == choice, ideal >= 0)
     return result.rename(group="evidence", ideal_share="ideal").assign_attrs(
         choice=str(record["action"].values[choice])
     )
@@ -59,6 +65,8 @@ def psychometric(record: xr.Dataset, evidence: xr.DataArray, choice: int = 2) ->
 
 def performance_by(record: xr.Dataset, condition: str) -> xr.Dataset:
     """Compute the proportion of correct trials for each value of a condition.
+
+    Trials of unknown performance, for which the task has no ground truth, are left out.
 
     Returns:
         Along the condition: `share` with its 95 % interval `low`, `high` (Wilson's), `ideal`, the
@@ -70,31 +78,42 @@ def performance_by(record: xr.Dataset, condition: str) -> xr.Dataset:
     Example:
         >>> performance_by(trials, "context")  # doctest: +SKIP
     """
-    record = as_record(record, "correct", "correct_response", "ideal_response")
-    ideal = record["ideal_response"].values
+    record = as_record(record, "performance", "correct_response", "ideal_response")
+    ideal, right = record["ideal_response"].values, record["correct_response"].values
+    performance = record["performance"].values
+    known, ideal_known = np.isfinite(performance), (ideal >= 0) & (right >= 0)
     groups = condition_of(record, condition).values
-    correct, ideal_correct = record["correct"].values, ideal == record["correct_response"].values
-    result = _shares(groups, correct, ideal_correct, ideal)
+    result = _shares(groups, performance == 1, known, ideal == right, ideal_known)
     return result.rename(group=condition, ideal_share="ideal")
 
 
 def _shares(
-    groups: np.ndarray, hit: np.ndarray, ideal_hit: np.ndarray, ideal: np.ndarray
+    groups: np.ndarray,
+    hit: np.ndarray,
+    known: np.ndarray,
+    ideal_hit: np.ndarray,
+    ideal_known: np.ndarray,
 ) -> xr.Dataset:
-    values, index = np.unique(groups, return_inverse=True)
-    n = np.bincount(index)
-    hits = np.bincount(index, hit)
-    ideal_share = (
-        np.bincount(index, ideal_hit) / n if (ideal >= 0).all() else np.full(len(n), np.nan)
+    """Compute the shares of hits among the known trials of each group; a nan group is left out."""
+    named = ~pd.isnull(groups)
+    values, index = np.unique(groups[named], return_inverse=True)
+    use = known[named]
+    n, hits, ideal_hits = (
+        np.bincount(index[use], weights[named][use], len(values))
+        for weights in (known, hit, ideal_hit)
     )
+    with np.errstate(invalid="ignore"):
+        share, ideal_share = hits / n, ideal_hits / n
+    if not ideal_known[named][use].all():
+        ideal_share[:] = np.nan
     low, high = _wilson(hits, n)
     return xr.Dataset(
         {
-            "share": ("group", hits / n),
+            "share": ("group", share),
             "low": ("group", low),
             "high": ("group", high),
             "ideal_share": ("group", ideal_share),
-            "trials": ("group", n),
+            "trials": ("group", n.astype(int)),
         },
         coords={"group": values},
     )

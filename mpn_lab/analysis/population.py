@@ -13,7 +13,7 @@ from mpn_lab.analysis.schema import condition_of, main_state, previous_missing
 
 
 def pca(record: xr.Dataset, variable: str | None = None, components: int = 3) -> xr.Dataset:
-    """Principal components of a variable over all steps of all trials (scikit-learn's PCA).
+    """Compute the principal components of a variable over all steps of all trials (scikit-learn).
 
     Args:
         record: from `record`.
@@ -217,7 +217,9 @@ def variance_explained(
     e = aligned(evidence, record, "evidence", "trial", "time").values[..., None]
     use = np.isfinite(values).all(2) & np.isfinite(e).all(2)
     if not use.any():
-        raise ValueError("the evidence is nan at every step of the period.")
+        raise ValueError(
+            "the evidence is nan at every step of the period; pass that of these trials and steps."
+        )
     y = values[use].astype(np.float64)
     result = {}
     for name, regressor in (("input", x), ("evidence", e)):

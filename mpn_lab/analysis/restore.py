@@ -40,8 +40,9 @@ _PREFIX = {
     ("W", "b", "eta", "lam", "M0", "readout", "readout_bias", "projection", "projection_bias"), ()
 )
 """The first dimensions of the variables whose others depend on the core."""
-_WHOLE = {"taken_action", "greedy_action", "ground_truth"}
-_WHOLE |= {"correct_response", "response", "ideal_response", "step_in_window"}
+_ACTIONS = {"taken_action", "greedy_action", "ground_truth"}
+_ACTIONS |= {"correct_response", "response", "ideal_response"}
+_WHOLE = _ACTIONS | {"step_in_window"}
 
 
 def as_record(record: xr.Dataset, *variables: str) -> xr.Dataset:
@@ -111,21 +112,28 @@ def _restored(data: xr.Dataset) -> xr.Dataset:
             raise ValueError(f"the record has no {_MANY[dim]} left; remove some filters.")
     if "valid" not in data.variables:
         raise ValueError("the record has no valid; keep this variable, which marks the steps.")
+    reached = _typed("valid", _shaped("valid", data.variables["valid"], data, base)).values.any(1)
+    if not reached.any():
+        raise ValueError("the record has no trials left; remove some filters.")
+    data = data if reached.all() else data.isel(trial=reached)
     changed: dict[Any, xr.Variable] = {}
     for name, variable in data.variables.items():
         restored = _typed(str(name), _shaped(str(name), variable, data, base))
         if restored is not variable:
             changed[name] = restored
     data = data.assign(changed) if changed else data
-    reached = data["valid"].values.any(1)
-    if not reached.any():
-        raise ValueError("the record has no trials left; remove some filters.")
-    return data if reached.all() else data.isel(trial=reached)
+    for name in _ACTIONS & set(data.variables):
+        if (largest := int(data[name].values.max())) >= data.sizes.get("action", 0):
+            raise ValueError(
+                f"{name} holds action {largest}, which the dimension action lacks; select trials "
+                "or steps of the record, not actions."
+            )
+    return data
 
 
 def _without(data: xr.Dataset, dim: str) -> str:
     """Say what to do about a Dataset that has lost a dimension."""
-    if dim in data.coords:
+    if dim in data.coords and not data[dim].ndim:
         value = data[dim].item()
         chosen = f"{value:g}" if isinstance(value, float) else repr(value)
         return (
@@ -154,6 +162,8 @@ def _shaped(name: str, variable: xr.Variable, data: xr.Dataset, base: tuple) -> 
         expected = _DIMS[name]
     elif name in _PREFIX:
         expected = (*_PREFIX[name], *own)
+    elif name.endswith("_start"):  # a state before the first step
+        expected = ("trial", *own)
     else:
         expected = (*(d for d in base if d in variable.dims), *own)
     if variable.dims == expected:
@@ -171,16 +181,15 @@ def _shaped(name: str, variable: xr.Variable, data: xr.Dataset, base: tuple) -> 
         return variable.transpose(*expected)
     copies = variable.transpose(*extra, *expected)
     rows = copies.values.reshape(-1, *copies.shape[len(extra) :])
-    missing = pd.isnull(rows)
-    known = ~missing.reshape(len(rows), -1).all(1)  # `where` leaves nan where it masks
-    rows, missing = (rows[known], missing[known]) if known.any() else (rows[:1], missing[:1])
-    if not ((rows == rows[0]) | (missing & missing[0])).all():
+    missing = pd.isnull(rows)  # `where` leaves nan where it masks
+    one = np.take_along_axis(rows, (~missing).argmax(0)[None], 0)[0]
+    if not ((rows == one) | missing).all():
         if name in _DIMS:
             raise ValueError(
                 f"{name} differs along {extra[0]}; select with sel or isel in place of where."
             )
         return variable.transpose(*base, ..., missing_dims="ignore")  # weights of several networks
-    return xr.Variable(expected, rows[0], variable.attrs)
+    return xr.Variable(expected, one, variable.attrs)
 
 
 def _foreign(name: str, dim: str, data: xr.Dataset) -> str:
@@ -202,7 +211,7 @@ def _typed(name: str, variable: xr.Variable) -> xr.Variable:
         values = variable.values
         return variable.copy(data=np.where(pd.isnull(values), "", values).astype(str))
     truth = name in ("valid", "flipped")
-    if variable.dtype.kind in "iub" or not (truth or name in _WHOLE):
+    if variable.dtype.kind in ("b" if truth else "iu") or not (truth or name in _WHOLE):
         return variable
     values = variable.values.astype(float)
     values = np.where(np.isnan(values), 0 if truth else -1, values)

@@ -14,6 +14,7 @@ def plot_psychometric(ax: Axes, curve: xr.Dataset) -> None:
 
     The network's proportions have 95 % intervals; the ideal observer's are for the same trials.
     """
+    _check(curve, "psychometric", evidence=("evidence",), share=("evidence",))
     x = curve["evidence"].values
     ax.axhline(0.5, color=GREY, lw=0.7, ls=":")
     ax.axvline(0, color=GREY, lw=0.7, ls=":")
@@ -33,7 +34,8 @@ def plot_psychometric(ax: Axes, curve: xr.Dataset) -> None:
 
 def plot_performance(ax: Axes, performance: xr.Dataset) -> None:
     """Plot the proportion of correct trials by a condition's values, from `performance_by`."""
-    (condition,) = performance.dims
+    condition = performance["share"].dims[0] if "share" in performance else ""
+    _check(performance, "performance_by", share=(condition,), ideal=(condition,))
     x = np.arange(performance.sizes[condition])
     ax.bar(x, performance["share"], color=ACTIONS[6], width=0.62, label="network")
     ax.errorbar(x, performance["share"], _interval(performance), fmt="none", ecolor="black", lw=1)
@@ -61,6 +63,7 @@ def plot_decoding(
     ax: Axes, decoded: xr.Dataset, color: str = ACTIONS[1], label: str | None = None
 ) -> None:
     """Plot a decoder's accuracy over time with its standard error, and chance, from `decode`."""
+    _check(decoded, "decode", accuracy=("time",), sem=("time",))
     time, accuracy, sem = (decoded[k].values for k in ("time", "accuracy", "sem"))
     label = f"from {decoded.attrs['variable']}" if label is None else label
     ax.plot(time, accuracy, color=color, label=label)
@@ -80,6 +83,11 @@ def plot_cross_decoding(ax: Axes, accuracy: xr.DataArray) -> None:
 
     Takes the result of `decode_across_times`.
     """
+    if accuracy.dims != ("train_time", "time"):
+        raise ValueError(
+            f"accuracy has the dimensions {', '.join(map(str, accuracy.dims))}; expected "
+            "[train_time, time], the result of decode_across_times."
+        )
     time = accuracy["time"].values
     half = float(time[1] - time[0]) / 2 if len(time) > 1 else 0.5
     extent = (time[0] - half, time[-1] + half, time[0] - half, time[-1] + half)
@@ -88,6 +96,15 @@ def plot_cross_decoding(ax: Axes, accuracy: xr.DataArray) -> None:
     )
     ax.set(xlabel="tested at (ms)", ylabel="trained at (ms)", title="decoding across times")
     ax.figure.colorbar(image, ax=ax, label="accuracy, held-out trials", shrink=0.85)
+
+
+def _check(result: xr.Dataset, maker: str, **dims: tuple) -> None:
+    """Raise ValueError unless a result has variables with these dimensions."""
+    for name, expected in dims.items():
+        found = tuple(map(str, result[name].dims)) if name in result.variables else None
+        if found != expected:
+            has = "is missing" if found is None else f"has the dimensions {', '.join(found)}"
+            raise ValueError(f"{name} {has}; expected the result of {maker} for one record.")
 
 
 def _interval(shares: xr.Dataset) -> np.ndarray:

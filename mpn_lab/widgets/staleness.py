@@ -194,7 +194,7 @@ def _slider(name: str, options: list[tuple[str, int]], index: int, width: str) -
 
 
 def _clustered(data: xr.Dataset) -> np.ndarray | None:
-    """Order hidden units so that similar modulations are side by side; None without M."""
+    """Order hidden units so that similar modulations are adjacent; None without M."""
     if not has_modulations(data, "M_stored"):
         return None
     stored = data["M_stored"].values[data["valid"].values]  # (steps, n, d)

@@ -131,6 +131,7 @@ SELECTIONS = {
     "where with drop": (lambda r: r.where(masked(r), drop=True), some),
     "where without drop": (lambda r: r.where(masked(r)), some),
     "where with steps": (lambda r: r.where(masked(r) & r["valid"], drop=True), some),
+    "where with zeros": (lambda r: r.where(masked(r), 0), some),
     "concat along trial": (lambda r: concat(split(r), "trial"), slice(None)),
     "concat with minimal variables": (
         lambda r: xr.concat(
@@ -158,13 +159,17 @@ REFUSED = {
     "single time": (lambda r: r.sel(time=300), r"keep the dimension: record.sel\(time=\[300\]\)"),
     "coarser time": (
         lambda r: r.drop_vars("period").coarsen(time=2, boundary="trim").mean(),
-        "taken_action holds 1.5, as after an average",
+        "valid holds 0.5, as after an average",
     ),
     "concat over runs": (
         lambda r: concat([r, r], "run"),
         r"the dimension run \(of 2\) besides its own; pass one .* record.isel\(run=0\)",
     ),
     "masked by unit": (lambda r: r.where(r["h"] > 0), "a condition that depends on hidden"),
+    "some actions": (
+        lambda r: r.isel(action=[0, 1]),
+        "holds action 2, which the dimension action lacks; select trials or steps of the record",
+    ),
     "no trials": (lambda r: r.isel(trial=[]), "no trials left; remove some filters"),
     "nothing found": (lambda r: r.where(r["context"] == 7), "no trials left; remove some filters"),
     "nothing found, dropped": (lambda r: r.where(r["context"] == 7, drop=True), "no .* left"),
@@ -409,3 +414,33 @@ def test_selections_of_stale_states_give_the_numbers_of_what_is_left(select, exp
 def test_averages_of_stale_states_are_refused_in_one_sentence(change, words, stale):
     wrong = {name: refused(f, words, change(stale)) for name, f in STALE.items()}
     cells({name: what for name, what in wrong.items() if what is not None})
+
+
+def test_panels_of_results_refuse_what_is_not_their_result(record):
+    decoded = analysis.decode(record, "context")
+    across = analysis.decode_across_times(record, "context", every=9)
+    for plot, result, words in (
+        (plotting.plot_psychometric, record, "evidence is missing; expected the result of psych"),
+        (plotting.plot_performance, record, "share is missing; expected .* of performance_by for"),
+        (plotting.plot_decoding, record, "accuracy is missing; expected the result of decode for"),
+        (
+            plotting.plot_decoding,
+            concat([decoded, decoded], "run"),
+            "accuracy has the dimensions run, time; expected the result of decode for one record",
+        ),
+        (
+            plotting.plot_cross_decoding,
+            across.isel(train_time=0),
+            r"accuracy has the dimensions time; expected .* decode_across_times",
+        ),
+    ):
+        assert refused(plot, words, plotting.new_figure(3, 2).subplots(), result) is None
+
+
+def test_a_carried_state_keeps_its_start(record):
+    network = mpn_lab.QNetwork(3, 3, hidden_size=4, embedding_size=3)
+    carried = mpn_lab.record(network, "DelayMatchSample-v0", trials=6, reset_state="never")
+    change = analysis.modulation_change(carried)
+    same(analysis.modulation_change(carried.where(carried["time"] < 900, drop=True)), change[:, :9])
+    some = carried.where(carried["valid"] & (carried["trial"] > 2), drop=True)
+    same(analysis.modulation_change(some), change[3:])

@@ -1,9 +1,9 @@
 """Restores a record after a selection, and refuses a Dataset without single trials.
 
-Every public function that takes a record passes it through `as_record` (or `as_mpn_record`,
-`as_staleness`, `as_trials`) first. xarray's `where` turns integers and booleans into floats and
-repeats the weights for every trial, as does `concat`: this is undone. An average, or a stack of
-runs, is refused with a sentence that says what to do.
+Every public function that takes a record passes it through one of the functions `as_...` first.
+xarray's `where` turns integers and booleans into floats and repeats the weights for every trial, as
+does `concat`: this is undone. An average, or a stack of runs, is refused with a sentence that says
+what to do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from mpn_lab.analysis.schema import STALENESS, check_marked, check_record, step_duration
+from mpn_lab.analysis.schema import (
+    STALENESS,
+    check_marked,
+    check_record,
+    previous_missing,
+    step_duration,
+)
 
 _BASE = ("strategy", "age", "trial", "time")
 _STEPS = ("trial", "time")
@@ -73,6 +79,17 @@ def as_mpn_record(record: xr.Dataset) -> xr.Dataset:
         raise ValueError(
             f"the record is of a {core} network, which does not say how M acts on W (attribute "
             "modulation); expected one of an MPN."
+        )
+    return record
+
+
+def as_whole_trials(record: xr.Dataset, *variables: str) -> xr.Dataset:
+    """Restore a record whose trials begin with their first step, so that they can be run again."""
+    record = as_record(record, *variables)
+    if previous_missing(record).any():
+        raise ValueError(
+            "the record lacks steps from the trials' starts; pass the whole trials, and select "
+            "times of the result."
         )
     return record
 

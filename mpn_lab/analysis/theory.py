@@ -19,8 +19,7 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from mpn_lab.analysis.restore import as_mpn_record
-from mpn_lab.analysis.schema import previous_missing
+from mpn_lab.analysis.restore import as_mpn_record, as_whole_trials
 
 _PHI: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "tanh": np.tanh,
@@ -41,7 +40,7 @@ def first_order(record: xr.Dataset) -> xr.Dataset:
     Raises:
         ValueError: the record is of another network, or its trials start from another M.
     """
-    record = as_mpn_record(record)
+    record = as_whole_trials(as_mpn_record(record), "embedded")
     kind = [record.attrs[name] for name in ("modulation", "update", "activation")]
     if kind[:2] != ["multiplicative", "associative"] or kind[2] not in _PHI:
         raise ValueError(
@@ -50,11 +49,6 @@ def first_order(record: xr.Dataset) -> xr.Dataset:
         )
     if "M0" in record or "M_start" in record:
         raise ValueError("the trials do not start at M_0 = 0, as the equations assume.")
-    if previous_missing(record).any():
-        raise ValueError(
-            "the record lacks steps from the trials' starts; compute this for the whole trials, "
-            "and select times afterwards."
-        )
     if any("trial" in record[name].dims for name in ("W", "b", "eta", "lam") if name in record):
         raise ValueError("the trials are of several networks; pass those of one network at a time.")
     phi = _PHI[kind[2]]

@@ -37,6 +37,8 @@ def closed_loop(network: QNetwork, trials: xr.Dataset, edits: Sequence[Edit]) ->
         ValueError: the trials cannot be repeated, or as in `counterfactual`.
     """
     numbers = trials["trial"].values
+    if len(np.unique(numbers)) < len(numbers):
+        raise ValueError("two trials have the same number; repeat the trials of each record alone.")
     repeated, env = _collect(trials, network, numbers)
     _check_same(trials, repeated)
     plan = _plan(trials, repeated, env)

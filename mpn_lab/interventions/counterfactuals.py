@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 import xarray as xr
 
-from mpn_lab.analysis.schema import check_record
+from mpn_lab.analysis.restore import as_whole_trials
 from mpn_lab.interventions.closed_loop import closed_loop
 from mpn_lab.interventions.edits import Edit, to_json
 from mpn_lab.interventions.open_loop import open_loop
@@ -74,7 +74,7 @@ def counterfactual(
             raise ValueError(f"edits holds {edit!r}; expected values such as edits.zero('M').")
     if mode not in get_args(Mode):
         raise ValueError(f"mode is {mode!r}; expected open or closed.")
-    check_record(trials, "obs", "valid")
+    trials = as_whole_trials(trials, "obs")
     sizes = trials.sizes["channel"], trials.sizes["action"]
     if sizes != (network.obs_size, network.n_actions):
         raise ValueError(

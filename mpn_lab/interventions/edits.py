@@ -38,6 +38,7 @@ from typing import Any, Literal, TypedDict, Unpack, get_args
 import numpy as np
 import xarray as xr
 
+from mpn_lab.analysis.restore import as_record
 from mpn_lab.analysis.schema import condition_of
 
 Over = Literal["units", "synapses", "trials"]
@@ -204,6 +205,7 @@ def donors(
     Raises:
         ValueError: there is no such condition, or some trial has no donor.
     """
+    trials = as_record(trials)
     names = [same] if isinstance(same, str) else list(same)
     allowed = ~np.eye(trials.sizes["trial"], dtype=bool)
     for name in names:

@@ -12,7 +12,8 @@ import xarray as xr
 from scipy import stats
 from torch import Tensor
 
-from mpn_lab.analysis.schema import check_record, condition_of
+from mpn_lab.analysis.restore import as_record, as_whole_trials
+from mpn_lab.analysis.schema import condition_of
 from mpn_lab.interventions.changes import resolve
 from mpn_lab.interventions.edited_network import run_edited
 from mpn_lab.interventions.edits import zero
@@ -49,8 +50,7 @@ def effect(trials: xr.Dataset, changed: xr.Dataset, by: str | None = None) -> xr
     Raises:
         ValueError: the Datasets hold different trials, or there is no such condition.
     """
-    check_record(trials, "Q", "reward")
-    check_record(changed, "Q", "reward")
+    trials, changed = (as_record(data, "Q", "reward") for data in (trials, changed))
     if not np.array_equal(trials["trial"].values, changed["trial"].values):
         raise ValueError(
             "the two records hold different trials; pass a counterfactual of the first."
@@ -138,6 +138,7 @@ def effect_map(
     network = network.network if isinstance(network, Run) else network
     if controls < 0 or 0 < controls < 3:
         raise ValueError(f"controls is {controls}; expected 0, or at least 3.")
+    trials = as_whole_trials(trials, "obs")
     change = resolve(network, trials, [zero(target)])[0]
     if change.place.what != "state":
         raise ValueError(f"{target} is not a state; expected a state of the core, such as M.")
@@ -214,6 +215,7 @@ def lesion_curve(
         ValueError: no such parameter or state, a share outside 0 to 1, or too few trials.
     """
     network = network.network if isinstance(network, Run) else network
+    trials = as_whole_trials(trials, "obs", "correct_response")
     if trials.sizes["trial"] < 4:
         raise ValueError(f"the record has {trials.sizes['trial']} trials; expected at least 4.")
     wanted = np.asarray(shares, float)

@@ -12,17 +12,20 @@ import torch
 import xarray as xr
 
 import mpn_lab
-from mpn_lab import analysis, plotting
+from mpn_lab import analysis, edits, interventions, plotting
 from tests.staleness_data import make_staleness
 
 CHANNELS = "stim1_mod1", "stim2_mod1"
 
 
-def make_record(seed=0, trials=24, **kwargs):
+def make_network(seed=0):
     generator = torch.Generator().manual_seed(seed)
-    network = mpn_lab.QNetwork(7, 3, hidden_size=4, embedding_size=3, generator=generator, **kwargs)
+    return mpn_lab.QNetwork(7, 3, hidden_size=4, embedding_size=3, generator=generator)
+
+
+def make_record(seed=0, trials=24):
     task = "ContextDecisionMaking-v0", {"use_expl_context": True}
-    return mpn_lab.record(network, *task, trials=trials, epsilon=0.3)
+    return mpn_lab.record(make_network(seed), *task, trials=trials, epsilon=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,14 @@ ANALYSES = {
     "first_order": lambda r, e: analysis.first_order(r),
     "first_order_error": lambda r, e: analysis.first_order_error(r),
 }
+NETWORK = make_network()
+INTERVENTIONS = {
+    "counterfactual": lambda r, e: mpn_lab.counterfactual(NETWORK, r, edits.zero("M")),
+    "effect": lambda r, e: interventions.effect(r, r),
+    "effect_map": lambda r, e: interventions.effect_map(NETWORK, r, times=[0]),
+    "lesion_curve": lambda r, e: interventions.lesion_curve(NETWORK, r, shares=[0.5], draws=1),
+    "donors": lambda r, e: edits.donors(r, "context"),
+}
 PANELS = {
     "plot_inputs": panel(plotting.plot_inputs),
     "plot_q": panel(plotting.plot_q),
@@ -107,7 +118,7 @@ EXPLORERS = {
     "TrialExplorer": lambda r, e: explore(mpn_lab.TrialExplorer(r)),
 }  # fmt: skip
 RESULTS = {}  # for the trials of the selections
-FUNCTIONS = ANALYSES | PANELS | EXPLORERS
+FUNCTIONS = ANALYSES | INTERVENTIONS | PANELS | EXPLORERS
 some = [1, 2, *range(4, 24)]  # trials
 
 
@@ -192,11 +203,14 @@ REFUSE_PARTS = {
     ("a range of times", "accumulated_evidence"): "lacks the step before 300 ms, in the period",
     ("a range of times", "first_order"): "lacks steps from the trials' starts",
     ("every second step", "accumulated_evidence"): "lacks the step before .* select times later",
-    ("every second step", "first_order"): "compute this for the whole trials",
+    ("every second step", "first_order"): "pass the whole trials, and select times of the result",
     ("a period alone", "accumulated_evidence"): "lacks the step before",
     ("a period alone", "first_order"): "lacks steps",
     ("one trial", "decode"): "no time are there two classes of at least 5 trials; record more",
     ("one trial", "selectivity"): "context is the same in all these trials",
+    ("one trial", "lesion_curve"): "the record has 1 trials; expected at least 4",
+    ("one trial", "donors"): "trial 3 has no donor with another context; record more trials",
+    ("one step of one trial", "donors"): "trial 3 has no donor with another context",
     ("one step of one trial", "decode"): "no time are there two classes",
     ("one step of one trial", "selectivity"): "context is the same in all these trials",
     ("one step of one trial", "accumulated_evidence"): "no period 'stimulus'; the trials have",
@@ -211,8 +225,11 @@ for shape in ("twice the same trials", "two networks"):
 for name in ("plot_trajectory", "draw_trial"):
     REFUSE_PARTS["one step of one trial", name] = "components is 3; expected 1 to 1"
 for (shape, name), words in list(REFUSE_PARTS.items()):
-    other = {"first_order": "first_order_error", "decode": "decode_across_times"}.get(name)
-    if other:
+    for other in {
+        "decode": ["decode_across_times"],
+        "first_order": ["first_order_error"]
+        + ["counterfactual", "effect_map", "lesion_curve"] * (shape != "two networks"),
+    }.get(name, []):
         REFUSE_PARTS[shape, other] = words
 
 

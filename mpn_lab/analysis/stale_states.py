@@ -144,6 +144,7 @@ def staleness(
             STALENESS: 1,
             "run": str(run.path),
             "run_identity": run.identity,
+            "training": "dqn",  # the only loop that stores trials
             "trained_trials": collected_at,
             "task": run.config.task,
             "task_kwargs": json.dumps(run.config.task_kwargs),

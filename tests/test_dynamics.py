@@ -9,8 +9,10 @@ import torch
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.quiver import Quiver
 
 import mpn_lab
+from mpn_lab import plotting
 from mpn_lab.analysis import attractor, fixed_points, flow_field, linearise, pca
 from mpn_lab.analysis.dynamics import time_constant
 from mpn_lab.analysis.linearisation import jacobian
@@ -373,3 +375,25 @@ def test_bad_input_gets_one_sentence(message, trials):
     text = str(caught.value)
     assert "\n" not in text
     assert text.endswith(".")
+
+
+def test_panels_show_every_fixed_point_and_every_arrow():
+    net = network(hidden_size=12, eta_init=3.0, lam_init=0.9)
+    trials = record(net)
+    points = fixed_points(net, trials, period="sample")
+    top, bottom = plotting.draw_fixed_points(points).axes
+    stable, unstable = top.lines
+    assert len(stable.get_xdata()) == int(points.stable.sum())
+    assert len(unstable.get_xdata()) == int(points["count"].sum() - points.stable.sum()) > 0
+    assert set(stable.get_ydata()) == set(points.h.values[points.stable.values])
+    assert sum(len(line.get_xdata()) for line in bottom.lines) == int(points["count"].sum())
+    assert bottom.get_ylabel() == "time constant (ms)"
+    components = pca(trials, "M")
+    flows = [flow_field(net, components, trials, period=p, points=4) for p in ("sample", "delay")]
+    figure = plotting.draw_flow(flows, components)
+    for ax, flow in zip(figure.axes, flows, strict=False):
+        (arrows,) = (c for c in ax.collections if isinstance(c, Quiver))
+        np.testing.assert_array_equal(arrows.get_array(), flow.speed.values.ravel())
+        expected = flow.along_2.values.ravel() / flow.along_1.values.ravel()
+        np.testing.assert_allclose(arrows.V / arrows.U, expected)
+    figure.canvas.draw()

@@ -79,11 +79,12 @@ def newton(c: np.ndarray, kappa: np.ndarray, lam: float) -> list[np.ndarray]:
 def iterate(c: np.ndarray, kappa: np.ndarray, lam: float) -> list[np.ndarray]:
     """The distinct stable points of each unit that the map itself reaches from the grid."""
     z = grid_of(c, kappa, lam)[:, :: STARTS // 1_000]
-    steps = int(60 / (1 - lam))
-    for _ in range(steps):
+    for _ in range(10_000):  # a point near to losing its stability takes thousands
+        before = z
         z = (1 - lam) * c[:, None] + lam * z + kappa[:, None] * np.tanh(z)
-    after = (1 - lam) * c[:, None] + lam * z + kappa[:, None] * np.tanh(z)
-    still = np.abs(after - z) < 1e-9
+        if (np.abs(z - before) < 1e-12).all():
+            break
+    still = np.abs(z - before) < 1e-9
     return [distinct(row[ok]) for row, ok in zip(z, still, strict=True)]
 
 

@@ -32,8 +32,8 @@ def plot_fixed_points(ax: Axes, points: xr.Dataset, order: np.ndarray | None = N
         low, high = np.fmin.reduce(h, 1), np.fmax.reduce(h, 1)
     ax.vlines(unit[:, 0], low, high, color=GREY, lw=0.6, zorder=1)
     ax.plot(unit[stable], h[stable], "o", ms=4, color=STABLE, label="stable")
-    open_ = ~stable & np.isfinite(h)
-    ax.plot(unit[open_], h[open_], "o", ms=4, mfc="white", color=UNSTABLE, label="unstable")
+    unstable = ~stable & np.isfinite(h)
+    ax.plot(unit[unstable], h[unstable], "o", ms=4, mfc="white", color=UNSTABLE, label="unstable")
     several = int((stable.sum(1) > 1).sum())
     ax.set(
         xlabel="hidden unit, sorted",
@@ -60,13 +60,14 @@ def plot_time_constants(ax: Axes, points: xr.Dataset, order: np.ndarray | None =
     with np.errstate(divide="ignore"):
         tau = 1 / np.abs(np.log(np.abs(rate))) * (dt if np.isfinite(dt) else 1)
     stable = points["stable"].values[order]
+    unstable = ~stable & np.isfinite(points["h"].values[order])
     turns = (rate.real < 0) | (rate.imag != 0)
     unit = np.broadcast_to(np.arange(len(tau))[:, None], tau.shape)
     for which, mark, color in (
         (stable & ~turns, "o", STABLE),
         (stable & turns, "x", STABLE),
-        (~stable & ~turns, "o", UNSTABLE),
-        (~stable & turns, "x", UNSTABLE),
+        (unstable & ~turns, "o", UNSTABLE),
+        (unstable & turns, "x", UNSTABLE),
     ):
         fill = color if color == STABLE else "white"
         ax.plot(unit[which], tau[which], mark, ms=4, color=color, mfc=fill)

@@ -189,6 +189,22 @@ def test_a_relu_unit_settles_or_grows_without_end():
     assert np.isnan(attractor(points, M + 0.2)).all()  # beyond the unstable point
 
 
+def test_a_unit_that_overshoots_has_no_known_basin():
+    """z' = (1 - lam) c + lam z - 3 tanh z: slope below -1 at 0, above it where tanh saturates."""
+    core = layer(d=1, n=2, modulation="additive")
+    with torch.no_grad():
+        core.W.zero_()
+        core.b.copy_(torch.tensor([0.0, 1 + 6 * np.tanh(1)]))
+        core.lam.fill_(0.5)
+        core.eta.fill_(-3.0)
+    points = fixed_points(core, [1.0])
+    np.testing.assert_allclose(points.preactivation[:, 0], [0, 1], atol=1e-6)
+    np.testing.assert_allclose(points.slope[:, 0], 0.5 - 3 / np.cosh([0, 1]) ** 2, atol=1e-6)
+    np.testing.assert_array_equal(points.stable[:, 0], [False, True])
+    assert points.basin_low.isnull().all()
+    assert points.basin_high.isnull().all()
+
+
 def test_time_constants_of_extreme_eigenvalues():
     np.testing.assert_array_equal(time_constant(np.array([0.0, 1.0, -1.0])), [0, np.inf, np.inf])
     assert np.isnan(time_constant(np.array([np.nan + 0j]))).all()

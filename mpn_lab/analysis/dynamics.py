@@ -60,7 +60,8 @@ def fixed_points(
           in steps, -1 / ln |eigenvalue| (negative: deviations grow), and `time_constant_ms`;
         - `slope` [hidden, fixed_point], dz_t / dz_{t-1}, and the borders of the basin of attraction
           on the axis of z, `basin_low` and `basin_high`: nan where z alone does not determine its
-          future (lam differs along the row, a bound), the map oscillates, or for an unstable point;
+          future (lam differs along the row, a bound), where the map has a slope below -1 somewhere
+          and z may oscillate for ever, and for an unstable point;
         - `x` [input]; `drive` [hidden] and `weight` [hidden, input], with which the next
           preactivation is z = drive + sum over inputs of weight * M.
 

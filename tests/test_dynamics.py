@@ -301,6 +301,21 @@ def test_linearisation_is_that_of_finite_differences(core, options):
         np.testing.assert_array_equal(moved, modes.unit[:, :2])
 
 
+def test_a_selection_of_one_step_is_linearised_at_its_own_state(trials):
+    net = network()
+    alone = trials.isel(trial=[2], time=[12])
+    modes = linearise(net, alone)
+    (period,) = modes.period.values
+    x, M = (alone[name].values[0, 0].astype(float) for name in ("embedded", "M"))
+    np.testing.assert_allclose(
+        modes.eigenvalue[0].values.prod(), np.linalg.det(jacobian(net, M.ravel(), x)), rtol=1e-6
+    )
+    kept = trials.where(trials.trial == 2)  # as xarray's where leaves it
+    xr.testing.assert_allclose(
+        linearise(net, kept, period), linearise(net, trials.isel(trial=[2]), period)
+    )
+
+
 class TiedCore(torch.nn.Module):
     """A user's core with two states of different shapes."""
 

@@ -17,8 +17,8 @@ import xarray as xr
 from torch import Tensor, nn
 
 from mpn_lab.analysis.population import period_mask
+from mpn_lab.analysis.restore import as_record, step_values
 from mpn_lab.analysis.row_maps import RowMaps
-from mpn_lab.analysis.schema import check_record
 from mpn_lab.networks.mpn import MPN
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.training.run import Run
@@ -169,9 +169,8 @@ def held_input(
         channels = d = network.input_size
     dims: tuple[Any, ...] = ()
     if isinstance(x, xr.Dataset):
-        check_record(x, "embedded", "valid", "period")
-        mask = period_mask(x, period).transpose("trial", "time").values
-        held, dims, dt = mean_over(x["embedded"], mask), ("input",), float(x.attrs["dt"])
+        x = as_record(x, "embedded", "period")
+        held, dims, dt = mean_in(x, "embedded", period), ("input",), float(x.attrs["dt"])
     else:
         if period is not None:
             raise ValueError(f"period is {period!r}, but x is no record; pass one, or no period.")
@@ -200,7 +199,7 @@ def held_input(
     return held, dt
 
 
-def mean_over(variable: xr.DataArray, mask: np.ndarray) -> np.ndarray:
-    """Return the mean over steps of trials, `mask` [trial, time], in float64."""
-    values = variable.transpose("trial", "time", ...).values
-    return values[mask].mean(0, dtype=np.float64)
+def mean_in(record: xr.Dataset, variable: str, period: str | None) -> np.ndarray:
+    """Return the mean of a variable over all steps of a period, in float64."""
+    mask = period_mask(record, period).values
+    return step_values(record, variable)[mask].mean(0, dtype=np.float64)

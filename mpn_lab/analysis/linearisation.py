@@ -9,10 +9,9 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from mpn_lab.analysis.dynamics import Held, held_input, mean_over, time_constant
-from mpn_lab.analysis.population import period_mask
+from mpn_lab.analysis.dynamics import Held, held_input, mean_in, time_constant
+from mpn_lab.analysis.restore import as_record
 from mpn_lab.analysis.row_maps import RowMaps
-from mpn_lab.analysis.schema import check_record
 from mpn_lab.networks.autograd import plain_loop
 from mpn_lab.networks.mpn import MPN
 from mpn_lab.networks.qnetwork import QNetwork
@@ -52,10 +51,9 @@ def linearise(
             out of range.
     """
     network = network.network if isinstance(network, Run) else network
-    check_record(trials, "embedded", "valid", "period")
     named = network.named_states(network.initial_state(1))
+    trials = as_record(trials, "embedded", "period", *named)
     for name, (dims, value) in named.items():
-        check_record(trials, name)
         if (found := tuple(trials.sizes[dim] for dim in dims)) != tuple(value.shape[1:]):
             raise ValueError(
                 f"the record's {name} has the sizes {found}, but the network's has "
@@ -67,9 +65,8 @@ def linearise(
     periods = [period] if period is not None else periods_of(trials)
     rows = []
     for each in periods:
-        mask = period_mask(trials, each).transpose("trial", "time").values
-        state = np.concatenate([mean_over(trials[name], mask).ravel() for name in named])
-        rows.append(_modes(network, state, mean_over(trials["embedded"], mask), vectors))
+        state = np.concatenate([mean_in(trials, name, each).ravel() for name in named])
+        rows.append(_modes(network, state, mean_in(trials, "embedded", each), vectors))
     values, directions = np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
     tau, dims = time_constant(values), ("period", "mode")
     per_step = {"units": "steps", "long_name": "time constant, negative: deviations grow"}
@@ -158,7 +155,7 @@ def flow_field(
 
 def periods_of(record: xr.Dataset) -> list[str]:
     """Return the names of the periods of a record's trials, in the order of their start."""
-    names = record["period"].transpose("trial", "time").values
+    names = record["period"].values  # (trial, time)
     first = {str(name): int(np.nonzero(names == name)[1].min()) for name in np.unique(names)}
     return sorted(first.keys() - {""}, key=lambda name: first[name])
 

@@ -1,5 +1,7 @@
 from .behaviour import performance_by, psychometric, signed_coherence
 from .decoding import decode, decode_across_times
+from .dynamics import attractor, fixed_points
+from .linearisation import flow_field, linearise
 from .population import (
     accumulated_evidence,
     effective_weights,
@@ -19,13 +21,17 @@ from .theory import first_order, first_order_error
 __all__ = [
     "RecordError",
     "accumulated_evidence",
+    "attractor",
     "by_position",
     "decode",
     "decode_across_times",
     "effective_weights",
     "first_order",
     "first_order_error",
+    "fixed_points",
+    "flow_field",
     "hidden_order",
+    "linearise",
     "load_record",
     "modulation_change",
     "participation_ratio",

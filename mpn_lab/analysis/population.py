@@ -168,7 +168,7 @@ def accumulated_evidence(
         if name not in record["channel"].values:
             names = ", ".join(record["channel"].values)
             raise ValueError(f"there is no channel {name!r}; the task has {names}.")
-    inside = _period_mask(record, period)
+    inside = period_mask(record, period)
     if (lost := (previous_missing(record) & inside).any("trial")).any():
         raise ValueError(
             f"the record lacks the step before {float(record['time'][lost.values][0]):g} ms, in "
@@ -295,7 +295,8 @@ def _steps(record: xr.Dataset, variable: str) -> tuple[np.ndarray, np.ndarray]:
     return data.reshape(len(data), -1), valid
 
 
-def _period_mask(record: xr.Dataset, period: str | None) -> xr.DataArray:
+def period_mask(record: xr.Dataset, period: str | None) -> xr.DataArray:
+    """Return whether a step lies in a period (None: in the trial). Raises ValueError if unknown."""
     if period is None:
         return record["valid"]
     names = [str(name) for name in np.unique(record["period"].values) if name]
@@ -306,7 +307,7 @@ def _period_mask(record: xr.Dataset, period: str | None) -> xr.DataArray:
 
 def _in_period(record: xr.Dataset, variable: str, period: str | None) -> xr.DataArray:
     step_values(record, variable)
-    return record[variable].where(_period_mask(record, period))
+    return record[variable].where(period_mask(record, period))
 
 
 def _of_trials(record: xr.Dataset) -> dict[str, xr.DataArray]:

@@ -1,3 +1,10 @@
+from .dynamics import (
+    draw_fixed_points,
+    draw_flow,
+    plot_fixed_points,
+    plot_flow,
+    plot_time_constants,
+)
 from .results import plot_cross_decoding, plot_decoding, plot_performance, plot_psychometric
 from .staleness import (
     plot_staleness_map,
@@ -18,6 +25,8 @@ from .trial import plot_hidden, plot_inputs, plot_modulations, plot_q, plot_traj
 from .view import draw_staleness, draw_trial
 
 __all__ = [
+    "draw_fixed_points",
+    "draw_flow",
     "draw_staleness",
     "draw_training",
     "draw_trial",
@@ -26,6 +35,8 @@ __all__ = [
     "plot_cross_decoding",
     "plot_decoding",
     "plot_epsilon",
+    "plot_fixed_points",
+    "plot_flow",
     "plot_hidden",
     "plot_inputs",
     "plot_loss",
@@ -39,6 +50,7 @@ __all__ = [
     "plot_staleness_modulations",
     "plot_staleness_over_trial",
     "plot_staleness_q",
+    "plot_time_constants",
     "plot_trajectory",
     "style",
 ]

@@ -1,3 +1,4 @@
+from .attribution import draw_attribution, plot_attribution, plot_attribution_matrix
 from .results import plot_cross_decoding, plot_decoding, plot_performance, plot_psychometric
 from .staleness import (
     plot_staleness_map,
@@ -18,11 +19,14 @@ from .trial import plot_hidden, plot_inputs, plot_modulations, plot_q, plot_traj
 from .view import draw_staleness, draw_trial
 
 __all__ = [
+    "draw_attribution",
     "draw_staleness",
     "draw_training",
     "draw_trial",
     "new_figure",
     "plot_accuracy",
+    "plot_attribution",
+    "plot_attribution_matrix",
     "plot_cross_decoding",
     "plot_decoding",
     "plot_epsilon",

@@ -15,6 +15,7 @@ from .population import (
 from .record_file import load_record, save_record
 from .recording import record
 from .schema import RecordError
+from .similarity import condition_averages, similarity
 from .stale_states import by_position, staleness
 from .theory import first_order, first_order_error
 
@@ -23,6 +24,7 @@ __all__ = [
     "accumulated_evidence",
     "attractor",
     "by_position",
+    "condition_averages",
     "decode",
     "decode_across_times",
     "effective_weights",
@@ -42,6 +44,7 @@ __all__ = [
     "save_record",
     "selectivity",
     "signed_coherence",
+    "similarity",
     "staleness",
     "variance_explained",
 ]

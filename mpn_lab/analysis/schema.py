@@ -23,6 +23,16 @@ def check_record(record: xr.Dataset, *variables: str) -> None:
             raise ValueError(f"the record of this {core} network has no {name}; it has {held}.")
 
 
+def check_sizes(record: xr.Dataset, channels: int, actions: int) -> None:
+    """Raise ValueError unless a record fits a network with so many channels and actions."""
+    sizes = record.sizes["channel"], record.sizes["action"]
+    if sizes != (channels, actions):
+        raise ValueError(
+            f"the record has {sizes[0]} channels and {sizes[1]} actions, but the network takes "
+            f"{channels} and {actions}; pass the network that it was made with."
+        )
+
+
 def check_marked(data: xr.Dataset, mark: str, verdict: str, maker: str) -> None:
     """Raise ValueError unless a Dataset has the mark and the attributes that all panels read."""
     if not isinstance(data, xr.Dataset):

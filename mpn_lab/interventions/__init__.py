@@ -1,4 +1,4 @@
-"""What if: networks with edits of their states, inputs and parameters, and the effects of these."""
+"""What if: edits of a network, their effects, and what its Q depends on."""
 
 import lazy_loader
 

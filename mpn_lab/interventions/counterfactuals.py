@@ -9,6 +9,7 @@ import torch
 import xarray as xr
 
 from mpn_lab.analysis.restore import as_whole_trials
+from mpn_lab.analysis.schema import check_sizes
 from mpn_lab.interventions.closed_loop import closed_loop
 from mpn_lab.interventions.edits import Edit, to_json
 from mpn_lab.interventions.open_loop import open_loop
@@ -75,12 +76,7 @@ def counterfactual(
     if mode not in get_args(Mode):
         raise ValueError(f"mode is {mode!r}; expected open or closed.")
     trials = as_whole_trials(trials, "obs")
-    sizes = trials.sizes["channel"], trials.sizes["action"]
-    if sizes != (network.obs_size, network.n_actions):
-        raise ValueError(
-            f"the record has {sizes[0]} channels and {sizes[1]} actions, but the network takes "
-            f"{network.obs_size} and {network.n_actions}; pass the network that it was made with."
-        )
+    check_sizes(trials, network.obs_size, network.n_actions)
     if device is not None:
         network.to(resolve_device(device))
     with torch_threads(threads):

@@ -1,3 +1,4 @@
+from .attribution import draw_attribution, plot_attribution, plot_attribution_matrix
 from .dynamics import (
     draw_fixed_points,
     draw_flow,
@@ -25,6 +26,7 @@ from .trial import plot_hidden, plot_inputs, plot_modulations, plot_q, plot_traj
 from .view import draw_staleness, draw_trial
 
 __all__ = [
+    "draw_attribution",
     "draw_fixed_points",
     "draw_flow",
     "draw_staleness",
@@ -32,6 +34,8 @@ __all__ = [
     "draw_trial",
     "new_figure",
     "plot_accuracy",
+    "plot_attribution",
+    "plot_attribution_matrix",
     "plot_cross_decoding",
     "plot_decoding",
     "plot_epsilon",

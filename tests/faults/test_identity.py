@@ -1,6 +1,7 @@
 """A file of another run, of another checkpoint, or an altered one is refused, never believed."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -141,15 +142,16 @@ def test_any_flipped_bit_is_noticed(name, copy, tiny_run):
 
 def test_what_may_not_be_read_is_not_called_damaged(copy, monkeypatch):
     """As root every file may be read, so that the refusal is made here."""
-    real = Path.read_bytes
+    real = os.open
 
-    def refuse(path):
-        if path.suffix == ".safetensors" or path.name == denied:
+    def refuse(path, flags, *mode):
+        name = Path(path).name
+        if not flags & os.O_WRONLY and (name.endswith(".safetensors") or name == denied):
             raise PermissionError(13, "Permission denied", str(path))
-        return real(path)
+        return real(path, flags, *mode)
 
     denied = ""
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     for use in (lambda: load_run(copy).network, lambda: resume(copy, progress=False)):
         with pytest.raises(RunError, match=r"safetensors cannot be read \(Permission denied\)"):
             use()

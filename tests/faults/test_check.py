@@ -129,15 +129,13 @@ def test_a_training_that_has_lost_its_state(tiny_config, tmp_path, content):
     assert content(path) == before
 
 
-def test_what_a_kill_left_after_the_last_checkpoint_is_no_loss(
-    copy, tiny_config, tiny_run, tmp_path, content
-):
+def test_what_a_kill_left_after_the_last_checkpoint_is_no_loss(copy, tiny_config, tmp_path):
     def stop(row):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        train(tiny_config(), tmp_path / "early", progress=False, on_row=stop)
-    shutil.copy(tmp_path / "early" / "resume.safetensors", copy / "resume.safetensors")
+    with pytest.raises(KeyboardInterrupt):  # after trial 2; a run of the same identity
+        train(tiny_config(), tmp_path / "cut", progress=False, on_row=stop)
+    shutil.copy(tmp_path / "cut" / "resume.safetensors", copy)
     report = check_run(copy)
     assert report.ok, report
     assert f"{LAST}, which `resume` writes again" in report.found

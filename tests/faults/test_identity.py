@@ -144,11 +144,11 @@ def test_what_may_not_be_read_is_not_called_damaged(copy, monkeypatch):
     """As root every file may be read, so that the refusal is made here."""
     real = os.open
 
-    def refuse(path, flags, *mode, **folder):
-        reads = not flags & (os.O_WRONLY | os.O_RDWR)
-        if reads and (str(path).endswith(".safetensors") or Path(path).name == denied):
+    def refuse(path, flags, *mode):
+        name = Path(path).name
+        if not flags & os.O_WRONLY and (name.endswith(".safetensors") or name == denied):
             raise PermissionError(13, "Permission denied", str(path))
-        return real(path, flags, *mode, **folder)
+        return real(path, flags, *mode)
 
     denied = ""
     monkeypatch.setattr(os, "open", refuse)

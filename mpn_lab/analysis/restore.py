@@ -139,8 +139,8 @@ def _restored(data: xr.Dataset) -> xr.Dataset:
         if restored is not variable:
             changed[name] = restored
     data = data.assign(changed) if changed else data
-    for name in _ACTIONS & set(data.variables):
-        if (largest := int(data[name].values.max())) >= data.sizes.get("action", 0):
+    for name in _ACTIONS & set(data.variables) if "action" in data.sizes else ():
+        if (largest := int(data[name].values.max())) >= data.sizes["action"]:
             raise ValueError(
                 f"{name} holds action {largest}, which the dimension action lacks; select trials "
                 "or steps of the record, not actions."

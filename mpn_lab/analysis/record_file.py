@@ -10,6 +10,7 @@ from pathlib import Path
 import xarray as xr
 
 from mpn_lab.analysis.schema import FORMAT, RecordError, check_record
+from mpn_lab.checks import check_path
 
 
 def save_record(record: xr.Dataset, path: str | Path) -> Path:
@@ -24,7 +25,7 @@ def save_record(record: xr.Dataset, path: str | Path) -> Path:
         'trials.nc'
     """
     check_record(record)
-    path, temporary = Path(path), None
+    path, temporary = check_path("path", path), None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(handle)
@@ -52,7 +53,7 @@ def load_record(path: str | Path) -> xr.Dataset:
         >>> load_record(path).identical(trials)
         True
     """
-    path = Path(path)
+    path = check_path("path", path)
     try:
         with path.open("rb") as file:
             start = file.read(8)

@@ -6,14 +6,17 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from mpn_lab.plotting.style import ACTIONS, GREY
+from mpn_lab.checks import show
+from mpn_lab.plotting.style import ACTIONS, GREY, on_axes
 
 
+@on_axes
 def plot_psychometric(ax: Axes, curve: xr.Dataset) -> None:
     """Plot the proportion of one choice over the strength of the evidence, from `psychometric`.
 
     The network's proportions have 95 % intervals; the ideal observer's are for the same trials.
     """
+    _check_result(curve, "psychometric", "evidence", "share")
     x = curve["evidence"].values
     ax.axhline(0.5, color=GREY, lw=0.7, ls=":")
     ax.axvline(0, color=GREY, lw=0.7, ls=":")
@@ -31,8 +34,10 @@ def plot_psychometric(ax: Axes, curve: xr.Dataset) -> None:
     ax.legend(loc="upper left")
 
 
+@on_axes
 def plot_performance(ax: Axes, performance: xr.Dataset) -> None:
     """Plot the proportion of correct trials by a condition's values, from `performance_by`."""
+    _check_result(performance, "performance_by", "share", "ideal")
     (condition,) = performance.dims
     x = np.arange(performance.sizes[condition])
     ax.bar(x, performance["share"], color=ACTIONS[6], width=0.62, label="network")
@@ -57,10 +62,12 @@ def plot_performance(ax: Axes, performance: xr.Dataset) -> None:
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 
 
+@on_axes
 def plot_decoding(
     ax: Axes, decoded: xr.Dataset, color: str = ACTIONS[1], label: str | None = None
 ) -> None:
     """Plot a decoder's accuracy over time with its standard error, and chance, from `decode`."""
+    _check_result(decoded, "decode", "accuracy", "sem")
     time, accuracy, sem = (decoded[k].values for k in ("time", "accuracy", "sem"))
     label = f"from {decoded.attrs['variable']}" if label is None else label
     ax.plot(time, accuracy, color=color, label=label)
@@ -75,11 +82,14 @@ def plot_decoding(
     ax.legend(loc="lower right")
 
 
+@on_axes
 def plot_cross_decoding(ax: Axes, accuracy: xr.DataArray) -> None:
     """Plot the accuracy of decoders trained at one time and tested at another.
 
     Takes the result of `decode_across_times`.
     """
+    if not isinstance(accuracy, xr.DataArray) or accuracy.dims != ("train_time", "time"):
+        raise ValueError(f"accuracy is {show(accuracy)}; expected one of decode_across_times.")
     time = accuracy["time"].values
     half = float(time[1] - time[0]) / 2 if len(time) > 1 else 0.5
     extent = (time[0] - half, time[-1] + half, time[0] - half, time[-1] + half)
@@ -88,6 +98,14 @@ def plot_cross_decoding(ax: Axes, accuracy: xr.DataArray) -> None:
     )
     ax.set(xlabel="tested at (ms)", ylabel="trained at (ms)", title="decoding across times")
     ax.figure.colorbar(image, ax=ax, label="accuracy, held-out trials", shrink=0.85)
+
+
+def _check_result(result: object, source: str, *names: str) -> None:
+    """Raise ValueError unless a Dataset has the variables of a function's result."""
+    if not isinstance(result, xr.Dataset) or not set(names) <= set(result.variables):
+        raise ValueError(
+            f"{show(result)} is no result of {source}; expected what {source} returns."
+        )
 
 
 def _interval(shares: xr.Dataset) -> np.ndarray:

@@ -7,13 +7,14 @@ from pathlib import Path
 import torch
 
 from mpn_lab.training.config import SupervisedConfig
-from mpn_lab.training.device import resolve_device
+from mpn_lab.training.device import resolve_device, training_defaults
 from mpn_lab.training.dqn import DQNTrainer
 from mpn_lab.training.run import Run, load_run
 from mpn_lab.training.supervised import SupervisedTrainer
-from mpn_lab.training.trainer import OnRow, Trainer
+from mpn_lab.training.trainer import OnRow, Trainer, check_callback
 
 
+@training_defaults()
 def resume(
     run: str | Path | Run,
     *,
@@ -38,6 +39,7 @@ def resume(
         ValueError: the task or core is not registered (the message names the module that
             registered it), or the device is not available.
     """
+    check_callback(on_row)
     run = load_run(run.folder if isinstance(run, Run) else run)
     run.check_task()
     run.check_core()

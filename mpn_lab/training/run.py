@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 
 import mpn_lab
+from mpn_lab.checks import show
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.registry import core_class, core_module
 from mpn_lab.tasks.trial_env import check_task, task_module
-from mpn_lab.training.config import CONFIGS, SupervisedConfig, TrainConfig
+from mpn_lab.training.config import CONFIGS, ConfigError, SupervisedConfig, TrainConfig
 from mpn_lab.training.evaluate import Evaluation, evaluate
 from mpn_lab.training.files import PARTIAL, RunError, read_tensors, write_tensors, write_whole
 from mpn_lab.training.learner import load_arrays, make_network, network_arrays
@@ -270,7 +270,9 @@ def load_run(path: str | Path) -> Run:
     Raises:
         RunError: there is no run, or its configuration is damaged or was not written by mpn_lab.
     """
-    path = Path(path)
+    if not isinstance(path, str | Path):
+        raise RunError(f"the run is {show(path)}; expected the path of its folder.")
+    path = Path(path).expanduser()
     try:
         content = json.loads((path / "config.json").read_text())
         kind = content["kind"]
@@ -282,18 +284,23 @@ def load_run(path: str | Path) -> Run:
         return Run(path, content, CONFIGS[kind].model_validate(content["config"]))
     except FileNotFoundError as error:
         raise RunError(f"{path} is not a run folder: it has no config.json.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+    except ConfigError as error:
         raise RunError(
-            f"{path}/config.json is not a training configuration of this version: "
-            f"{where}: {first['msg']}."
+            f"{path}/config.json is not a training configuration of this version: {error}"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         what = str(error).rstrip(".")
         raise RunError(
             f"{path}/config.json is damaged or was not written by mpn_lab: {what}."
         ) from error
+
+
+def network_of(network: Any) -> QNetwork:
+    """Return a network, or a run's last one. Raises ValueError for anything else."""
+    found = network.network if isinstance(network, Run) else network
+    if not isinstance(found, QNetwork):
+        raise ValueError(f"network is {show(network)}; expected a QNetwork or a Run.")
+    return found
 
 
 def package_versions(*more: str) -> dict[str, str]:

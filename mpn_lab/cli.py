@@ -14,13 +14,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 import mpn_lab
 from mpn_lab.loading import NotJSON, parse_json, shorten
 from mpn_lab.tasks.catalog import TaskDescription, describe_task, trainable_tasks
 from mpn_lab.training.check import check_run
-from mpn_lab.training.config import SupervisedConfig, TrainConfig
+from mpn_lab.training.config import (
+    ConfigError,
+    Count,
+    SequenceConfig,
+    SupervisedConfig,
+    TrainConfig,
+)
 from mpn_lab.training.dqn import train
 from mpn_lab.training.files import RunError
 from mpn_lab.training.resume import resume
@@ -89,7 +95,7 @@ class _Arguments(BaseModel):
     modules: Modules = ()
     device: str = "cpu"
     """Device of the network: cpu, auto (a GPU if available), or any device name of torch."""
-    threads: Annotated[int, Field(ge=1)] = 1
+    threads: Count = 1
     """Number of torch threads."""
 
     def settings(self) -> dict[str, Any]:
@@ -97,8 +103,19 @@ class _Arguments(BaseModel):
         return self.model_dump(exclude={"out", "modules", "device", "threads"})
 
 
+class _SequenceArguments(SequenceConfig):
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ConfigError as error:  # tyro would print it in a box of several lines
+            sys.exit(f"error: sequence.{error}")
+
+
 class TrainArguments(_Arguments, TrainConfig):
     """Train a network by deep Q-learning on whole replayed trials."""
+
+    sequence: _SequenceArguments = Field(default_factory=_SequenceArguments)
+    """Options of replay="sequence"."""
 
 
 class SupervisedArguments(_Arguments, SupervisedConfig):
@@ -272,11 +289,6 @@ def main(args: Sequence[str] | None = None) -> None:
     )
     try:
         tyro.extras.subcommand_cli_from_dict(commands, prog="mpn-lab", description=about, args=args)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        what = f"{where} is {first['input']!r}: " if where else ""
-        sys.exit(f"error: {what}{first['msg'].removeprefix('Value error, ')}")
     except (ValueError, RunError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt as error:
@@ -365,3 +377,7 @@ def _describe(task: TaskDescription) -> str:
 
 def _shorten(names: list[str], most: int = 8) -> str:
     return ", ".join(names) if len(names) <= most else ", ".join([*names[:most], "..."])
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mpn_lab.checks import memory
+
 _DEPTH = 50  # levels of nested JSON: more of them would exhaust Python's stack elsewhere
 _DIGITS = 40  # of an integer: a generator's state has 39
 
@@ -104,7 +106,7 @@ def read_regular_file(path: Path, limit: int | None = None, *, first: int | None
         about = os.fstat(handle)
         if not stat.S_ISREG(about.st_mode):
             raise ValueError("it is not a file")
-        limit = total_memory() // 2 if limit is None else limit
+        limit = memory() // 2 if limit is None else limit
         if first is None and about.st_size > limit:
             raise ValueError(f"it has {about.st_size:,} bytes; expected at most {limit:,}")
         with open(handle, "rb", closefd=False) as file:
@@ -143,14 +145,6 @@ def parse_json(text: bytes | str, *, allow_nan: bool = False) -> Any:
             raise ValueError("its JSON is nested too deeply")
         level = [p for part in level for p in (part.values() if type(part) is dict else part)]
     return value
-
-
-def total_memory() -> int:
-    """Return the machine's memory in bytes; a very large number if it is unknown."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 1 << 62
 
 
 def shorten(value: Any) -> str:

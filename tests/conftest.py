@@ -24,7 +24,12 @@ SHORT = {
 @pytest.fixture(scope="session")
 def short_config():
     """A training of about a second; called with the fields to change."""
-    return lambda **changes: TrainConfig(**(SHORT | changes))
+
+    def config(**changes):
+        starts = min(SHORT["learning_starts"], changes.get("trials", SHORT["trials"]))
+        return TrainConfig(**(SHORT | {"learning_starts": starts} | changes))
+
+    return config
 
 
 @pytest.fixture(scope="session")

@@ -136,7 +136,9 @@ def test_orders_place_similar_units_next_to_each_other(trials):
     assert groups in ([0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0])
     for by in ("index", "selectivity", "cluster"):
         assert sorted(analysis.hidden_order(trials, by)) == list(range(6))
-    with pytest.raises(ValueError, match="by is 'size'; expected index, selectivity or cluster"):
+    with pytest.raises(
+        ValueError, match="by is 'size'; expected one of index, selectivity, cluster"
+    ):
         analysis.hidden_order(trials, "size")
 
 

@@ -55,7 +55,8 @@ def test_train_supervised(tmp_path, capsys):
 def test_unknown_numbers_are_reported_as_unknown(tmp_path, capsys):
     """CartPole tells of no trial whether it was correct."""
     out = str(tmp_path / "run")
-    main(["train", "CartPole-v1", "--trials", "30", "--out", out, *TRAIN])
+    main(["train", "CartPole-v1", "--trials", "30", "--learning-starts", "20",
+          "--out", out, *TRAIN])  # fmt: skip
     printed = capsys.readouterr().out
     assert "accuracy        unknown" in printed
     assert "mean return" in printed
@@ -93,7 +94,7 @@ def test_version(capsys):
         (["train", "--core", "nothing"], "error: the core 'nothing' is not registered; expected"),
         (["train", "--core-options", "foo=1"], "error: the core 'mpn' does not take .*'foo': 1"),
         (["train", "--device", "abacus"], "error: device is 'abacus', which torch does not find"),
-        (["train", "--threads", "0"], "error: threads is 0: Input should be greater"),
+        (["train", "--threads", "0"], "error: threads is 0; expected 1 or more"),
         (["train-supervised", "--stop", "accuracy=2"], "stop.accuracy is 2"),
         (["train-supervised", "CartPole-v1"], "error: CartPole-v1 does not define the correct a"),
         (["evaluate", "no/such/run"], "error: no/such/run is not a run folder"),
@@ -199,6 +200,7 @@ def test_a_task_and_a_core_of_ones_own_in_fresh_processes(tmp_path, monkeypatch,
     importlib.invalidate_caches()
     try:
         main(["train", "mine/Coin-v0", "--core", "my_core", "--trials", "60", "--out", "run",
+              "--learning-starts", "20",
               *TRAIN, "--import", "my_module"])  # fmt: skip
     finally:
         gym.registry.pop("mine/Coin-v0", None)

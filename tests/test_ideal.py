@@ -110,12 +110,6 @@ def test_pulses_are_counted_and_a_tie_is_worth_half():
     assert ideal_accuracy(env, [trials[int(np.flatnonzero(n1 == n2)[0])]]) == 0.5
 
 
-def test_pulses_shorter_than_a_step_are_not_seen():
-    env, trials = trials_of("PulseDecisionMaking-v0", {"dt": 20}, 20)
-    assert not np.any([trial.obs[:, 1:] for trial in trials])
-    assert ideal_accuracy(env, trials) == 0.5
-
-
 def test_a_task_without_an_ideal_observer():
     env = TrialEnv("GoNogo-v0", seed=0)
     assert ideal_actions(env, []) is None

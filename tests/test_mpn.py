@@ -55,10 +55,10 @@ def test_no_steps_and_no_sequences(generator):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"input_size": 0}, "input_size is 0; expected at least 1"),
+        ({"input_size": 0}, "input_size is 0; expected 1 or more"),
         ({"lam_max": -1.0}, "lam_max is -1.0"),
-        ({"lam_init": 1.5}, r"lam_init is 1.5; expected 0 to lam_max = 0.99"),
-        ({"bound": 0.0}, "bound is 0.0; expected a positive number"),
+        ({"lam_init": 1.5}, "lam_init is 1.5; expected 0 to 0.99"),
+        ({"bound": 0.0}, "bound is 0.0; expected more than 0"),
     ],
 )
 def test_bad_options(options, message):
@@ -68,7 +68,9 @@ def test_bad_options(options, message):
 
 def test_bad_shapes(generator):
     core = MPN(d, n, generator=generator)
-    with pytest.raises(ValueError, match=r"input has shape \(2, 3, 7\); expected \[B, T, 4\]"):
+    with pytest.raises(
+        ValueError, match=r"input has shape \(2, 3, 7\); expected a tensor \[B, T, 4\]"
+    ):
         core(torch.zeros(2, 3, 7))
-    with pytest.raises(ValueError, match=r"state has shape \(1, 5, 4\); expected M of \(2, 5, 4\)"):
+    with pytest.raises(ValueError, match=r"shape \(1, 5, 4\); expected M of \(2, 5, 4\)"):
         core(torch.zeros(2, 3, d), torch.zeros(1, n, d))

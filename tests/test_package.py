@@ -80,7 +80,8 @@ torch.set_num_threads(1)
 import mpn_lab
 warnings.simplefilter("ignore")  # that the MPN runs its plain loop, which test_autograd checks
 config = mpn_lab.TrainConfig(
-    task="DelayMatchSample-v0", trials=16, batch_size=4, eval_freq=16, eval_trials=4, hidden_size=4
+    task="DelayMatchSample-v0", trials=16, batch_size=4, eval_freq=16, eval_trials=4, hidden_size=4,
+    learning_starts=8,
 )
 run = mpn_lab.train(config, out=False)
 trials = mpn_lab.record(run.network, config.task, trials=2)

@@ -55,14 +55,16 @@ def test_wrong_channels(generator):
     "name", ["obs_size", "n_actions", "embedding_size", "hidden_size", "num_layers"]
 )
 def test_bad_sizes(name):
-    with pytest.raises(ValueError, match=f"{name} is 0; expected at least 1"):
+    with pytest.raises(ValueError, match=f"{name} is 0; expected 1 "):
         QNetwork(**{"obs_size": 3, "n_actions": 2, "embedding_size": 4} | {name: 0})
 
 
 def test_bad_choices(monkeypatch):
     # The tests check the annotations too, which would be first.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    with pytest.raises(ValueError, match="embedding is 'wide'; expected random, linear or none"):
+    with pytest.raises(
+        ValueError, match="embedding is 'wide'; expected one of random, linear, none"
+    ):
         QNetwork(3, 2, embedding="wide")
 
 

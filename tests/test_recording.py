@@ -115,7 +115,13 @@ def test_labels_slice_a_record():
 
 def test_a_run_is_recorded_on_its_own_task(tmp_path):
     config = mpn_lab.TrainConfig(
-        trials=50, eval_freq=25, eval_trials=10, hidden_size=6, train_freq=25
+        trials=50,
+        eval_freq=25,
+        eval_trials=10,
+        hidden_size=6,
+        train_freq=25,
+        learning_starts=50,
+        batch_size=16,
     )
     run = mpn_lab.train(config, tmp_path / "run", progress=False)
     made = mpn_lab.record(run, trials=2)
@@ -125,7 +131,7 @@ def test_a_run_is_recorded_on_its_own_task(tmp_path):
 
 
 def test_a_large_record_gives_a_warning(monkeypatch):
-    monkeypatch.setattr(recording, "_memory", lambda: 100_000)
+    monkeypatch.setattr(recording, "memory", lambda: 100_000)
     with pytest.warns(ResourceWarning, match="record fewer trials"):
         mpn_lab.record(network(), TASK, trials=10)
 

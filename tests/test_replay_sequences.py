@@ -219,7 +219,7 @@ def test_window_longer_than_any_trial():
 
 def test_empty_buffer_and_empty_batch():
     buffer = buffer_of(make(), window=2)
-    with pytest.raises(ValueError, match="batch_size is 4 and the buffer holds 0 segments"):
+    with pytest.raises(ValueError, match="the buffer holds no segments; push some first"):
         buffer.sample(4)
 
 

@@ -60,7 +60,7 @@ DQN = '{"kind": "dqn", "obs_size": 3, "n_actions": 3, "config": '
         ("{", "damaged or was not written by mpn_lab"),
         ("[]", "damaged or was not written by mpn_lab"),
         (DQN + '{"task": 3}}', "task is 3; a configuration names its task by id"),
-        (DQN + '{"foo": 3}}', "foo: Extra inputs are not"),
+        (DQN + '{"foo": 3}}', "TrainConfig has no field foo; see help"),
         (
             '{"kind": "dqn", "config": {}, "n_actions": 3}',
             "damaged or was not written by mpn_lab: 'obs_size'",

@@ -291,7 +291,7 @@ def test_by_position(data):
 
 
 def test_a_large_result_gives_a_warning(run, monkeypatch):
-    monkeypatch.setattr(recording, "_memory", lambda: 100_000)
+    monkeypatch.setattr(recording, "memory", lambda: 100_000)
     with pytest.warns(ResourceWarning, match=r"comparison of 5 trials.*fewer ages"):
         compared(run)
 

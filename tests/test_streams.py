@@ -171,7 +171,7 @@ def test_a_task_without_correct_actions_is_refused(task):
 @pytest.mark.parametrize("task", ["Bandit-v0", "Reaching1D-v0", "DelayMatchSample-v0"])
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"steps": 0}])
 def test_sizes_below_one_are_refused(task, wrong):
-    with pytest.raises(ValueError, match=f"^{next(iter(wrong))} is 0; expected .*at least 1"):
+    with pytest.raises(ValueError, match=f"^{next(iter(wrong))} is 0; expected 1 or more"):
         TrialStream(task, **{"batch_size": 2, **wrong})
 
 

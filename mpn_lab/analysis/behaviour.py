@@ -8,6 +8,7 @@ import xarray as xr
 
 from mpn_lab.analysis.restore import aligned, as_record
 from mpn_lab.analysis.schema import condition_of
+from mpn_lab.checks import check_int
 
 
 def signed_coherence(record: xr.Dataset, toward: int = 2) -> xr.DataArray:
@@ -24,6 +25,7 @@ def signed_coherence(record: xr.Dataset, toward: int = 2) -> xr.DataArray:
         coherence = xr.where(record["context"] == 0, record["coh_1"], record["coh_2"])
     else:
         coherence = condition_of(record, "coh")
+    check_int("toward", toward, 0, record.sizes["action"] - 1)
     correct = record["correct_response"]
     signed = coherence * xr.where(correct == toward, 1, -1)
     if (correct < 0).any():
@@ -52,8 +54,7 @@ def psychometric(record: xr.Dataset, evidence: xr.DataArray, choice: int = 2) ->
         >>> psychometric(trials, signed_coherence(trials)).share.plot()  # doctest: +SKIP
     """
     record = as_record(record, "response", "ideal_response")
-    if not 0 <= choice < record.sizes["action"]:
-        raise ValueError(f"choice is {choice}; expected 0 to {record.sizes['action'] - 1}.")
+    choice = check_int("choice", choice, 0, record.sizes["action"] - 1)
     evidence = aligned(evidence, record, "evidence", "trial")
     ideal, response = record["ideal_response"].values, record["response"].values
     every = np.ones(len(response), bool)

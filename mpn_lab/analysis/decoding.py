@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mpn_lab.analysis.restore import as_record, step_values
 from mpn_lab.analysis.schema import condition_of
+from mpn_lab.checks import check_int
 
 FOLDS = 5
 
@@ -78,8 +79,7 @@ def decode_across_times(
     Raises:
         ValueError: as `decode`, or `every` below 1.
     """
-    if every < 1:
-        raise ValueError(f"every is {every}; expected 1 or more.")
+    every = check_int("every", every, 1)
     record = as_record(record)
     steps = range(0, record.sizes["time"], every)
     labels, valid = _classes(record, condition), record["valid"].values

@@ -10,6 +10,7 @@ from sklearn.linear_model import LinearRegression
 
 from mpn_lab.analysis.restore import aligned, as_mpn_record, as_record, step_values
 from mpn_lab.analysis.schema import condition_of, main_state, previous_missing
+from mpn_lab.checks import check_choice, check_int
 
 
 def pca(record: xr.Dataset, variable: str | None = None, components: int = 3) -> xr.Dataset:
@@ -36,8 +37,7 @@ def pca(record: xr.Dataset, variable: str | None = None, components: int = 3) ->
     variable = main_state(record) if variable is None else variable
     values, valid = _steps(record, variable)
     most = min(values.shape)
-    if not 1 <= components <= most:
-        raise ValueError(f"components is {components}; expected 1 to {most} for {variable}.")
+    components = check_int("components", components, 1, most)
     with np.errstate(invalid="ignore"):  # constant values: the explained share is nan
         fitted = PCA(components, random_state=0).fit(values)
     trajectory = np.full((*valid.shape, components), np.nan)
@@ -249,6 +249,7 @@ def hidden_order(
         ValueError: another `by`.
     """
     record = as_record(record, "h")
+    check_choice("by", by, ("index", "selectivity", "cluster"))
     if by == "index":
         return np.arange(record.sizes["hidden"])
     if by == "selectivity":
@@ -265,10 +266,8 @@ def hidden_order(
             strongest = strength.argmax("input")
             preferred, strength = preferred.isel(input=strongest), strength.mean("input")
         return np.lexsort((-strength.values, preferred.values))
-    if by == "cluster":
-        values, _ = _steps(record, "h")
-        return leaf_order(values)
-    raise ValueError(f"by is {by!r}; expected index, selectivity or cluster.")
+    values, _ = _steps(record, "h")
+    return leaf_order(values)
 
 
 def leaf_order(values: np.ndarray) -> np.ndarray:

@@ -19,7 +19,8 @@ import numpy as np
 import xarray as xr
 
 from mpn_lab.analysis.schema import RecordError, check_record
-from mpn_lab.files import user_path, write_whole
+from mpn_lab.checks import check_path
+from mpn_lab.files import write_whole
 from mpn_lab.loading import read_regular_file, reason_of, shorten
 
 _FORMAT = 2  # of the file; 1 was that of version 0.1, without a checksum
@@ -51,7 +52,7 @@ def save_record(record: xr.Dataset, path: str | Path) -> Path:
         'trials.nc'
     """
     check_record(record)
-    path = user_path(path)
+    path = check_path("path", path)
     # In memory first: HDF5 crashes the process if it finds the disk full while it closes a file.
     write_whole(path, record_bytes(record), RecordError)
     return path
@@ -68,7 +69,7 @@ def load_record(path: str | Path) -> xr.Dataset:
         >>> load_record(path).identical(trials)
         True
     """
-    path = user_path(path)
+    path = check_path("path", path)
     try:
         data = read_regular_file(path)
     except OSError as error:

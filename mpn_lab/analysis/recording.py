@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
+import optree
 import torch
 import xarray as xr
 
 from mpn_lab.analysis.schema import FORMAT
 from mpn_lab.analysis.trial_variables import coordinates, latent_variables, pad, step_variables
+from mpn_lab.checks import (
+    LARGEST_SEED,
+    MOST_SAMPLED,
+    check_choice,
+    check_int,
+    check_memory,
+    check_number,
+    memory,
+    show,
+)
 from mpn_lab.networks.qnetwork import Projection, QNetwork
 from mpn_lab.networks.registry import Dims
 from mpn_lab.tasks.rollout import ResetState, Trial, make_envs, n_envs_for, rollout
-from mpn_lab.tasks.trial_env import Task, TrialEnv
+from mpn_lab.tasks.trial_env import Task, TrialEnv, check_task_kwargs
 from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.device import resolve_device, torch_threads
+from mpn_lab.training.evaluate import check_fit
 from mpn_lab.training.provenance import package_versions
 from mpn_lab.training.run import Run
 
@@ -118,30 +129,33 @@ def record(
         attrs["training"] = "supervised" if isinstance(run.config, SupervisedConfig) else "dqn"
         if task is None:
             run.check_task()
-            task, task_kwargs = run.config.task, {**run.config.task_kwargs, **(task_kwargs or {})}
+            check_task_kwargs(task_kwargs := {} if task_kwargs is None else task_kwargs)
+            task, task_kwargs = run.config.task, run.config.task_kwargs | task_kwargs
         if reset_state is None:
             reset_state = run.config.reset_state
-            trials_per_episode = trials_per_episode or run.config.trials_per_episode
+            if trials_per_episode is None:
+                trials_per_episode = run.config.trials_per_episode
+    if not isinstance(network, QNetwork):
+        raise ValueError(f"network is {show(network)}; expected a QNetwork or a Run.")
     if task is None:
         raise ValueError("task is missing: a network does not store its task; pass the task's id.")
     reset_state, k = reset_state or "trial", 1 if trials_per_episode is None else trials_per_episode
-    if reset_state not in get_args(ResetState):
-        expected = ", ".join(get_args(ResetState))
-        raise ValueError(f"reset_state is {reset_state!r}; expected one of {expected}.")
-    for name, value, low in (
-        ("trials", trials, 1),
-        ("seed", seed, 0),
-        ("trials_per_episode", k, 1),
-    ):
-        if value < low:
-            raise ValueError(f"{name} is {value}; expected {low} or more.")
-    if not 0 <= epsilon <= 1:
-        raise ValueError(f"epsilon is {epsilon}; expected 0 to 1.")
+    check_choice("reset_state", reset_state, ResetState)
+    trials = check_int("trials", trials, 1, MOST_SAMPLED)
+    seed = check_int("seed", seed, 0, LARGEST_SEED)
+    k = check_int("trials_per_episode", k, 1)
+    epsilon = check_number("epsilon", epsilon, 0, 1)
+    states = optree.tree_leaves(network.initial_state(1))
+    check_memory(
+        4 * trials * sum(state.numel() for state in states),
+        f"a record of {trials:,} trials, even of one step each,",
+        "record fewer trials",
+    )
     if device is not None:
         network.to(resolve_device(device))
     n = n_envs_for(trials, LOCKSTEP, reset_state, k)
     envs = make_envs(task, task_kwargs, n, (seed, RECORD_STREAM))
-    _check_fit(network, envs[0])
+    check_fit(network, envs[0])
     rng = np.random.default_rng((seed, RECORD_STREAM))
     with torch_threads(threads):
         collected = rollout(envs, network, trials, reset_state, k, epsilon=epsilon, rng=rng)
@@ -180,16 +194,6 @@ def dataset_of(
     )
     dataset["time"].attrs = {"units": "ms", "long_name": "time from the trial's start"}
     return dataset
-
-
-def _check_fit(network: QNetwork, env: TrialEnv) -> None:
-    channels, actions = len(env.channels), len(env.actions)
-    if (network.obs_size, network.n_actions) != (channels, actions):
-        raise ValueError(
-            f"the network takes {network.obs_size} channels and has {network.n_actions} "
-            f"actions, but {env.task_id} has {channels} channels and {actions} actions; pass the "
-            "task that the network was trained on, with its task_kwargs."
-        )
 
 
 @torch.no_grad()
@@ -272,19 +276,11 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
 
 def warn_of_size(size: int, what: str, advice: str) -> None:
     """Warn (ResourceWarning) if `size` bytes are more than `MEMORY_SHARE` of the memory."""
-    memory = _memory()
-    if size > MEMORY_SHARE * memory:
+    total = memory()
+    if size > MEMORY_SHARE * total:
         warnings.warn(
             f"this {what} will take {size / 1e9:.1f} GB, more than {MEMORY_SHARE:.0%} of the "
-            f"machine's {memory / 1e9:.1f} GB; {advice}.",
+            f"machine's {total / 1e9:.1f} GB; {advice}.",
             ResourceWarning,
             stacklevel=4,
         )
-
-
-def _memory() -> int:
-    """Return the machine's memory in bytes; a very large number if it is unknown."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 1 << 62

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from mpn_lab.checks import check_int, check_number, show
+
 FORMAT = "mpn_lab_record"  # the attribute that marks a record; its value is the format version
 STALENESS = "mpn_lab_staleness"  # the attribute that marks a Dataset from `staleness`
 
@@ -17,7 +19,7 @@ def check_record(record: xr.Dataset, *variables: str) -> None:
     """Raise ValueError unless `record` is marked as a record and has these variables."""
     check_marked(record, FORMAT, "is not a record", "mpn_lab.record(...)")
     for name in variables:
-        if name not in record.variables:
+        if not isinstance(name, str) or name not in record.variables:
             core = record.attrs.get("core", "unknown")
             held = ", ".join(str(v) for v in record.data_vars if "trial" in record[v].dims)
             raise ValueError(f"the record of this {core} network has no {name}; it has {held}.")
@@ -36,7 +38,7 @@ def check_sizes(record: xr.Dataset, channels: int, actions: int) -> None:
 def check_marked(data: xr.Dataset, mark: str, verdict: str, maker: str) -> None:
     """Raise ValueError unless a Dataset has the mark and the attributes that all panels read."""
     if not isinstance(data, xr.Dataset):
-        raise ValueError(f"expected a Dataset from {maker}, not a {type(data).__name__}.")
+        raise ValueError(f"{show(data)} is no Dataset; expected one from {maker}.")
     for name in (mark, "dt", "task", "core"):
         if name not in data.attrs:
             raise ValueError(
@@ -54,6 +56,8 @@ def main_state(record: xr.Dataset) -> str:
 def age_position(data: xr.Dataset, age: int | None) -> int:
     """Return the position of an age in updates; None: the oldest. Raises ValueError if missing."""
     ages = data["age"].values
+    if age is not None:
+        check_int("age", age)
     where = np.flatnonzero(ages == age) if age is not None else [len(ages) - 1]
     if not len(where):
         raise ValueError(
@@ -75,6 +79,7 @@ def strategy_position(data: xr.Dataset, strategy: str | None) -> int:
 
 def trial_position(record: xr.Dataset, trial: int) -> int:
     """Return the position of the trial with this number. Raises ValueError if there is none."""
+    check_int("trial", trial)
     numbers = record["trial"].values
     where = np.flatnonzero(numbers == trial)
     if not len(where):
@@ -124,9 +129,10 @@ def previous_missing(record: xr.Dataset) -> xr.DataArray:
 
 def time_step(record: xr.Dataset, position: int, time: float | int) -> int:
     """Return the step at a time in ms. Raises ValueError for a time outside the trial."""
+    check_number("time", time)
     start, dt = float(record["time"].values[0]), step_duration(record)
     length = trial_length(record, position)
-    step = int(np.floor((time - start) / dt + 1e-6)) if np.isfinite(time) else -1
+    step = int(np.floor((time - start) / dt + 1e-6))
     if not 0 <= step < length:
         raise ValueError(
             f"time {time:g} ms lies outside trial {int(record['trial'].values[position])}, which "
@@ -137,9 +143,13 @@ def time_step(record: xr.Dataset, position: int, time: float | int) -> int:
 
 def condition_of(record: xr.Dataset, condition: str) -> xr.DataArray:
     """Return a coordinate along `trial`. Raises ValueError, listing the names, if it is missing."""
-    if condition not in record.coords or record[condition].dims != ("trial",):
+    if (
+        not isinstance(condition, str)
+        or condition not in record.coords
+        or record[condition].dims != ("trial",)
+    ):
         names = ", ".join(condition_names(record))
-        raise ValueError(f"the record has no condition {condition!r}; it has {names}.")
+        raise ValueError(f"the record has no condition {show(condition)}; it has {names}.")
     return record[condition]
 
 

@@ -17,6 +17,7 @@ from mpn_lab.analysis.replayed_states import ReplayedStates, Strategy
 from mpn_lab.analysis.restore import as_staleness
 from mpn_lab.analysis.schema import FORMAT, STALENESS
 from mpn_lab.analysis.trial_variables import coordinates, pad, step_variables
+from mpn_lab.checks import check_int, show
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.registry import Dims
 from mpn_lab.networks.state_codec import StateCodec
@@ -103,9 +104,17 @@ def staleness(
 
     Source: Kapturowski et al., R2D2, ICLR 2019, equation for delta Q; dM is its analogue for M.
     """
-    if window < 1:
-        raise ValueError(f"window is {window}; expected 1 step or more.")
-    if not 0 <= burn_in < window:
+    if not isinstance(run, Run):
+        raise ValueError(f"run is {show(run)}; expected a Run, from train or load_run.")
+    window = check_int("window", window, 1)
+    burn_in = check_int("burn_in", burn_in, 0)
+    if collected_at is not None:
+        collected_at = check_int("collected_at", collected_at, 0)
+    if ages is not None:
+        if isinstance(ages, str) or not isinstance(ages, Sequence | np.ndarray):
+            raise ValueError(f"ages is {show(ages)}; expected a list of checkpoints, in trials.")
+        ages = [check_int("each of ages", age, 0) for age in ages]
+    if burn_in >= window:
         raise ValueError(
             f"burn_in is {burn_in} and window {window}; expected 0 or more steps of burn-in, fewer "
             "than the window has."

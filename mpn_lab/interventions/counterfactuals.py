@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import xarray as xr
@@ -15,7 +15,7 @@ from mpn_lab.interventions.edits import Edit, to_json
 from mpn_lab.interventions.open_loop import open_loop
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.training.device import resolve_device, torch_threads
-from mpn_lab.training.run import Run
+from mpn_lab.training.run import Run, network_of
 
 Mode = Literal["open", "closed"]
 
@@ -68,8 +68,8 @@ def counterfactual(
         >>> float(abs(changed.M.sel(time=0) - trials.M.sel(time=0)).max())  # long before the test
         0.0
     """
-    network = network.network if isinstance(network, Run) else network
-    given = [edits] if isinstance(edits, Edit) else list(edits)
+    network = network_of(network)
+    given: list[Any] = list(edits) if isinstance(edits, list | tuple) else [edits]
     for edit in given:
         if not isinstance(edit, Edit):
             raise ValueError(f"edits holds {edit!r}; expected values such as edits.zero('M').")

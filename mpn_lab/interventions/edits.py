@@ -40,6 +40,7 @@ import xarray as xr
 
 from mpn_lab.analysis.restore import as_record
 from mpn_lab.analysis.schema import condition_of
+from mpn_lab.checks import LARGEST_SEED, check_int
 
 Over = Literal["units", "synapses", "trials"]
 Ints = Sequence[int] | np.ndarray | xr.DataArray
@@ -119,7 +120,12 @@ def set_to(target: str, value: Any, **where: Unpack[Where]) -> Edit:
 
 def add_noise(target: str, std: float | int, *, seed: int = 0, **where: Unpack[Where]) -> Edit:
     """Add Gaussian noise of a standard deviation, drawn anew at each step from the seed."""
-    return _edit("add_noise", target, {"std": _number("std", std, 0), "seed": int(seed)}, where)
+    return _edit(
+        "add_noise",
+        target,
+        {"std": _number("std", std, 0), "seed": check_int("seed", seed, 0, LARGEST_SEED)},
+        where,
+    )
 
 
 def clamp(target: str, low: float | int, high: float | int, **where: Unpack[Where]) -> Edit:
@@ -154,7 +160,9 @@ def shuffle(target: str, over: Over, *, seed: int = 0, **where: Unpack[Where]) -
     """
     if over not in get_args(Over):
         raise ValueError(f"over is {over!r}; expected one of {', '.join(get_args(Over))}.")
-    return _edit("shuffle", target, {"over": over, "seed": int(seed)}, where)
+    return _edit(
+        "shuffle", target, {"over": over, "seed": check_int("seed", seed, 0, LARGEST_SEED)}, where
+    )
 
 
 def freeze(target: str, **where: Unpack[Where]) -> Edit:
@@ -214,7 +222,10 @@ def donors(
     if differ is not None:
         values = condition_of(trials, differ).values
         allowed &= values[:, None] != values[None, :]
-    numbers, rng = trials["trial"].values, np.random.default_rng(seed)
+    numbers, rng = (
+        trials["trial"].values,
+        np.random.default_rng(check_int("seed", seed, 0, LARGEST_SEED)),
+    )
     if not allowed.any(1).all():
         alone = numbers[~allowed.any(1)][0]
         asked = [f"the same {name}" for name in names] + ([f"another {differ}"] if differ else [])

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from mpn_lab.analysis.restore import as_record, as_whole_trials
 from mpn_lab.analysis.schema import condition_of
+from mpn_lab.checks import LARGEST_SEED, check_int
 from mpn_lab.interventions.changes import resolve
 from mpn_lab.interventions.edited_network import run_edited
 from mpn_lab.interventions.edits import zero
 from mpn_lab.interventions.open_loop import Starts, observations, run_factual
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.training.device import torch_threads
-from mpn_lab.training.run import Run
+from mpn_lab.training.run import Run, network_of
 
 By = Literal["units", "inputs", "synapses"] | Mapping[str, np.ndarray]
 Numbers = Sequence[float | int] | np.ndarray
@@ -135,7 +136,7 @@ def effect_map(
     Raises:
         ValueError: no such state, time or part, or fewer than three controls.
     """
-    network = network.network if isinstance(network, Run) else network
+    network = network_of(network)
     if controls < 0 or 0 < controls < 3:
         raise ValueError(f"controls is {controls}; expected 0, or at least 3.")
     trials = as_whole_trials(trials, "obs")
@@ -148,7 +149,7 @@ def effect_map(
     steps = np.searchsorted(all_times, wanted - 1e-6)
     if (steps >= len(all_times)).any() or not np.allclose(all_times[steps], wanted):
         raise ValueError(f"times holds {wanted.tolist()}; expected times of the record, in ms.")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_int("seed", seed, 0, LARGEST_SEED))
     shape = (len(steps), len(masks))
     found = {name: np.full(shape, np.nan) for name in ("dQ", "flipped")}
     of_controls = np.full((controls, *shape), np.nan)
@@ -214,7 +215,7 @@ def lesion_curve(
     Raises:
         ValueError: no such parameter or state, a share outside 0 to 1, or too few trials.
     """
-    network = network.network if isinstance(network, Run) else network
+    network = network_of(network)
     trials = as_whole_trials(trials, "obs", "correct_response")
     if trials.sizes["trial"] < 4:
         raise ValueError(f"the record has {trials.sizes['trial']} trials; expected at least 4.")
@@ -222,12 +223,16 @@ def lesion_curve(
     if wanted.ndim != 1 or not ((wanted >= 0) & (wanted <= 1)).all():
         raise ValueError(f"shares is {wanted.tolist()}; expected numbers from 0 to 1.")
     shape = resolve(network, trials, [zero(target)])[0].place.shape
+    draws = check_int("draws", draws, 1)
     parts = _parts(by, shape)[1].reshape(-1, *shape).cpu().numpy()
     halves = trials.isel(trial=slice(0, None, 2)), trials.isel(trial=slice(1, None, 2))
     with torch_threads(threads), torch.no_grad():
         ranking, test = (_Base(network, half, None) for half in halves)
         importance = np.array([ranking.lesion(target, part)[0] for part in parts])
-        best, rng = np.argsort(-importance, kind="stable"), np.random.default_rng(seed)
+        best, rng = (
+            np.argsort(-importance, kind="stable"),
+            np.random.default_rng(check_int("seed", seed, 0, LARGEST_SEED)),
+        )
         truth = test.trials["correct_response"].values
         if (truth < 0).all():
             raise ValueError("the task has no correct responses; expected trials with some.")

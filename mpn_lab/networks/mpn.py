@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mpn_lab.checks import check_bool, check_choice, check_device, check_number
 from mpn_lab.networks.autograd import mpn_compiled
 from mpn_lab.networks.recurrence import (
     Activation,
@@ -17,7 +18,7 @@ from mpn_lab.networks.recurrence import (
     hebbian_update,
     mpn_loop,
 )
-from mpn_lab.networks.registry import register_core
+from mpn_lab.networks.registry import check_input, check_sizes, describe, register_core
 
 SHORT_TRIAL = 40
 """Steps of a trial up to which the default time constants are those of a short task."""
@@ -86,20 +87,25 @@ class MPN(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        _one_of("update", update, Update)
-        _one_of("modulation", modulation, Modulation)
-        _one_of("activation", activation, Activation)
-        _one_of("eta_shape", eta_shape, PlasticityShape)
-        _one_of("lam_shape", lam_shape, PlasticityShape)
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if size < 1:
-                raise ValueError(f"{name} is {size}; expected at least 1.")
-        if not lam_max >= 0:
-            raise ValueError(f"lam_max is {lam_max}; expected a number that is not negative.")
-        if lam_init is not None and not 0 <= lam_init <= lam_max:
-            raise ValueError(f"lam_init is {lam_init}; expected 0 to lam_max = {lam_max}.")
-        if bound is not None and not bound > 0:
-            raise ValueError(f"bound is {bound}; expected a positive number, or None for no bound.")
+        check_choice("update", update, Update)
+        check_choice("modulation", modulation, Modulation)
+        check_choice("activation", activation, Activation)
+        check_choice("eta_shape", eta_shape, PlasticityShape)
+        check_choice("lam_shape", lam_shape, PlasticityShape)
+        input_size, hidden_size = check_sizes(input_size, hidden_size, generator)
+        check_bool("bias", bias)
+        check_bool("train_M0", train_M0)
+        lam_max = check_number("lam_max", lam_max, 0)
+        if lam_init is not None:
+            lam_init = check_number("lam_init", lam_init, 0, lam_max)
+        if bound is not None:
+            bound = check_number("bound", bound, 0, above=True)
+        if eta_init != "uniform":
+            eta_init = check_number("eta_init", eta_init)
+        if device is not None:
+            check_device(device)
+        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            raise ValueError(f"dtype is {dtype!r}; expected one such as torch.float32.")
         self.input_size, self.hidden_size = input_size, hidden_size
         self.update, self.modulation, self.activation = update, modulation, activation
         self.bound, self.lam_max = bound, lam_max
@@ -139,16 +145,19 @@ class MPN(nn.Module):
         state: Float[Tensor, "_ n d"] | None = None,
         return_states: bool = False,
     ):
-        """Run a batch of sequences, as the class describes. Raises ValueError for a wrong shape."""
-        if input.dim() != 3 or input.shape[2] != self.input_size:
-            raise ValueError(
-                f"input has shape {tuple(input.shape)}; expected [B, T, {self.input_size}]."
-            )
+        """Run a batch of sequences, as the class describes.
+
+        nan in the input gives nan from there on, as in nn.GRU.
+
+        Raises:
+            ValueError: a wrong shape, or another dtype than that of the weights.
+        """
+        check_input(input, self.input_size, self.W)
         M_shape = (input.shape[0], self.hidden_size, self.input_size)
         if state is None:
             state = self.initial_state(input.shape[0])
-        elif tuple(state.shape) != M_shape:
-            raise ValueError(f"state has shape {tuple(state.shape)}; expected M of {M_shape}.")
+        elif not isinstance(state, Tensor) or (state.shape, state.dtype) != (M_shape, input.dtype):
+            raise ValueError(f"state is {describe(state)}; expected M of {M_shape}, {input.dtype}.")
         arguments = input, state, self.W, self.b, self.eta, self.lam.clamp(0.0, self.lam_max)
         options: dict[str, Any] = {
             "update": self.update,
@@ -216,11 +225,6 @@ class MPN(nn.Module):
             f"modulation={self.modulation}, activation={self.activation}, "
             f"bound={self.bound}, lam_max={self.lam_max}"
         )
-
-
-def _one_of(name: str, value: str, choices: object) -> None:
-    if value not in get_args(choices):
-        raise ValueError(f"{name} is {value!r}; expected one of {', '.join(get_args(choices))}.")
 
 
 register_core("mpn", MPN)

@@ -9,9 +9,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from mpn_lab.checks import MOST, check_bool, check_choice, check_int, check_memory, show
 from mpn_lab.networks.mpn import MPN
 from mpn_lab.networks.recurrent import Stack
-from mpn_lab.networks.registry import Dims, State, initial_state, make_core, state_dims
+from mpn_lab.networks.registry import (
+    Dims,
+    State,
+    check_input,
+    initial_state,
+    make_core,
+    state_dims,
+)
 
 Embedding = Literal["random", "linear", "none"]
 
@@ -92,8 +100,14 @@ class QNetwork(nn.Module):
         sizes = {"obs_size": obs_size, "n_actions": n_actions, "embedding_size": embedding_size}
         sizes |= {"hidden_size": hidden_size, "num_layers": num_layers}
         for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"{name} is {size}; expected at least 1.")
+            check_int(name, size, 1, 100 if name == "num_layers" else MOST)
+        check_bool("readout_bias", readout_bias)
+        outer = obs_size * embedding_size + hidden_size * n_actions
+        check_memory(4 * outer, "the network's embedding and readout", "choose smaller sizes")
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise ValueError(
+                f"generator is {show(generator)}; expected a torch.Generator, or None."
+            )
         self.obs_size, self.n_actions = obs_size, n_actions
         if embedding == "none":
             self.embedding: nn.Module = nn.Identity()
@@ -102,7 +116,7 @@ class QNetwork(nn.Module):
             trained = embedding == "linear"
             self.embedding = Projection(obs_size, embedding_size, trained, generator)
         else:
-            raise ValueError(f"embedding is {embedding!r}; expected random, linear or none.")
+            check_choice("embedding", embedding, Embedding)
         self.input_sizes = [embedding_size, *[hidden_size] * (num_layers - 1)]
         layers = [
             make_core(core, size, hidden_size, generator=generator, **core_options)
@@ -118,11 +132,16 @@ class QNetwork(nn.Module):
     def forward(
         self, obs: Float[Tensor, "B T obs"], state: State | None = None, return_states: bool = False
     ):
-        """Return Q at every step; see the class. Raises ValueError if the channels do not fit."""
-        if obs.shape[-1] != self.obs_size:
+        """Return Q at every step; see the class.
+
+        Raises:
+            ValueError: another shape or dtype than the network's.
+        """
+        if isinstance(obs, Tensor) and obs.dim() == 3 and obs.shape[2] != self.obs_size:
             raise ValueError(
-                f"an observation has {obs.shape[-1]} channels; expected {self.obs_size}."
+                f"an observation has {obs.shape[2]} channels; expected {self.obs_size}."
             )
+        check_input(obs, self.obs_size, self.readout.weight)
         x = self.embedding(obs)  # (B, T, d)
         if not return_states:
             h, state = self.core(x, state)  # (B, T, n)
@@ -134,6 +153,8 @@ class QNetwork(nn.Module):
         self, obs: Float[Tensor, "B obs"], state: State | None
     ) -> tuple[Float[Tensor, "B A"], State]:
         """Compute one step of a batch of trials; state None: the trials' start."""
+        if not isinstance(obs, Tensor) or obs.dim() != 2:
+            raise ValueError(f"obs is {show(obs)}; expected a tensor [B, {self.obs_size}].")
         q, state = self(obs.unsqueeze(1), state)
         return q.squeeze(1), state
 
@@ -162,6 +183,7 @@ class QNetwork(nn.Module):
 
     def initial_state(self, batch_size: int) -> State:
         """Return the state of `batch_size` trials at their start."""
+        check_int("batch_size", batch_size, 0)
         inputs = [self.readout.weight.new_zeros(batch_size, 1, size) for size in self.input_sizes]
         states = map(initial_state, self.layers, inputs)
         return tuple(states) if isinstance(self.core, Stack) else next(states)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mpn_lab.networks.registry import State, describe, register_core
+from mpn_lab.networks.registry import State, check_input, check_sizes, describe, register_core
 
 
 class _TorchCore(nn.Module):
@@ -29,6 +29,7 @@ class _TorchCore(nn.Module):
         self, input_size: int, hidden_size: int, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
+        input_size, hidden_size = check_sizes(input_size, hidden_size, generator, recurrent=4)
         self.input_size, self.hidden_size = input_size, hidden_size
         # On device "meta" no initial values are drawn from torch's global generator.
         rnn = self.torch_class(input_size, hidden_size, batch_first=True, device="meta")
@@ -50,9 +51,15 @@ class _TorchCore(nn.Module):
         return (output, state, output) if return_states else (output, state)  # the state is h
 
     def _check(self, input: Tensor, name: str, state: Any) -> None:
+        check_input(input, self.input_size, self.rnn.weight_ih_l0)
+        if not input.shape[1]:
+            raise ValueError("input has no steps; expected at least one.")
         expected = (len(input), self.hidden_size)
-        if state is not None and getattr(state, "shape", ()) != expected:
-            raise ValueError(f"state is {describe(state)}; expected {name} of {expected}.")
+        fits = isinstance(state, Tensor) and (state.shape, state.dtype) == (expected, input.dtype)
+        if state is not None and not fits:
+            raise ValueError(
+                f"state is {describe(state)}; expected {name} of {expected}, {input.dtype}."
+            )
 
 
 class GRU(_TorchCore):
@@ -76,6 +83,7 @@ class LSTM(_TorchCore):
     state_dims = {"h": ("hidden",), "c": ("hidden",)}  # noqa: RUF012
 
     def forward(self, input: Tensor, state: State | None = None, return_states: bool = False):
+        self._check(input, "h", None)
         if return_states:  # torch returns only the last c: run step by step
             hs, cs = [], []
             for t in range(input.shape[1]):

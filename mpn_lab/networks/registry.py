@@ -36,6 +36,10 @@ import optree
 import torch
 from torch import Tensor, nn
 
+from mpn_lab.checks import check_int, check_memory, did_you_mean, reason, show
+
+_CHECKED_STATES = 12  # states of one trial that `check_core` holds at once
+
 State = Any  # a tensor, or a tuple of tensors (in a Stack of states), batch first
 Dims = tuple[str, ...]
 
@@ -72,10 +76,14 @@ def register_core(name: str, core: type[Any]) -> None:
         >>> register_core("oja", OjaCore)  # doctest: +SKIP
         >>> train(TrainConfig(core="oja", core_options={"rate": 0.1}))  # doctest: +SKIP
     """
+    if not isinstance(name, str) or not name:
+        raise CoreError(f"the core's name is {show(name)}; expected text.")
     if getattr(core, "__module__", "") not in _BUILT_IN:
         core_names()  # register mpn_lab's own cores first
     if not isinstance(core, type) or not issubclass(core, nn.Module):
-        raise CoreError(f"the core {name!r} is {core!r}; expected a class that is an nn.Module.")
+        raise CoreError(
+            f"the core {name!r} is {show(core)}; expected a class that is an nn.Module."
+        )
     if name in _CORES and _where(_CORES[name]) != _where(core):
         raise CoreError(
             f"the core {name!r} is already registered ({_where(_CORES[name])}); choose another "
@@ -124,7 +132,8 @@ def core_class(name: str, module: str | None = None) -> type[Any]:
             else f"import {module}, which registered it"
         )
         raise CoreError(
-            f"the core {name!r} is not registered; expected one of {', '.join(known)}: first "
+            f"the core {show(name)} is not registered; expected one of {', '.join(known)}"
+            f"{did_you_mean(name, known)}: first "
             f"{hint} (on the command line: --import {module or 'MODULE'})."
         )
     return _CORES[name]
@@ -155,13 +164,50 @@ def make_core(
         signature.bind(input_size, hidden_size, generator=generator, **options)
     except TypeError as error:
         own = [p for p in list(signature.parameters)[2:] if p != "generator"]
+        foreign = {option: value for option, value in options.items() if option not in own}
+        if foreign:
+            raise CoreError(
+                f"the core {name!r} does not take core_options {show(foreign)}"
+                f"{did_you_mean(next(iter(foreign)), own)}; it takes {', '.join(own) or 'none'}."
+            ) from error
         raise CoreError(
-            f"the core {name!r} does not take core_options {options} ({error}); it takes "
-            f"{', '.join(own) or 'none'}."
+            f"the core {name!r} cannot be made with core_options {show(options)} "
+            f"({reason(error)}); it takes {', '.join(own) or 'none'}."
         ) from error
     core: nn.Module = made(input_size, hidden_size, generator=generator, **options)
     check_core(core, input_size, hidden_size)
     return core
+
+
+def check_sizes(
+    input_size: Any, hidden_size: Any, generator: Any, *, recurrent: int = 0
+) -> tuple[int, int]:
+    """Return the sizes of a layer, and check the generator of its weights.
+
+    `recurrent` is the number of matrices [hidden, hidden]. Raises ValueError for sizes that are no
+    whole numbers of 1 or more, or whose weights, with the states of some steps, exceed the memory.
+    """
+    d, n = check_int("input_size", input_size, 1), check_int("hidden_size", hidden_size, 1)
+    numbers = n * d * (1 + _CHECKED_STATES) + recurrent * n * n
+    check_memory(
+        4 * numbers, f"a layer with {d:,} inputs and hidden_size {n:,}", "choose smaller sizes"
+    )
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise ValueError(f"generator is {show(generator)}; expected a torch.Generator, or None.")
+    return d, n
+
+
+def check_input(input: Any, input_size: int, weight: Any) -> None:
+    """Raise ValueError unless `input` is a tensor [B, T, input_size] of the weights' dtype."""
+    if not isinstance(input, Tensor) or input.dim() != 3 or input.shape[2] != input_size:
+        found = f"shape {tuple(input.shape)}" if isinstance(input, Tensor) else show(input)
+        is_or_has = "has" if isinstance(input, Tensor) else "is"
+        raise ValueError(f"input {is_or_has} {found}; expected a tensor [B, T, {input_size}].")
+    if input.dtype != weight.dtype and not torch.is_autocast_enabled(input.device.type):
+        raise ValueError(
+            f"input is of {input.dtype}, but the weights are of {weight.dtype}; convert one of "
+            "them, for example with input.float() or network.double()."
+        )
 
 
 def state_dims(core: nn.Module) -> dict[str, Dims]:
@@ -261,7 +307,7 @@ def describe(value: Any) -> str:
     """Describe a state, or a value given as one, in words."""
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
-    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else show(value)
 
 
 def _close(a: State, b: State) -> bool:
@@ -269,8 +315,13 @@ def _close(a: State, b: State) -> bool:
     return all(x.shape == y.shape and torch.allclose(x, y, 1e-3, 1e-4) for x, y in pairs)
 
 
-def _is_reserved(name: str) -> bool:
-    return name in RESERVED or not name.isidentifier() or bool(re.search(r"_(\d+|start)$", name))
+def _is_reserved(name: Any) -> bool:
+    return (
+        not isinstance(name, str)
+        or name in RESERVED
+        or not name.isidentifier()
+        or bool(re.search(r"_(\d+|start)$", name))
+    )
 
 
 def _where(core: type) -> str:

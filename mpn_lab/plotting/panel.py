@@ -18,6 +18,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from mpn_lab.analysis.restore import as_trials
 from mpn_lab.analysis.schema import step_duration, time_step, trial_length, trial_position
+from mpn_lab.checks import show
 from mpn_lab.plotting.style import DIVERGING, PERIODS, action_color
 
 CURSOR: dict[str, Any] = {"color": "black", "linewidth": 1.1, "alpha": 0.9}
@@ -66,6 +67,18 @@ def locate(
     i = trial_position(record, trial)
     step = time_step(record, i, time)
     return record, i, step, record["time"].values[: trial_length(record, i)]
+
+
+def check_order(order: Any, units: int) -> np.ndarray:
+    """Return an order of hidden units as an array. Raises ValueError for other indices."""
+    indices = np.asarray(order)
+    whole = indices.ndim == 1 and indices.dtype.kind in "iu" and len(indices)
+    if not whole or indices.min() < 0 or indices.max() >= units:
+        raise ValueError(
+            f"order is {show(order)}; expected indices of the {units} hidden units, such as those "
+            "from hidden_order."
+        )
+    return indices
 
 
 def has_modulations(data: xr.Dataset, name: str = "M") -> bool:

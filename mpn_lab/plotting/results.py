@@ -6,9 +6,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from mpn_lab.plotting.style import ACTIONS, GREY
+from mpn_lab.checks import show
+from mpn_lab.plotting.style import ACTIONS, GREY, on_axes
 
 
+@on_axes
 def plot_psychometric(ax: Axes, curve: xr.Dataset) -> None:
     """Plot the proportion of one choice over the strength of the evidence, from `psychometric`.
 
@@ -32,6 +34,7 @@ def plot_psychometric(ax: Axes, curve: xr.Dataset) -> None:
     ax.legend(loc="upper left")
 
 
+@on_axes
 def plot_performance(ax: Axes, performance: xr.Dataset) -> None:
     """Plot the proportion of correct trials by a condition's values, from `performance_by`."""
     condition = performance["share"].dims[0] if "share" in performance else ""
@@ -59,6 +62,7 @@ def plot_performance(ax: Axes, performance: xr.Dataset) -> None:
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 
 
+@on_axes
 def plot_decoding(
     ax: Axes, decoded: xr.Dataset, color: str = ACTIONS[1], label: str | None = None
 ) -> None:
@@ -78,11 +82,14 @@ def plot_decoding(
     ax.legend(loc="lower right")
 
 
+@on_axes
 def plot_cross_decoding(ax: Axes, accuracy: xr.DataArray) -> None:
     """Plot the accuracy of decoders trained at one time and tested at another.
 
     Takes the result of `decode_across_times`.
     """
+    if not isinstance(accuracy, xr.DataArray):
+        raise ValueError(f"accuracy is {show(accuracy)}; expected one of decode_across_times.")
     if accuracy.dims != ("train_time", "time"):
         raise ValueError(
             f"accuracy has the dimensions {', '.join(map(str, accuracy.dims))}; expected "
@@ -98,8 +105,10 @@ def plot_cross_decoding(ax: Axes, accuracy: xr.DataArray) -> None:
     ax.figure.colorbar(image, ax=ax, label="accuracy, held-out trials", shrink=0.85)
 
 
-def _check(result: xr.Dataset, maker: str, **dims: tuple) -> None:
+def _check(result: object, maker: str, **dims: tuple) -> None:
     """Raise ValueError unless a result has variables with these dimensions."""
+    if not isinstance(result, xr.Dataset):
+        raise ValueError(f"{show(result)} is no result of {maker}; expected what it returns.")
     for name, expected in dims.items():
         found = tuple(map(str, result[name].dims)) if name in result.variables else None
         if found != expected:

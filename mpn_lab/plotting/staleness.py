@@ -26,6 +26,7 @@ from mpn_lab.analysis.schema import age_position, step_duration, strategy_positi
 from mpn_lab.plotting.panel import (
     AnimatedPanel,
     action_row,
+    check_order,
     is_mpn,
     locate,
     matrix_panel,
@@ -33,7 +34,7 @@ from mpn_lab.plotting.panel import (
     row_colors,
     side_legend,
 )
-from mpn_lab.plotting.style import GREY, action_color, largest, limits
+from mpn_lab.plotting.style import GREY, action_color, largest, limits, on_axes
 
 LINEAR = 0.01
 """Below this value a distance is drawn on a linear scale, above it on a logarithmic one."""
@@ -52,6 +53,7 @@ _START = "#009E73"
 _MAP = "BuPu"  # white at zero
 
 
+@on_axes
 def plot_staleness_over_trial(
     ax: Axes,
     data: xr.Dataset,
@@ -117,6 +119,7 @@ def plot_staleness_over_trial(
     return AnimatedPanel([*cursor.artists, head], update, AnimatedPanel(lines, update_age))
 
 
+@on_axes
 def plot_staleness_map(
     ax: Axes,
     data: xr.Dataset,
@@ -172,6 +175,7 @@ def plot_staleness_map(
     )
 
 
+@on_axes
 def plot_staleness_q(
     ax: Axes,
     data: xr.Dataset,
@@ -249,6 +253,7 @@ def plot_staleness_q(
     return AnimatedPanel([*cursor.artists, *heads], update, background)
 
 
+@on_axes
 def plot_staleness_modulations(
     ax: Axes,
     data: xr.Dataset,
@@ -281,7 +286,8 @@ def plot_staleness_modulations(
     data, i, step, times, j, s = _place(data, trial, time, age, strategy, "M_stored", "M_replayed")
     if show not in MATRICES:
         raise ValueError(f"show is {show!r}; expected one of {', '.join(MATRICES)}.")
-    chosen = slice(None) if order is None else order
+    units = data["M_stored"].shape[2]
+    chosen = slice(None) if order is None else check_order(order, units)
     stored = data["M_stored"].values[i, : len(times)]  # (T, n, d)
     replayed = data["M_replayed"].values[s, :, i, : len(times)]  # (age, T, n, d)
     scale = max(largest(stored), largest(replayed))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mpn_lab.checks import check_number, show
 from mpn_lab.files import user_path, write_whole
 
 DIVERGING = "RdBu_r"  # of signed values: white at zero, which is always its centre
@@ -52,8 +56,37 @@ class ShownFigure(Figure):
         return buffer.getvalue()
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def on_axes(plot: F) -> F:
+    """Make a plot function raise ValueError if its first argument is no Axes to draw into."""
+
+    @functools.wraps(plot)
+    def checked(*args: Any, **options: Any) -> Any:
+        ax = args[0] if args else options.get("ax")
+        if not isinstance(ax, Axes):
+            raise ValueError(
+                f"ax is {show(ax)}; expected matplotlib's Axes, such as figure.add_subplot()."
+            )
+        return plot(*args, **options)
+
+    return checked  # type: ignore[return-value]
+
+
+def cleared(figure: Figure | None, width: float | int, height: float | int) -> Figure:
+    """Return a figure without its content, or a new one. Raises ValueError for anything else."""
+    if figure is not None and not isinstance(figure, Figure):
+        raise ValueError(f"figure is {show(figure)}; expected matplotlib's Figure, or None.")
+    figure = new_figure(width, height) if figure is None else figure
+    figure.clear()
+    return figure
+
+
 def new_figure(width: float | int, height: float | int) -> Figure:
     """Make a figure, sizes in inches, with a canvas of its own; pyplot holds no reference to it."""
+    check_number("width", width, 0, 200, above=True)
+    check_number("height", height, 0, 200, above=True)
     figure = ShownFigure(figsize=(width, height), dpi=100)
     FigureCanvasAgg(figure)
     return figure

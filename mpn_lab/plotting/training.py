@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from mpn_lab.plotting.style import ACTIONS, GREY, new_figure
+from mpn_lab.checks import check_int, show
+from mpn_lab.plotting.style import ACTIONS, GREY, cleared, on_axes
 
 Table: TypeAlias = Mapping[Any, Any] | pd.DataFrame
 Lines = list[tuple[Line2D, str]]
@@ -34,15 +35,19 @@ _OF_LOOPS = {*COLUMNS["dqn"], *COLUMNS["supervised"], "validation_loss", "respon
 _OF_CORE = {"eta": (r"$\eta$", ACTIONS[4]), "lam": (r"$\lambda$", ACTIONS[3])}
 
 
+@on_axes
 def plot_accuracy(ax: Axes, metrics: Table) -> Lines:
     """Plot the accuracy over training, and the ideal observer's on the same trials."""
+    check_metrics(metrics)
     ax.set(title="accuracy", ylim=(-0.02, 1.05))
     lines = _line(ax, metrics, "ideal_accuracy", GREY, "ideal observer", "--")
     return lines + _line(ax, metrics, "accuracy", ACTIONS[1], "network")
 
 
+@on_axes
 def plot_return(ax: Axes, metrics: Table) -> Lines:
     """Plot the mean trial return of greedy trials and of the trials trained on."""
+    check_metrics(metrics)
     ax.set(title="trial return")
     trained_on = "expert" if _is_supervised(metrics) else "exploring"
     lines = _line(ax, metrics, "train_return", ACTIONS[5], trained_on)
@@ -51,11 +56,13 @@ def plot_return(ax: Axes, metrics: Table) -> Lines:
     return lines
 
 
+@on_axes
 def plot_loss(ax: Axes, metrics: Table) -> Lines:
     """Plot the loss, averaged over the updates since the previous row.
 
     The TD loss of `train`, or the cross-entropy in nats per step of `train_supervised`.
     """
+    check_metrics(metrics, "loss")
     title = "cross-entropy (nats per step)" if _is_supervised(metrics) else "loss"
     ax.set(title="TD loss" if "epsilon" in metrics else title, yscale="log")
     ax.yaxis.set_minor_formatter(NullFormatter())  # decades alone are labelled
@@ -67,8 +74,10 @@ def plot_loss(ax: Axes, metrics: Table) -> Lines:
     return lines
 
 
+@on_axes
 def plot_plasticity(ax: Axes, metrics: Table) -> Lines:
     """Plot the numbers that the core reports: eta and lam of an MPN, means over its synapses."""
+    check_metrics(metrics)
     names = core_columns(metrics)
     of_mpn = set(names) <= set(_OF_CORE)
     ax.set(title="plasticity" if of_mpn else "core metrics")
@@ -81,10 +90,34 @@ def plot_plasticity(ax: Axes, metrics: Table) -> Lines:
     return lines
 
 
+@on_axes
 def plot_epsilon(ax: Axes, metrics: Table) -> Lines:
     """Plot epsilon, the probability of a random action."""
+    check_metrics(metrics)
     ax.set(title=r"exploration $\epsilon$", ylim=(-0.02, 1.05))
     return _line(ax, metrics, "epsilon", ACTIONS[0])
+
+
+def check_metrics(metrics: Any, *columns: str) -> None:
+    """Raise ValueError unless `metrics` is a table with `trials` and these columns of numbers."""
+    if not isinstance(metrics, Mapping | pd.DataFrame):
+        raise ValueError(f"metrics is {show(metrics)}; expected a table, such as run.metrics.")
+    for name in ("trials", *columns):
+        if name not in metrics:
+            raise ValueError(
+                f"the metrics have no column {name}; expected a table with at least one row, such "
+                "as run.metrics after the first eval_freq trials."
+            )
+    for name in metrics:
+        try:
+            values = np.asarray(metrics[name], float)
+        except (ValueError, TypeError):
+            values = np.zeros(())
+        if values.shape != (len(metrics["trials"]),):
+            raise ValueError(
+                f"the metrics' {name} is {show(list(metrics[name]))}; expected one number for each "
+                "row."
+            )
 
 
 def core_columns(metrics: Table) -> list[str]:
@@ -124,8 +157,10 @@ def draw_training(
     Example:
         >>> figure, _ = draw_training(run.metrics)  # doctest: +SKIP
     """
-    figure = new_figure(11, 2.5) if figure is None else figure
-    figure.clear()
+    check_metrics(metrics)
+    if trials is not None:
+        trials = check_int("trials", trials, 1)
+    figure = cleared(figure, 11, 2.5)
     panels = _panels(metrics)
     widths = [1.7, *[1.0] * (len(panels) - 1)]
     axes = figure.subplots(1, len(panels), width_ratios=widths, squeeze=False)[0]

@@ -18,10 +18,12 @@ from matplotlib.ticker import MaxNLocator
 from mpn_lab.analysis.population import effective_weights, modulation_change
 from mpn_lab.analysis.restore import aligned
 from mpn_lab.analysis.schema import step_duration, trial_length
+from mpn_lab.checks import show
 from mpn_lab.plotting.panel import (
     MOST_ENTRIES,
     AnimatedPanel,
     action_row,
+    check_order,
     has_logits,
     has_modulations,
     is_mpn,
@@ -38,6 +40,7 @@ from mpn_lab.plotting.style import (
     channel_colors,
     largest,
     limits,
+    on_axes,
 )
 
 TITLES = {
@@ -47,6 +50,7 @@ TITLES = {
 }
 
 
+@on_axes
 def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> AnimatedPanel:
     """Plot the observation of every channel over the trial, with the periods named.
 
@@ -72,6 +76,7 @@ def plot_inputs(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0)
     return over_time(ax, record, i, step, times, name_periods=True, bands=bands)
 
 
+@on_axes
 def plot_q(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> AnimatedPanel:
     """Plot the value of every action over the trial, or its logit after supervised training.
 
@@ -119,19 +124,21 @@ def plot_q(ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0) -> A
     return AnimatedPanel([*cursor.artists, heads], update)
 
 
+@on_axes
 def plot_hidden(
     ax: Axes, record: xr.Dataset, trial: int, time: float | int = 0, order: np.ndarray | None = None
 ) -> AnimatedPanel:
     """Plot the hidden activity h as a heat map, units over time, in an order of `hidden_order`."""
     record, i, step, times = locate(record, trial, time, "h")
     h = record["h"].values[i, : len(times)].T  # (n, T)
-    h = h if order is None else h[order]
+    h = h if order is None else h[check_order(order, len(h))]
     scale = _heat_map(ax, record, h, times)
     ax.set_ylabel("hidden unit")
     ax.set_title(f"hidden activity $h_t$  (±{scale:.2g})", pad=10)
     return over_time(ax, record, i, step, times, bands="strip")
 
 
+@on_axes
 def plot_modulations(
     ax: Axes,
     record: xr.Dataset,
@@ -159,7 +166,7 @@ def plot_modulations(
     """
     record, i, step, times = locate(record, trial, time, "M")
     values = trial_matrices(record, i, show)[: len(times)]  # (T, n, d)
-    values = values if order is None else values[:, order]
+    values = values if order is None else values[:, check_order(order, values.shape[1])]
     scale = largest(values)
     panel = matrix_panel(ax, record, i, step, lambda step: values[step], scale)
     ax.set_title(f"{TITLES[show]}  (±{scale:.2g})", pad=10)
@@ -175,6 +182,7 @@ def _heat_map(ax: Axes, record: xr.Dataset, values: np.ndarray, times: np.ndarra
     return scale
 
 
+@on_axes
 def plot_trajectory(
     ax: Axes, record: xr.Dataset, components: xr.Dataset, trial: int, time: float | int = 0
 ) -> AnimatedPanel:
@@ -190,8 +198,11 @@ def plot_trajectory(
         time: in ms.
     """
     record, i, step, times = locate(record, trial, time, "correct_response")
-    if "trajectory" not in components:
-        raise ValueError("components has no trajectory; expected the result of pca of this record.")
+    if not isinstance(components, xr.Dataset) or "trajectory" not in components:
+        raise ValueError(
+            f"components is {show(components)}, without a trajectory; expected the result of pca "
+            "of this record."
+        )
     dims = ("trial", "time", "component")
     paths = aligned(components["trajectory"], record, "trajectory", *dims).values[..., :2]
     paths = paths if paths.shape[2] == 2 else np.pad(paths, ((0, 0), (0, 0), (0, 1)))

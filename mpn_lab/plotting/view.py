@@ -25,7 +25,7 @@ from mpn_lab.plotting.staleness import (
     plot_staleness_over_trial,
     plot_staleness_q,
 )
-from mpn_lab.plotting.style import new_figure
+from mpn_lab.plotting.style import cleared
 from mpn_lab.plotting.trial import (
     plot_hidden,
     plot_inputs,
@@ -76,8 +76,7 @@ def draw_trial(
     record = as_record(record, *SHOWN)
     i = trial_position(record, trial)
     step = time_step(record, i, time)
-    figure = new_figure(*SIZE) if figure is None else figure
-    figure.clear()
+    figure = cleared(figure, *SIZE)
     grid = figure.add_gridspec(
         3, 2, height_ratios=(1, 1.1, 1.45), width_ratios=(1.28, 1),
         left=0.062, right=0.985, top=0.855, bottom=0.075, hspace=0.47, wspace=0.36,
@@ -144,8 +143,7 @@ def draw_staleness(
     j, s = age_position(data, age), strategy_position(data, strategy)
     name = str(data["strategy"].values[s])
     chosen: dict[str, Any] = {"trial": trial, "time": time, "age": age, "strategy": name}
-    figure = new_figure(*SIZE) if figure is None else figure
-    figure.clear()
+    figure = cleared(figure, *SIZE)
     left = figure.add_gridspec(
         3, 1, height_ratios=(1.45, 1, 1), left=0.062, right=0.477, top=0.855, bottom=0.075,
         hspace=0.42,

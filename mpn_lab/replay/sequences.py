@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mpn_lab.checks import check_choice, check_int, show
 from mpn_lab.loading import ArraySpec, check_within
 from mpn_lab.networks.state_codec import StateCodec
 from mpn_lab.replay.trials import TrialBatch, TrialReplayBuffer
@@ -59,6 +60,11 @@ class SequenceReplayBuffer(TrialReplayBuffer):
         seed: int | Sequence[int] = 0,
     ) -> None:
         super().__init__(buffer_size, n_actions=n_actions, max_steps=max_steps, seed=seed)
+        check_choice("start", start, Start)
+        if window is not None:
+            window = check_int("window", window, 1)
+        check_int("trials_per_segment", trials_per_segment, 1)
+        burn_in = check_int("burn_in", burn_in, 0)
         self.codec, self.window, self.start, self.burn_in = codec, window, start, burn_in
         self.across_trials, self.reset_trials = across_trials, reset_trials
         self._ends = np.zeros((buffer_size, trials_per_segment), np.int64)  # of each trial
@@ -96,9 +102,30 @@ class SequenceReplayBuffer(TrialReplayBuffer):
             initial_state: the state before the segment, flattened; None: zero.
 
         Raises:
-            ValueError: as in `push_trial`, or an initial state of another size than the network's.
+            ValueError: as in `push_trial`, or ends, codes or an initial state that do not belong
+                to such a segment. The buffer stays as it was.
         """
-        self._check(obs, action, reward)
+        obs, action, reward, done = self._checked(obs, action, reward, done)
+        most, T = self._ends.shape[1], len(obs)
+        stops = np.asarray(ends)
+        rising = (
+            stops.ndim == 1
+            and stops.dtype.kind in "iu"
+            and 1 <= len(stops) <= most
+            and stops[-1] == T
+            and (np.diff(stops, prepend=0) > 0).all()
+        )
+        if not rising:
+            raise ValueError(
+                f"the segment's ends are {show(ends)}; expected 1 to {most} rising steps, the "
+                f"last of them {T}, the segment's length."
+            )
+        expected = (T, self._codes.shape[2])
+        if self.stores_states and np.shape(codes) != expected:  # type: ignore[arg-type]
+            raise ValueError(
+                f"the segment's codes have the shape {np.shape(codes)}; expected {expected}, from "  # type: ignore[arg-type]
+                "StateCodec.encode."
+            )
         if initial_state is not None and initial_state.shape != self._initial.shape[1:]:
             raise ValueError(
                 f"the segment's initial state has shape {initial_state.shape}; expected "
@@ -118,11 +145,9 @@ class SequenceReplayBuffer(TrialReplayBuffer):
         Raises:
             ValueError: an empty buffer, a batch below 1, or a window longer than any trial.
         """
-        if batch_size < 1 or not len(self):
-            raise ValueError(
-                f"batch_size is {batch_size} and the buffer holds {len(self)} segments; push "
-                "some first and ask for at least 1."
-            )
+        check_int("batch_size", batch_size, 1)
+        if not len(self):
+            raise ValueError("the buffer holds no segments; push some first.")
         i, s, e = self._sample_windows(batch_size)
         i, s, e, high, origin = self._cut_at_resets(i, s, e)
         stop = np.minimum(e + 1, high)  # with the step whose value the last TD error needs

@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mpn_lab.checks import check_device, check_int, check_memory, memory, show
 from mpn_lab.loading import (
     ArraySpec,
     check_arrays,
     check_generator,
     check_integer,
     check_within,
-    total_memory,
 )
 
 
@@ -38,9 +38,25 @@ class TrialBatch(NamedTuple):
     burn_in_length: Int[Tensor, " B"] | None = None
 
     def to(self, device: torch.device | str) -> TrialBatch:
-        """Return the batch on a device."""
+        """Return the batch on a device. Raises ValueError if torch does not find it."""
+        if device != "cpu":
+            device = check_device(device)
         moved: Any = optree.tree_map(lambda tensor: tensor.to(device), self)  # type: ignore[arg-type]
         return cast(TrialBatch, moved)
+
+
+def _array(name: str, values: Any) -> np.ndarray:
+    """Return one of a trial's lists as an array with a first axis. Raises ValueError."""
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError):  # of unequal parts, or of tensors with gradients
+        array = np.asarray(None)
+    if array.ndim == 0 or array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"the trial's {name} is {show(values)}; expected an array, or a list of numbers or of "
+            "equally long parts, with one entry per step."
+        )
+    return array
 
 
 class TrialReplayBuffer:
@@ -67,8 +83,17 @@ class TrialReplayBuffer:
         max_steps: int = 64,
         seed: int | Sequence[int] = 0,
     ) -> None:
-        if buffer_size < 1:
-            raise ValueError(f"buffer_size is {buffer_size} trials; expected at least 1.")
+        buffer_size = check_int("buffer_size", buffer_size, 1)
+        max_steps = check_int("max_steps", max_steps, 1)
+        if n_actions is not None:
+            n_actions = check_int("n_actions", n_actions, 1)
+        for number in seed if isinstance(seed, list | tuple) else [seed]:
+            check_int("seed", number, 0, None)
+        check_memory(
+            (8 + 4 + 1) * buffer_size * max_steps,
+            f"a buffer of {buffer_size:,} trials of {max_steps:,} steps",
+            "choose a smaller buffer_size",
+        )
         self.buffer_size, self.n_actions, self.max_steps = buffer_size, n_actions, max_steps
         self.rng = np.random.default_rng(seed)
         self.pushed = 0  # trials ever pushed
@@ -109,25 +134,45 @@ class TrialReplayBuffer:
                 are not finite, an action out of range, another number of channels than before, or
                 a trial that is done before its last step. The buffer stays as it was.
         """
-        lengths = {len(obs_list), len(action_list), len(reward_list), len(done_list)}
-        if len(lengths) > 1:
-            raise ValueError(
-                f"a trial's lists have lengths obs {len(obs_list)}, action {len(action_list)}, "
-                f"reward {len(reward_list)}, done {len(done_list)}; expected all the same."
-            )
-        T = lengths.pop()
-        if T == 0:
-            raise ValueError("the trial is empty; expected at least one step.")
-        obs = np.asarray(obs_list, np.float32).reshape(T, -1)
-        action, reward = np.asarray(action_list), np.asarray(reward_list, np.float32)
-        done = np.asarray(done_list, bool)
-        self._check(obs, action, reward)
+        obs, action, reward, done = self._checked(obs_list, action_list, reward_list, done_list)
         if done[:-1].any():
             raise ValueError(
                 f"the trial is done at step {int(done.argmax())} of {len(done)}; expected done at "
                 "the last step only: push one trial at a time."
             )
         self._put(obs, action, reward, done)
+
+    def _checked(
+        self, obs_list: Any, action_list: Any, reward_list: Any, done_list: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return a trial as arrays obs [T, d], action, reward and done [T]; nothing is written.
+
+        Raises ValueError, as `push_trial` says.
+        """
+        given = {"obs": obs_list, "action": action_list, "reward": reward_list, "done": done_list}
+        arrays = {name: _array(name, value) for name, value in given.items()}
+        lengths = [len(array) for array in arrays.values()]
+        if len(set(lengths)) > 1:
+            found = ", ".join(f"{name} {len(array)}" for name, array in arrays.items())
+            raise ValueError(f"a trial's lists have lengths {found}; expected all the same.")
+        if lengths[0] == 0:
+            raise ValueError("the trial is empty; expected at least one step.")
+        for name in ("action", "reward", "done"):
+            if arrays[name].ndim != 1:
+                raise ValueError(
+                    f"the trial's {name} has the shape {arrays[name].shape}; expected one for each "
+                    f"of its {lengths[0]} steps."
+                )
+        obs, action, reward, done = arrays.values()
+        obs = obs.reshape(len(obs), -1)
+        if not obs.shape[1]:
+            raise ValueError("the trial's observations have no channels; expected at least one.")
+        with np.errstate(over="ignore"):  # infinite in float32: refused below
+            obs, reward = obs.astype(np.float32, copy=False), reward.astype(np.float32, copy=False)
+        self._check(obs, action, reward)
+        if done.dtype != bool and not np.isin(done, (0, 1)).all():
+            raise ValueError("the trial's done holds something other than True and False.")
+        return obs, action, reward, done.astype(bool, copy=False)
 
     def _put(
         self, obs: np.ndarray, action: np.ndarray, reward: np.ndarray, done: np.ndarray
@@ -151,7 +196,7 @@ class TrialReplayBuffer:
         Raises:
             ValueError: a batch below 1 or larger than the number of stored trials.
         """
-        if not 1 <= batch_size <= len(self):
+        if check_int("batch_size", batch_size, 1) > len(self):
             raise ValueError(
                 f"batch_size is {batch_size}, but the buffer holds {len(self)} trials; "
                 "push more trials first or ask for fewer."
@@ -220,7 +265,7 @@ class TrialReplayBuffer:
         per_trial = [a for name, a in arrays.items() if name in ("action", "reward", "terminated")]
         if steps < 1 or any(array.shape[1] != steps for array in per_trial):
             raise ValueError("obs, action, reward and terminated have different numbers of steps")
-        if (size := self.buffer_size * steps * (4 * d + 13)) > total_memory():
+        if (size := self.buffer_size * steps * (4 * d + 13)) > memory():
             raise ValueError(f"the buffer would take {size / 1e9:.0f} GB, more than the memory")
         check_within("length", length[:k], 1, steps)
         check_within("action", arrays["action"], 0, _top(self.n_actions))
@@ -253,8 +298,11 @@ class TrialReplayBuffer:
             )
         top = _top(self.n_actions)
         if not np.issubdtype(action.dtype, np.integer) or action.min() < 0 or action.max() > top:
-            wrong = [a for a in action.tolist() if not (isinstance(a, int) and 0 <= a <= top)]
-            raise ValueError(f"the trial has the action {wrong[0]}; expected integers 0 to {top}.")
+            wrong = [a for a in action.tolist() if type(a) is not int or not 0 <= a <= top]
+            upwards = "from 0" if self.n_actions is None else f"0 to {top}"
+            raise ValueError(
+                f"the trial has the action {show(wrong[0])}; expected integers {upwards}."
+            )
 
     def _make_room(self, T: int, d: int) -> None:
         if self._obs is None:

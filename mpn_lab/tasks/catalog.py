@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
+from mpn_lab.checks import MOST_SAMPLED, check_int
 from mpn_lab.tasks.expert import ExpertPolicy, are_actions
 from mpn_lab.tasks.ideal import has_observer, ideal_accuracy
 from mpn_lab.tasks.rollout import Trial, collect_trials
-from mpn_lab.tasks.trial_env import Task, TrialEnv, task_ids
+from mpn_lab.tasks.trial_env import Task, TrialEnv, check_task_kwargs, task_ids
 
 
 class TaskDescription(BaseModel):
@@ -69,8 +70,10 @@ def describe_task(task: Task, *, trials: int = 100, **task_kwargs: Any) -> TaskD
         task_kwargs: arguments of the task.
 
     Raises:
-        ValueError: `TrialEnv` does not take the task.
+        ValueError: `TrialEnv` does not take the task, or `trials` is out of range.
     """
+    trials = check_int("trials", trials, 1, MOST_SAMPLED // 20)
+    check_task_kwargs(task_kwargs)
     env = TrialEnv(task, seed=0, **task_kwargs)
     fixating = _collect(env, trials, oracle=False)
     has_truth = any(trial.correct_response is not None for trial in fixating) and all(

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from mpn_lab.checks import show
 from mpn_lab.tasks.bandit import REVERSAL_BANDIT
 from mpn_lab.tasks.integration import CONTEXT_INTEGRATION, CONTINUOUS_INTEGRATION, INTEGRATION
 from mpn_lab.tasks.rollout import Trial
@@ -45,9 +46,11 @@ def register_observer(task_id: str, observer: Observer) -> None:
     Example:
         >>> register_observer("my_tasks/Brighter-v0", brighter_observer)  # doctest: +SKIP
     """
+    if not isinstance(task_id, str) or not task_id:
+        raise ValueError(f"task_id is {show(task_id)}; expected the id of a registered task.")
     if not callable(observer):
         raise ValueError(
-            f"the observer of {task_id!r} is {observer!r}; expected a function (env, trial) -> "
+            f"the observer of {task_id!r} is {show(observer)}; expected a function (env, trial) -> "
             "list of equally good responses."
         )
     before = _OBSERVERS.get(task_id)
@@ -95,6 +98,10 @@ def ideal_accuracy(env: TrialEnv, trials: Sequence[Trial]) -> float:
 
 def _best(env: TrialEnv, trials: Sequence[Trial]) -> list[list[int]] | None:
     """Return each trial's most probably correct responses; None without an observer."""
+    if not isinstance(env, TrialEnv):
+        raise ValueError(f"env is {show(env)}; expected a TrialEnv.")
+    if not isinstance(trials, Sequence) or not all(isinstance(t, Trial) for t in trials):
+        raise ValueError(f"trials is {show(trials)}; expected a list of trials.")
     observer = _OBSERVERS.get(env.registered_id or "")
     if observer is None:
         return None
@@ -167,9 +174,9 @@ def _reversal_bandit(env: TrialEnv, trial: Trial) -> list[int]:
 def _pulse_decision_making(env: TrialEnv, trial: Trial) -> list[int]:
     # The side with more pulses is correct; the pulses carry no noise. If both have equally many,
     # the task adds U[-0.1, 0.1] to one of them, which no observation reveals.
-    cues = [name for name in trial.periods if name.startswith("cue")]  # none if dt is above 10 ms
+    cues = [name for name in trial.periods if name.startswith("cue")]
     pulses = np.sum([_evidence(trial, cue, [1, 2]) > 0 for cue in cues], axis=0)
-    return (1 + np.flatnonzero(pulses == np.max(pulses))).tolist() if cues else [1, 2]
+    return (1 + np.flatnonzero(pulses == np.max(pulses))).tolist()
 
 
 def _nearest(obs: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mpn_lab.tasks.trial_env import Task, TrialEnv
+from mpn_lab.checks import check_number, show
+from mpn_lab.tasks.trial_env import Task, TrialEnv, check_task_kwargs
 
 ResetState = Literal["trial", "episode", "never"]
 """When a recurrent state is reset: before every trial, before every episode, or never."""
@@ -99,7 +100,8 @@ def make_envs(
             f"task is one {type(task).__name__} object, but every slot of a batch needs its own "
             "environment; give the id, the class, or a function that makes one."
         )
-    envs = [TrialEnv(task, seed=0, **(task_kwargs or {})) for _ in range(n)]
+    check_task_kwargs(task_kwargs := {} if task_kwargs is None else task_kwargs)
+    envs = [TrialEnv(task, seed=0, **task_kwargs) for _ in range(n)]
     if len({id(env.task) for env in envs}) < n:
         raise ValueError(
             f"{envs[0].task_id} returns the same environment at every call, but every slot of a "
@@ -161,7 +163,24 @@ def collect_trials(
 
     Returns:
         The trials, in the order of `envs`.
+
+    Raises:
+        ValueError: there are no environments, they are not a TrialEnv each, epsilon is outside
+            [0, 1] or has no generator, or a task gives observations or rewards that are not finite.
     """
+    envs = list(envs) if isinstance(envs, list | tuple) else []
+    if not envs or not all(isinstance(env, TrialEnv) for env in envs):
+        raise ValueError("envs is no list of one TrialEnv or more; make it with TrialEnv(task).")
+    if not isinstance(policy, Policy):
+        raise ValueError(
+            f"policy is {show(policy)}; expected a network, or an object with the methods step, "
+            "select_state and join_states."
+        )
+    if check_number("epsilon", epsilon, 0, 1) and not isinstance(rng, np.random.Generator):
+        raise ValueError(
+            f"rng is {show(rng)}; expected a generator for the random actions, from "
+            "np.random.default_rng(seed)."
+        )
     return _collect(envs, policy, epsilon, rng, None)[0]
 
 
@@ -255,6 +274,13 @@ def _trial(
     terminated: bool,
     info: dict,
 ) -> Trial:
+    for name, values in (("observation", obs[:length]), ("reward", reward[:length])):
+        if not np.isfinite(values).all():
+            step = int(np.argwhere(~np.isfinite(values))[0][0])
+            raise ValueError(
+                f"the {name} at step {step} of a trial is not finite; check the task and its "
+                "arguments."
+            )
     done = np.zeros(length, bool)
     done[-1] = terminated
     return Trial(

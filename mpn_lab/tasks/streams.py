@@ -13,6 +13,7 @@ import numpy as np
 from gymnasium import spaces
 from neurogym.core import TrialEnv as NeurogymTask
 
+from mpn_lab.checks import MOST_SIDE_BY_SIDE, check_int
 from mpn_lab.tasks.batches import TaskBatch
 from mpn_lab.tasks.expert import are_actions
 from mpn_lab.tasks.rollout import make_envs
@@ -95,10 +96,8 @@ class TrialStream:
         seed: int | np.integer | Sequence[int] = 0,
         **task_kwargs: Any,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; expected at least 1 environment.")
-        if steps < 1:
-            raise ValueError(f"steps is {steps}; expected sequences of at least 1 step.")
+        check_int("batch_size", batch_size, 1, MOST_SIDE_BY_SIDE)
+        check_int("steps", steps, 1)
         self.batch_size, self.steps = batch_size, steps
         self._envs = make_envs(task, task_kwargs, batch_size, [0])
         one = self._envs[0]
@@ -124,6 +123,8 @@ class TrialStream:
         `(run, purpose, n)` can be resumed without a saved state.
         """
         stream = [seed] if isinstance(seed, int | np.integer) else list(seed)
+        for number in stream:
+            check_int("seed", number, 0, None)
         self._trials = []  # each environment's current trial: obs [T', d] and truth [T']
         self._at = []  # the next step of that trial
         for i, env in enumerate(self._envs):

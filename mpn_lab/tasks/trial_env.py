@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import difflib
+import inspect
+import operator
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +15,12 @@ import gymnasium as gym
 import neurogym as ngym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import load_env_creator
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 from neurogym.core import TrialEnv as NeurogymTask
 from neurogym.envs.registration import all_envs
 
+from mpn_lab.checks import check_int, check_number, did_you_mean, reason, show
 from mpn_lab.tasks.bandit import REVERSAL_BANDIT  # and with it the task is registered
 from mpn_lab.tasks.channels import action_names, channel_names
 from mpn_lab.tasks.integration import CONTEXT_INTEGRATION, CONTINUOUS_INTEGRATION, INTEGRATION
@@ -27,6 +32,8 @@ Task = str | gym.Env | Callable[..., gym.Env]
 
 _TRANSPARENT = (OrderEnforcing, PassiveEnvChecker)  # wrappers that change no observation
 _SHARED = {"_top", "observation_space", "action_space", "spec"}  # never changed by a trial
+_DISTRIBUTIONS = ("uniform", "choice", "truncated_exponential", "constant", "until")  # of a timing
+_LARGEST_SEED = 2**32 - 1  # of neurogym's generator
 _LAYOUT = ("trial", "gt", "start_ind")  # a task with one of these describes trials as neurogym does
 
 
@@ -74,8 +81,9 @@ class TrialEnv(gym.Env):
         dt: ms per step; 1 if the environment does not follow neurogym.
 
     Raises:
-        ValueError: the id is not registered, the task does not take the arguments, the action space
-            is not Discrete, or the observation space cannot be flattened to a fixed length.
+        ValueError: the id is not registered; the task does not take the arguments, would ignore one
+            of them, or cannot start a trial with them; the action space is not Discrete; or the
+            observation space cannot be flattened to a fixed length.
     """
 
     def __init__(
@@ -85,6 +93,7 @@ class TrialEnv(gym.Env):
         max_steps: int = 10_000,
         **task_kwargs: Any,
     ) -> None:
+        self.max_steps = check_int("max_steps", max_steps, 1)
         env = _make(task, task_kwargs)
         self.registered_id = _registered_id(env)
         name = getattr(task, "__name__", type(env.unwrapped).__name__)
@@ -93,7 +102,6 @@ class TrialEnv(gym.Env):
             env = env.env
         self.env = env
         self.task: Any = env.unwrapped
-        self.max_steps = max_steps
         self._neurogym = isinstance(self.task, NeurogymTask)
         self._check_spaces()
         self._pristine = self._own_state()
@@ -108,9 +116,21 @@ class TrialEnv(gym.Env):
         )
         self._first_obs: np.ndarray | None = None  # of a trial that has not begun
         self._steps = 0
-        self.reset(
-            seed=int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-        )
+        self._ended = False
+        if seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1)[0])
+        seed = check_int("seed", seed, 0, _LARGEST_SEED)
+        try:
+            obs, _ = self.reset(seed=seed)
+        except Exception as error:  # whatever the task objects to in its arguments only now
+            raise ValueError(
+                f"{self.task_id} cannot start a trial with {show(task_kwargs)}: {reason(error)}."
+            ) from error
+        if not np.isfinite(obs).all():
+            raise ValueError(
+                f"{self.task_id} begins with the observation {show(obs.tolist())}; expected finite "
+                f"numbers: check its arguments {show(task_kwargs)}."
+            )
         # In an environment of another kind, dt need not be in ms (Acrobot's is in s).
         follows = self._neurogym or any(hasattr(self.task, name) for name in _LAYOUT)
         self.dt = float(self.task.dt) if follows and hasattr(self.task, "dt") else 1.0
@@ -119,6 +139,8 @@ class TrialEnv(gym.Env):
         self, *, seed: int | None = None, options: dict | None = None
     ) -> tuple[np.ndarray, dict]:
         """Start a trial. Returns its first observation, [d] float32, and an empty dict."""
+        if seed is not None:
+            seed = check_int("seed", seed, 0, _LARGEST_SEED)
         super().reset(seed=seed)
         if seed is not None:
             self._seed(seed)
@@ -126,13 +148,22 @@ class TrialEnv(gym.Env):
         if self._first_obs is None:  # after seeding, or in the middle of a trial
             self._first_obs = self._start_trial(seed)
         obs, self._first_obs = self._first_obs, None
-        self._steps = 0
+        self._steps, self._ended = 0, False
         self._conditions = _dict(self.task, "trial")
         self._planned = self._plan()
         return obs, {}
 
     def step(self, action: int | np.integer) -> tuple[np.ndarray, float, bool, bool, dict]:
-        """Take one action. Returns obs [d], reward, terminated, truncated and info."""
+        """Take one action. Returns obs [d], reward, terminated, truncated and info.
+
+        Raises ValueError for anything but one of the actions, and after the end of the trial.
+        """
+        if type(action) is not int:
+            action = self._index(action)
+        if not 0 <= action < len(self.actions):
+            raise self._no_action(action)
+        if self._ended:
+            raise ValueError("the trial has ended; call reset() before the next step.")
         obs, reward, terminated, truncated, info = self.env.step(action)
         self._steps += 1
         # With `new_trial` the task has already begun its next trial: the observation belongs to it.
@@ -141,10 +172,12 @@ class TrialEnv(gym.Env):
         marked = bool(info.get("new_trial", False)) and not truncated
         if terminated or marked:
             self._first_obs = None if terminated else self._flat(obs)
+            self._ended = True
             zero = np.zeros(len(self.channels), np.float32)
             return zero, float(reward), True, False, {**info, **self._finished(info)}
         truncated = bool(truncated) or self._steps >= self.max_steps
         if truncated:
+            self._ended = True
             info = {**info, **self._finished(info)}
         return self._flat(obs), float(reward), False, truncated, info
 
@@ -152,6 +185,21 @@ class TrialEnv(gym.Env):
     def planned_ground_truth(self) -> np.ndarray | None:
         """The correct action at every step of the current trial, [T], or None."""
         return self._planned["ground_truth"]
+
+    def _index(self, action: Any) -> int:
+        """Return an action of another type than int, such as np.int64, as int."""
+        try:
+            if isinstance(action, bool | np.bool_):
+                raise TypeError
+            return operator.index(action)
+        except TypeError:
+            raise self._no_action(action) from None
+
+    def _no_action(self, action: Any) -> ValueError:
+        return ValueError(
+            f"action is {show(action)}; expected a whole number from 0 to "
+            f"{len(self.actions) - 1}: {self.task_id} has {len(self.actions)} actions."
+        )
 
     def _finished(self, info: dict) -> dict:
         """Return the description of the trial that has just ended."""
@@ -285,7 +333,7 @@ def check_task(task: str, module: str | None = None) -> None:
             f"The task {task!r} is not registered; first import {module}, which registered it (on "
             f"the command line: --import {module})."
         )
-    close = difflib.get_close_matches(task, list(gym.registry), n=3, cutoff=0.6)
+    close = difflib.get_close_matches(str(task), list(gym.registry), n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(close)}?" if close else "`mpn-lab tasks` lists them."
     raise ValueError(
         f"There is no task {task!r}; expected an id registered with gymnasium, neurogym's or your "
@@ -312,21 +360,145 @@ def _make(task: Task, task_kwargs: dict) -> gym.Env:
                 "them to its constructor, or pass the task's id to TrialEnv."
             )
         return task
-    name = task if isinstance(task, str) else getattr(task, "__name__", repr(task))
+    check_task_kwargs(task_kwargs)
+    if not isinstance(task, str) and not callable(task):
+        raise ValueError(
+            f"task is {show(task)}; expected an id such as 'DelayMatchSample-v0', a class or a "
+            "function that makes an environment, or an environment."
+        )
+    name = task if isinstance(task, str) else getattr(task, "__name__", show(task))
     if isinstance(task, str):
         check_task(task)
     try:
-        with warnings.catch_warnings():  # neurogym's metadata lacks fields that gymnasium expects
-            warnings.filterwarnings("ignore", message=".*render_modes")
-            env = ngym.make(task, **task_kwargs) if isinstance(task, str) else task(**task_kwargs)
+        env = _construct(task, task_kwargs)
     except Exception as error:  # whatever the task's own constructor objects to
-        reason = str(error).split(" was raised from")[0]  # gymnasium appends its own call
-        raise ValueError(f"{name} cannot be made with {task_kwargs}: {reason}.") from error
+        why = reason(error).split(" was raised from")[0]  # gymnasium appends its own call
+        if isinstance(error, TypeError) and (wrong := _wrong_argument(name, task, why)):
+            raise ValueError(wrong) from error
+        raise ValueError(f"{name} cannot be made with {show(task_kwargs)}: {why}.") from error
+    if isinstance(env, gym.Env) and isinstance(env.unwrapped, NeurogymTask):
+        _check_effect(name, task, task_kwargs, env.unwrapped)
     if not isinstance(env, gym.Env):
         raise ValueError(
             f"{name} makes a {type(env).__name__}; expected an environment (gymnasium.Env)."
         )
     return env
+
+
+def _construct(task: Task, task_kwargs: dict) -> Any:
+    with warnings.catch_warnings():  # neurogym's metadata lacks fields that gymnasium expects
+        warnings.filterwarnings("ignore", message=".*render_modes")
+        return ngym.make(task, **task_kwargs) if isinstance(task, str) else task(**task_kwargs)  # type: ignore[operator]
+
+
+def _wrong_argument(name: str, task: Task, error: str) -> str | None:
+    """Describe Python's complaint about a constructor's arguments; None if it is another one."""
+    made: Any = task
+    if isinstance(task, str):
+        entry = gym.registry[task].entry_point
+        made = load_env_creator(entry) if isinstance(entry, str) else entry
+    of = getattr(made, "__init__") if isinstance(made, type) else made  # noqa: B009
+    known = [p for p in inspect.signature(of).parameters if p != "self"]
+    if found := re.search(r"unexpected keyword argument '(\w+)'", error):
+        hint = did_you_mean(found[1], known) or f"; it takes {', '.join(known) or 'none'}"
+        return f"{name} takes no argument {found[1]!r}{hint}."
+    if found := re.search(r"missing \d+ required \S+ (arguments?): ([^.]+)", error):
+        return f"{name} needs the {found[1]} {found[2]}, which its task_kwargs do not hold."
+    return None
+
+
+def check_task_kwargs(task_kwargs: Any) -> None:
+    """Raise ValueError for arguments that no task takes, whichever it is."""
+    if not isinstance(task_kwargs, dict) or not all(isinstance(name, str) for name in task_kwargs):
+        raise ValueError(
+            f"task_kwargs is {show(task_kwargs)}; expected a dict of the task's arguments, such as "
+            "{'dt': 20}."
+        )
+    for name, value in task_kwargs.items():
+        if name in ("task", "seed", "max_steps"):
+            raise ValueError(
+                f"task_kwargs holds {name!r}, which is no argument of a task; leave it out: each "
+                "trial's seed and longest duration are set elsewhere."
+            )
+        if name == "dt":
+            check_number("dt", value, 0, above=True)
+        if name == "sigma":
+            check_number("sigma", value, 0)
+        if name == "cohs" and not isinstance(value, list | tuple | np.ndarray):
+            raise ValueError(f"cohs is {show(value)}; expected a list of coherences.")
+        if name == "cohs":
+            for coherence in value:
+                check_number("each of cohs", coherence)
+        if _holds_nan(value):
+            raise ValueError(f"{name} is {show(value)}, with nan in it; expected numbers.")
+        if isinstance(value, list | tuple) and not value:
+            raise ValueError(f"{name} is empty; expected at least one value to choose from.")
+        if name in ("timing", "rewards") and not isinstance(value, dict | None):
+            raise ValueError(f"{name} is {show(value)}; expected a dict.")
+        if name == "timing":
+            for period, duration in (value or {}).items():
+                _check_duration(period, duration)
+
+
+def _check_duration(period: Any, duration: Any) -> None:
+    """Raise ValueError for a duration that neurogym cannot draw from."""
+    if callable(duration):
+        return
+    drawn = isinstance(duration, list | tuple) and len(duration) > 0
+    if drawn and isinstance(duration[0], str):
+        fits = len(duration) == 2 and duration[0] in _DISTRIBUTIONS
+        numbers: Any = duration[1] if fits else ()
+        if fits and duration[0] in ("constant", "until"):
+            numbers = [numbers]
+        drawn = fits and isinstance(numbers, list | tuple)
+    else:
+        numbers = duration if drawn else [duration]
+    if not drawn and not isinstance(duration, int | float):
+        raise ValueError(
+            f"the timing of {period!r} is {show(duration)}; expected ms, a list of ms to choose "
+            f"from, or a distribution ({', '.join(_DISTRIBUTIONS)}) such as "
+            "('uniform', (100, 300))."
+        )
+    for number in numbers:
+        check_number(f"timing of {period!r}", number, 0)
+
+
+def _check_effect(name: str, task: Task, task_kwargs: dict, made: NeurogymTask) -> None:
+    """Raise ValueError for arguments that a neurogym task takes and then does not use.
+
+    These are names that it does not know in its dicts `timing` and `rewards`, and a time step in
+    which a whole period disappears.
+    """
+    updated = [of for of in ("timing", "rewards") if isinstance(task_kwargs.get(of), dict)]
+    if updated:
+        others = {k: v for k, v in task_kwargs.items() if k not in updated}
+        default = _construct(task, others).unwrapped
+        for of in updated:
+            known = getattr(default, of, None)
+            for key in task_kwargs[of]:
+                if isinstance(known, dict) and key not in known:
+                    hint = did_you_mean(key, known) or f"; it has {', '.join(map(str, known))}"
+                    raise ValueError(f"{name} has no {key!r} in its {of}{hint}.")
+    if "dt" in task_kwargs or "timing" in task_kwargs:
+        for period, value in made.timing.items():
+            longest = max(value, default=0) if _are_numbers(value) else value
+            if isinstance(longest, int | float) and 0 < longest < made.dt:
+                raise ValueError(
+                    f"dt is {made.dt:g} ms, longer than the period {period!r} of {name} "
+                    f"({longest:g} ms), which would have no step; choose a smaller dt."
+                )
+
+
+def _holds_nan(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_nan, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_holds_nan, value))
+    return isinstance(value, float | np.floating) and bool(np.isnan(value))
+
+
+def _are_numbers(values: Any) -> bool:
+    return isinstance(values, list | tuple) and all(isinstance(v, int | float) for v in values)
 
 
 def _dict(task: Any, name: str) -> dict:

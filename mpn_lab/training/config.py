@@ -3,22 +3,135 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
-import gymnasium as gym
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from mpn_lab.checks import (
+    LARGEST_SEED,
+    MOST_SAMPLED,
+    MOST_SIDE_BY_SIDE,
+    check_int,
+    check_number,
+    did_you_mean,
+    show,
+)
 from mpn_lab.networks.qnetwork import Embedding
 from mpn_lab.replay.sequences import Start
 from mpn_lab.tasks.rollout import ResetState
+from mpn_lab.tasks.trial_env import check_task_kwargs
 from mpn_lab.training.loss import Backprop
 
-Count = Annotated[int, Field(ge=1)]
-Unit = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
+
+def _field(check: Callable[..., Any], *limits: Any, **options: Any) -> BeforeValidator:
+    """Make a check of `mpn_lab.checks` the validator of a field; None is left to its type."""
+
+    def validate(value: Any, info: Any) -> Any:
+        return None if value is None else check(info.field_name, value, *limits, **options)
+
+    return BeforeValidator(validate)
+
+
+Count = Annotated[int, _field(check_int, 1)]
+CountOrNone = Annotated[int | None, _field(check_int, 1)]
+NotNegative = Annotated[int, _field(check_int, 0)]
+Sampled = Annotated[int, _field(check_int, 1, MOST_SAMPLED)]
+SideBySide = Annotated[int, _field(check_int, 1, MOST_SIDE_BY_SIDE)]
+Unit = Annotated[float, _field(check_number, 0, 1)]
+UnitOrNone = Annotated[float | None, _field(check_number, 0, 1)]
+Positive = Annotated[float, _field(check_number, 0, above=True)]
+PositiveOrNone = Annotated[float | None, _field(check_number, 0, above=True)]
+Flag = Annotated[bool, Strict()]
 Model = TypeVar("Model", bound=type[BaseModel])
 
-_STRICT = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+_EXPECTED = {
+    "bool_type": "True or False",
+    "dict_type": "a dict",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "string_type": "text",
+    "tuple_type": 'a tuple of names, such as ("decision",)',
+    "missing": "a value",
+}
+_OF_THE_CONFIG = {
+    *("obs_size", "n_actions", "core", "input_size", "hidden_size", "num_layers", "embedding"),
+    *("embedding_size", "readout_bias", "generator"),
+}
+
+
+class ConfigError(ValueError):
+    """Raised if a configuration is not valid: one sentence on the first field that is wrong."""
+
+
+class Config(BaseModel):
+    """The base of all configurations: strict, frozen, and with errors of one sentence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    def __init__(self, *unnamed: Any, **fields: Any) -> None:
+        if unnamed:
+            raise ConfigError(
+                f"{type(self).__name__} takes its fields by name, as in "
+                f"{type(self).__name__}({next(iter(type(self).model_fields))}=...); "
+                f"{show(unnamed[0])} has none."
+            )
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise ConfigError(_sentence(type(self), error)) from None
+
+    # Without this, pydantic calls __init__ also for a configuration inside another one.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Any:
+        """As pydantic's. Raises ConfigError."""
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as error:
+            raise ConfigError(_sentence(cls, error)) from None
+
+
+def _sentence(model: type[BaseModel], error: ValidationError) -> str:
+    """Describe the first of pydantic's errors in one sentence that begins with the field's name."""
+    first = error.errors(include_url=False)[0]
+    if not first["loc"] and first["type"].startswith("model"):
+        return f"the configuration is {show(first['input'])}; expected a {model.__name__}."
+    *outer, name = first["loc"] or ("",)
+    if name == "[key]":
+        return f"{outer[0]} holds {show(first['input'])} as a name; expected text."
+    for part in outer:  # the model that has the field
+        inner = model.model_fields.get(str(part))
+        types = (inner.annotation, *getattr(inner.annotation, "__args__", ())) if inner else ()
+        model = next((t for t in types if isinstance(t, type) and issubclass(t, Config)), model)
+    where = "".join(f"{part}." for part in outer)
+    if first["type"] == "value_error":
+        return where + str(first["ctx"]["error"]).rstrip(".") + "."
+    if first["type"] == "extra_forbidden":
+        known = list(model.model_fields)
+        listed = (
+            f"its fields are {', '.join(known)}"
+            if len(known) < 8
+            else f"see help({model.__name__})"
+        )
+        hint = did_you_mean(name, known) or f"; {listed}"
+        return f"{model.__name__} has no field {where}{name}{hint}."
+    expected = _EXPECTED.get(first["type"]) or str(
+        first.get("ctx", {}).get("expected", first["msg"])
+    )
+    if first["type"].startswith("model"):
+        expected = f"a {first['ctx']['class_name']}"
+    return f"{where}{name} is {show(first['input'])}; expected {expected}."
 
 
 def _list_fields(model: Model) -> Model:
@@ -33,20 +146,18 @@ def _list_fields(model: Model) -> Model:
 
 
 @_list_fields
-class SequenceConfig(BaseModel):
+class SequenceConfig(Config):
     """Options of `replay="sequence"`; see `mpn_lab.replay.sequences`."""
-
-    model_config = _STRICT
 
     window: Count = 8
     """Number of consecutive steps that are trained together."""
     start: Start = "stored"
     """State before the window's first step: zero, stored at collection, or replayed from the
     trial's start."""
-    burn_in: Annotated[int, Field(ge=0)] = 0
+    burn_in: NotNegative = 0
     """Number of steps before the window that only bring the state up to date; must be smaller than
     the window."""
-    across_trials: bool = False
+    across_trials: Flag = False
     """Whether a window may contain parts of several trials (of one episode)."""
 
     @model_validator(mode="after")
@@ -64,17 +175,15 @@ class SequenceConfig(BaseModel):
         return self
 
 
-class NetworkConfig(BaseModel):
+class NetworkConfig(Config):
     """The task, the network and the seed."""
-
-    model_config = _STRICT
 
     task: str = "DelayMatchSample-v0"
     """Id of the task: one of neurogym's or mpn_lab's, or any registered with `gymnasium.register`.
     """
     task_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the task, for example {"dt": 20} or {"use_expl_context": True}."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, _field(check_int, 0, LARGEST_SEED)] = 0
     """Seed of all random numbers: initial weights, trials, exploration, replay."""
 
     core: str = "mpn"
@@ -84,24 +193,23 @@ class NetworkConfig(BaseModel):
     True, False or None, and the core checks them."""
     hidden_size: Count = 64
     """Number n of hidden units."""
-    num_layers: Count = 1
+    num_layers: Annotated[int, _field(check_int, 1, 100)] = 1
     """Number of layers of the core; the output of each is the input of the next."""
     embedding: Embedding = "random"
     """Embedding of the observations: a fixed random projection with a bias (random), a trained one
     (linear), or none."""
     embedding_size: Count = 10
     """Size d of an embedded observation."""
-    readout_bias: bool = True
+    readout_bias: Flag = True
     """Whether the readout has a trained bias b_RO."""
 
     @field_validator("task", mode="before")
     @classmethod
     def _is_an_id(cls, task: Any) -> str:
-        if not isinstance(task, str):  # a TypeError is no part of pydantic's report: one sentence
-            what = f"a {type(task).__name__} object" if isinstance(task, gym.Env) else repr(task)
-            raise TypeError(
-                f"task is {getattr(task, '__qualname__', what)}; a configuration names its task by "
-                "id: register it with gymnasium and give the id."
+        if not isinstance(task, str) or not task:
+            raise ValueError(
+                f"task is {show(task)}; a configuration names its task by id: register it with "
+                "gymnasium and give the id."
             )
         return task
 
@@ -109,6 +217,11 @@ class NetworkConfig(BaseModel):
     @classmethod
     def _survives_json(cls, options: dict[str, Any]) -> dict[str, Any]:
         for name, value in options.items():
+            if name in _OF_THE_CONFIG:
+                raise ValueError(
+                    f"core_options holds {name}, which is not an option of the core; leave it out, "
+                    "or set the field of the configuration with this name"
+                )
             if value is not None and type(value) not in (bool, int, float, str):
                 raise ValueError(
                     f"{name} is {value!r} ({type(value).__name__}), which config.json cannot store "
@@ -119,6 +232,7 @@ class NetworkConfig(BaseModel):
     @field_validator("task_kwargs")
     @classmethod
     def _fits_json(cls, kwargs: dict[str, Any]) -> dict[str, Any]:
+        check_task_kwargs(kwargs)
         return {name: _as_json(name, value) for name, value in kwargs.items()}
 
 
@@ -162,16 +276,16 @@ class TrainConfig(NetworkConfig):
     """Number of steps between the cuts of backprop="truncated", or between the states stored by
     backprop="checkpointed"."""
 
-    gamma: Unit | None = None
+    gamma: UnitOrNone = None
     """Discount factor per time step; None: derived from the trial length (0.99 for short trials).
     """
-    td_lambda: Unit | None = None
+    td_lambda: UnitOrNone = None
     """Lambda of the lambda-returns: 0 gives one-step TD targets, 1 the discounted sum of the
     rewards to the end of the trial; None: derived from the trial length (0.95 for short trials)."""
-    batch_size: Count = 64
+    batch_size: SideBySide = 64
     """Number of trials (or of transitions, windows or episodes, whichever `replay` samples) per
     update."""
-    train_freq: Count = 25
+    train_freq: SideBySide = 25
     """Number of trials collected in lockstep between two rounds of updates."""
     gradient_steps: Count = 24
     """Number of updates per round."""
@@ -179,12 +293,12 @@ class TrainConfig(NetworkConfig):
     """Number of trials to collect before the first update."""
     buffer_size: Count = 5000
     """Capacity of the replay buffer in trials."""
-    learning_rate: Positive | None = None
+    learning_rate: PositiveOrNone = None
     """Initial learning rate of Adam, annealed along a half cosine to a tenth; None: derived from
     the trial length (0.004 for short trials)."""
     max_grad_norm: Positive = 10.0
     """Norm to which the gradient is clipped."""
-    tau: Annotated[float, Field(gt=0, le=1)] = 0.01
+    tau: Annotated[float, _field(check_number, 0, 1, above=True)] = 0.01
     """Weight of the online network in each soft update of the target network."""
     exploration_initial_eps: Unit = 1.0
     """Initial probability of a random action."""
@@ -195,10 +309,10 @@ class TrainConfig(NetworkConfig):
 
     eval_freq: Count = 250
     """Number of trials between two rows of metrics; each row comes with a checkpoint."""
-    eval_trials: Count = 200
+    eval_trials: Sampled = 200
     """Number of greedy trials, the same ones for every row, on which the accuracy in the metrics is
     measured."""
-    store_trials: Annotated[int, Field(ge=0)] = 0
+    store_trials: NotNegative = 0
     """Number of trials stored with their states after each checkpoint, for `mpn_lab.staleness`."""
 
     @model_validator(mode="after")
@@ -215,6 +329,26 @@ class TrainConfig(NetworkConfig):
                 f"trials_per_episode is {k}, but reset_state='trial' makes every trial an episode; "
                 "choose reset_state='episode', or replay='sequence' with across_trials=True"
             )
+        if self.learning_starts > self.trials:
+            raise ValueError(
+                f"learning_starts is {self.learning_starts}, more than the {self.trials} trials: "
+                "no update would take place; choose a smaller learning_starts or more trials"
+            )
+        whole = self.replay == "trial" and self.reset_state == "trial"
+        most = min(self.trials, self.buffer_size)
+        if whole and self.batch_size > most:
+            raise ValueError(
+                f"batch_size is {self.batch_size}, but the buffer never holds more than {most} "
+                "trials (buffer_size or trials), so that no update would take place; choose a "
+                "smaller batch_size"
+            )
+        default = SequenceConfig().model_dump()
+        if self.replay != "sequence" and self.sequence.model_dump() != default:
+            raise ValueError(
+                f"sequence is set, but replay={self.replay!r} does not use it; choose "
+                "replay='sequence', or leave sequence out"
+            )
+        _check_unused(self)
         if self.store_trials > min(self.train_freq, self.eval_freq):
             raise ValueError(
                 f"store_trials is {self.store_trials}; expected at most the {self.train_freq} "
@@ -223,21 +357,30 @@ class TrainConfig(NetworkConfig):
         return self
 
 
-@_list_fields
-class StopConfig(BaseModel):
-    """Rules that stop supervised training early, by its validation accuracy or loss."""
+def _check_unused(config: TrainConfig | SupervisedConfig) -> None:
+    """Raise ValueError if a field differs from its default though another one makes it unused."""
+    for name, unused, why in (
+        ("chunk", config.backprop == "full", "backprop='full' does not cut the trial"),
+        ("embedding_size", config.embedding == "none", "embedding='none' has no size of its own"),
+    ):
+        value = getattr(config, name)
+        if unused and value != type(config).model_fields[name].default:
+            raise ValueError(f"{name} is {value}, but {why}; leave {name} out")
 
-    model_config = _STRICT
+
+@_list_fields
+class StopConfig(Config):
+    """Rules that stop supervised training early, by its validation accuracy or loss."""
 
     accuracy: Unit = 0.98
     """Stop once the mean accuracy over the last `window` rows of metrics reaches this value."""
-    min_updates: Annotated[int, Field(ge=0)] = 2000
+    min_updates: NotNegative = 2000
     """Minimum number of updates before training may stop."""
     window: Count = 10
     """Number of rows of metrics over which the accuracy (or loss) is averaged."""
-    patience: Count | None = None
+    patience: CountOrNone = None
     """Also stop once the mean accuracy has not risen for this number of rows; None: never."""
-    stop_on_rising_loss: bool = False
+    stop_on_rising_loss: Flag = False
     """Also stop once the validation loss rises, that is, once its mean over the last `window` rows
     exceeds its mean over the `window` rows before them (the paper's rule for its figure 6)."""
 
@@ -255,11 +398,11 @@ class SupervisedConfig(NetworkConfig):
     loss_periods: tuple[str, ...] | None = None
     """Periods whose steps enter the loss, such as ("decision",); None: the steps that the task
     itself marks (the go step of the integration tasks), or all steps."""
-    stream_steps: Count | None = None
+    stream_steps: CountOrNone = None
     """Train on sequences of this number of steps that continue over several trials and are cut at
     arbitrary steps, as neurogym's own data sets are; each sequence counts as one trial. None: whole
     trials."""
-    batch_size: Count = 64
+    batch_size: SideBySide = 64
     """Number of sequences per update."""
     reset_state: Literal["trial", "episode"] = "trial"
     """Whether a sequence is a single trial, or an episode of several trials over which the state is
@@ -277,7 +420,7 @@ class SupervisedConfig(NetworkConfig):
     """Constant learning rate of Adam."""
     max_grad_norm: Positive = 10.0
     """Norm to which the gradient is clipped."""
-    l1: Annotated[float, Field(ge=0)] = 0.0
+    l1: Annotated[float, _field(check_number, 0)] = 0.0
     """Weight of the L1 penalty: the sum of |w| over all trained weights and biases except eta, lam
     and M_0."""
     stop: StopConfig | None = None
@@ -285,7 +428,7 @@ class SupervisedConfig(NetworkConfig):
 
     eval_freq: Count = 3_200
     """Number of trials between two rows of metrics; each row comes with a checkpoint."""
-    eval_trials: Count = 200
+    eval_trials: Sampled = 200
     """Number of trials (of sequences, with stream_steps), the same ones for every row, on which the
     accuracy in the metrics is measured."""
 
@@ -301,12 +444,29 @@ class SupervisedConfig(NetworkConfig):
                 f"stream_steps is {self.stream_steps}, which trains all steps and carries the "
                 "state from trial to trial; leave loss_periods and reset_state at their defaults"
             )
+        _check_unused(self)
         in_update = self.batch_size * self.trials_per_episode
         for name in ("trials", "eval_freq"):
             if (value := getattr(self, name)) % in_update:
                 raise ValueError(
                     f"{name} is {value}; expected a multiple of the {in_update} trials in an update"
                 )
+        if isinstance(self.stop, StopConfig):
+            updates, rows = self.trials // in_update, -(-self.trials // self.eval_freq)
+            window, patience = self.stop.window, self.stop.patience or 0
+            rising = window if self.stop.stop_on_rising_loss else 0
+            for name, needed, most, of in (
+                ("min_updates", self.stop.min_updates, updates, "updates"),
+                ("window", window, rows, "rows of metrics"),
+                ("patience", window + patience, rows, "rows of metrics"),
+                ("stop_on_rising_loss", window + rising, rows, "rows of metrics"),
+            ):
+                if needed > most:
+                    raise ValueError(
+                        f"stop.{name} needs {needed} {of}, but the training has only {most}, so "
+                        "that this rule would never apply; train on more trials, evaluate more "
+                        "often, or relax the rule"
+                    )
         return self
 
 
@@ -322,11 +482,14 @@ def paper_config(task: str, **changes: Any) -> SupervisedConfig:
 
     Args:
         task: one of the integration tasks, or any other.
-        changes: fields of `SupervisedConfig` to replace; `core_options` are merged into these.
+        changes: fields of `SupervisedConfig` to replace; `core_options` are merged into these. With
+            fewer trials, the rules for stopping that can no longer apply are left out.
     """
-    core = changes.get("core", "mpn")
-    papers = {"bias": False, "eta_init": "uniform", "lam_max": 0.95} if core == "mpn" else {}
-    core_options = papers | changes.pop("core_options", {})
+    own = changes.pop("core_options", {})
+    papers = {"bias": False, "eta_init": "uniform", "lam_max": 0.95}
+    core_options = own
+    if isinstance(own, dict) and changes.get("core", "mpn") == "mpn":
+        core_options = papers | own
     settings: dict[str, Any] = {
         "task": task,
         "trials": 64 * 20_000,
@@ -335,9 +498,21 @@ def paper_config(task: str, **changes: Any) -> SupervisedConfig:
         "readout_bias": False,
         "l1": 1e-4,
         "eval_freq": 64 * 25,
-        "stop": StopConfig(patience=200),
-    }
-    return SupervisedConfig(**(settings | changes), core_options=core_options)
+    } | changes
+    if "stop" not in changes:
+        settings["stop"] = _papers_stop(settings)
+    return SupervisedConfig(**settings, core_options=core_options)
+
+
+def _papers_stop(settings: dict[str, Any]) -> StopConfig | None:
+    """Return the paper's rules for stopping, without those that a short training never reaches."""
+    batch = settings.get("batch_size", 64)
+    counts = settings["trials"], settings["eval_freq"], batch
+    if not all(type(count) is int and count > 0 for count in counts):
+        return None  # SupervisedConfig will say what is wrong
+    updates, rows = settings["trials"] // batch, -(-settings["trials"] // settings["eval_freq"])
+    stop = StopConfig(patience=200 if rows >= 210 else None)
+    return stop if updates >= stop.min_updates and rows >= stop.window else None
 
 
 CONFIGS: dict[str, type[TrainConfig] | type[SupervisedConfig]] = {

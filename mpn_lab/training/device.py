@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
+from mpn_lab.checks import check_device, check_int
+
 
 def resolve_device(device: str | torch.device) -> torch.device:
     """Return the torch device of a name; "auto" is the GPU if there is one, and the CPU otherwise.
@@ -14,24 +16,29 @@ def resolve_device(device: str | torch.device) -> torch.device:
     Raises:
         ValueError: the name is unknown, or the device is not available.
     """
-    if device == "auto":
+    if isinstance(device, str) and device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found).numpy(force=True)  # meta tensors hold no numbers
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(
-            f"device is {str(device)!r}, which torch does not find on this machine; choose 'cpu', "
-            "or 'auto' for a GPU if there is one."
-        ) from error
-    return found
+    return check_device(device)
 
 
 def check_threads(threads: int) -> int:
     """Return the number of threads. Raises ValueError if it is below 1."""
-    if threads < 1:
-        raise ValueError(f"threads is {threads}; expected 1 or more.")
-    return threads
+    return check_int("threads", threads, 1, 1024)
+
+
+@contextmanager
+def training_defaults() -> Iterator[None]:
+    """Set torch's global switches as training needs them, float32 and gradients, then restore them.
+
+    A user may have changed them: `torch.set_default_dtype(torch.float64)`, `torch.no_grad()`.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from mpn_lab.loading import check_generator
 from mpn_lab.tasks.rollout import make_envs, n_envs_for, rollout, seed_envs
 from mpn_lab.training.config import TrainConfig
-from mpn_lab.training.device import resolve_device
+from mpn_lab.training.device import resolve_device, training_defaults
 from mpn_lab.training.evaluate import summarise
 from mpn_lab.training.experience import Experience
 from mpn_lab.training.files import Row
@@ -24,11 +24,12 @@ from mpn_lab.training.horizon import resolve_defaults
 from mpn_lab.training.learner import DQNLearner
 from mpn_lab.training.run import Run
 from mpn_lab.training.stored_trials import save_stored_trials
-from mpn_lab.training.trainer import OnRow, Out, Trainer
+from mpn_lab.training.trainer import OnRow, Out, Trainer, check_callback, check_config
 
 _TRAIN, _VALIDATE, _EXPLORE, _REPLAY = range(4)  # independent streams of one seed
 
 
+@training_defaults()
 def train(
     config: TrainConfig,
     out: Out = None,
@@ -71,6 +72,8 @@ def train(
         >>> run = train(TrainConfig(task="DelayMatchSample-v0"), "runs/match")  # doctest: +SKIP
         >>> run.evaluate().ratio  # doctest: +SKIP
     """
+    check_config(config, TrainConfig, "train", "train_supervised")
+    check_callback(on_row)
     trainer = DQNTrainer(config, resolve_device(device), threads)
     if out is False and config.store_trials:
         raise ValueError(

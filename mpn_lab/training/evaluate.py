@@ -10,6 +10,8 @@ import torch
 from pydantic import BaseModel
 from torch import nn
 
+from mpn_lab.checks import LARGEST_SEED, MOST_SAMPLED, check_choice, check_int
+from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.tasks.ideal import ideal_accuracy
 from mpn_lab.tasks.rollout import Policy, ResetState, Trial, make_envs, n_envs_for, rollout
 from mpn_lab.tasks.trial_env import Task, TrialEnv
@@ -58,20 +60,33 @@ def evaluate(
         threads: number of torch threads.
 
     Raises:
-        ValueError: `trials` is below 1, the seed is negative, the task cannot be made, or the
-            device is not available.
+        ValueError: an argument is out of range, the task cannot be made or does not fit the
+            network, or the device is not available.
     """
-    if trials < 1:
-        raise ValueError(f"trials is {trials}; expected at least 1.")
-    if seed < 0:
-        raise ValueError(f"seed is {seed}; expected 0 or more.")
+    trials = check_int("trials", trials, 1, MOST_SAMPLED)
+    seed = check_int("seed", seed, 0, LARGEST_SEED)
+    check_choice("reset_state", reset_state, ResetState)
+    check_int("trials_per_episode", trials_per_episode, 1)
     if device is not None and isinstance(policy, nn.Module):
         policy.to(resolve_device(device))
     check_threads(threads)
     carry = reset_state, trials_per_episode
     envs = make_envs(task, task_kwargs, n_envs_for(trials, 250, *carry), (seed, _EVALUATION))
+    if isinstance(policy, QNetwork):
+        check_fit(policy, envs[0])
     with torch_threads(threads):
         return summarise(envs[0], rollout(envs, policy, trials, *carry))
+
+
+def check_fit(network: QNetwork, env: TrialEnv) -> None:
+    """Raise ValueError unless the network has the task's channels and actions."""
+    channels, actions = len(env.channels), len(env.actions)
+    if (network.obs_size, network.n_actions) != (channels, actions):
+        raise ValueError(
+            f"the network takes {network.obs_size} channels and has {network.n_actions} "
+            f"actions, but {env.task_id} has {channels} channels and {actions} actions; pass the "
+            "task that the network was trained on, with its task_kwargs."
+        )
 
 
 def summarise(env: TrialEnv, trials: Sequence[Trial]) -> Evaluation:

@@ -31,8 +31,9 @@ def resolve_defaults(config: Config) -> Config:
     The core's `horizon_options` determines which of its options depend on trial length, and how.
 
     Raises:
-        ValueError: the task cannot be made, or the core is not registered.
+        ValueError: the task cannot be made or ends no trial, or the core is not registered.
     """
+    _check_trials_end(config)
     core = core_class(config.core)
     missing = [n for n in ("gamma", "td_lambda", "learning_rate") if getattr(config, n, 0) is None]
     of_core = set(core.horizon_options(1.0)) if hasattr(core, "horizon_options") else set()
@@ -49,6 +50,24 @@ def resolve_defaults(config: Config) -> Config:
     if of_core:
         resolved["core_options"] = core.horizon_options(steps) | config.core_options
     return config.model_copy(update=resolved)
+
+
+def _check_trials_end(config: NetworkConfig) -> None:
+    """Raise ValueError if `max_steps` cuts every trial, with action 0 as with random actions."""
+    env, rng = TrialEnv(config.task, seed=0, **config.task_kwargs), np.random.default_rng(0)
+    for attempt in range(4):
+        env.reset()
+        steps, ended = 0, False
+        while not ended:
+            action = int(rng.integers(len(env.actions))) if attempt else 0
+            _, _, terminated, truncated, _ = env.step(action)
+            steps, ended = steps + 1, terminated or truncated
+        if terminated or steps < env.max_steps:
+            return
+    raise ValueError(
+        f"{env.task_id} ends no trial within {env.max_steps:,} steps; end each trial, by "
+        'terminated or info["new_trial"], or cut it with max_episode_steps of gymnasium.register.'
+    )
 
 
 def mean_trial_length(config: NetworkConfig, trials: int = 20) -> float:

@@ -12,6 +12,7 @@ from mpn_lab.loading import ArraySpec, check_arrays, check_integer
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.replay.trials import TrialBatch
 from mpn_lab.training.config import NetworkConfig, SupervisedConfig, TrainConfig
+from mpn_lab.training.device import training_defaults
 from mpn_lab.training.loss import compute_td_loss_trial
 
 
@@ -19,6 +20,7 @@ class NonFiniteLoss(RuntimeError):
     """Raised if the loss is nan or infinite, so that training cannot continue."""
 
 
+@training_defaults()
 def make_network(config: NetworkConfig, obs_size: int, n_actions: int) -> QNetwork:
     """Create the network of a configuration, with initial weights drawn from its seed."""
     return QNetwork(

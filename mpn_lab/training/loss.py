@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mpn_lab.checks import check_choice, check_int, check_number, show
 from mpn_lab.replay.trials import TrialBatch
 
 Backprop = Literal["full", "truncated", "checkpointed"]
@@ -44,19 +45,41 @@ def compute_td_loss_trial(
         The mean over the trained steps; differentiable only in the parameters of `mpn`.
 
     Raises:
-        ValueError: gamma or td_lambda is outside [0, 1], or the network lacks one of the actions.
+        ValueError: gamma or td_lambda is outside [0, 1], `backprop` or `chunk` is no such choice,
+            the batch is not a TrialBatch, or the network lacks one of the actions.
     """
-    for name, value in (("gamma", gamma), ("td_lambda", td_lambda)):
-        if not 0 <= value <= 1:
-            raise ValueError(f"{name} is {value}; expected 0 to 1.")
-    obs, action, reward, terminated, mask = trial_batch[:5]
-    q = unroll(mpn, obs, start_state(mpn, trial_batch), backprop, chunk)  # (B, T, A)
-    if action.numel() and int(action.max()) >= q.shape[2]:
+    check_number("gamma", gamma, 0, 1)
+    check_number("td_lambda", td_lambda, 0, 1)
+    check_choice("backprop", backprop, Backprop)
+    check_int("chunk", chunk, 1)
+    if not isinstance(trial_batch, TrialBatch):
         raise ValueError(
-            f"a trial has the action {int(action.max())}, but the network has {q.shape[2]} actions."
+            f"trial_batch is {show(trial_batch)}; expected a TrialBatch, as a buffer samples it."
+        )
+    for name, network in (("mpn", mpn), ("target_mpn", target_mpn)):
+        if not isinstance(network, nn.Module):
+            raise ValueError(f"{name} is {show(network)}; expected a network.")
+    obs, action, reward, terminated, mask = trial_batch[:5]
+    for name, part in (("action", action), ("reward", reward), ("mask", mask)):
+        if not isinstance(part, Tensor) or part.shape != obs.shape[:2]:
+            raise ValueError(
+                f"the batch's {name} is {show(part)}; expected a tensor {tuple(obs.shape[:2])}."
+            )
+    if action.dtype != torch.int64:
+        raise ValueError(f"the batch's actions are of {action.dtype}; expected torch.int64.")
+    q = unroll(mpn, obs, start_state(mpn, trial_batch), backprop, chunk)  # (B, T, A)
+    if action.numel() and not 0 <= int(action.min()) <= int(action.max()) < q.shape[2]:
+        wrong = int(action.min()) if int(action.min()) < 0 else int(action.max())
+        raise ValueError(
+            f"a trial has the action {wrong}, but the network has {q.shape[2]} actions."
         )
     with torch.no_grad():
         q_target, _ = target_mpn(obs, start_state(target_mpn, trial_batch))  # (B, T, A)
+        if q_target.shape != q.shape:
+            raise ValueError(
+                f"the target network has {q_target.shape[2]} actions and the network {q.shape[2]}; "
+                "expected a copy of the network."
+            )
         greedy = q.argmax(2, keepdim=True)  # (B, T, 1)
         value = q_target.gather(2, greedy).squeeze(2)  # (B, T)
         target = td_targets(value, reward, terminated, mask, gamma, td_lambda)  # (B, T)

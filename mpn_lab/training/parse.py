@@ -15,7 +15,7 @@ import safetensors
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mpn_lab.loading import check_integer, parse_json, read_regular_file, reason_of, shorten
-from mpn_lab.training.config import CONFIGS, SupervisedConfig, TrainConfig
+from mpn_lab.training.config import CONFIGS, ConfigError, SupervisedConfig, TrainConfig
 
 LARGEST_CONFIG = 2**20
 """Bytes of the largest config.json that is read."""
@@ -67,8 +67,8 @@ def parse_run_file(data: bytes) -> tuple[dict[str, Any], TrainConfig | Supervise
     settings = content["config"]
     try:
         config = CONFIGS[kind].model_validate(settings)
-    except ValidationError as error:
-        raise ValueError(f"config.{_first(error)}") from None
+    except ConfigError as error:
+        raise ValueError(f"config: {error}") from None
     except (TypeError, OverflowError) as error:
         raise ValueError(f"config: {reason_of(error)}") from None
     # What the training wrote comes back as it is; a default or a conversion would show here.

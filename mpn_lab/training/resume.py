@@ -8,15 +8,16 @@ from pathlib import Path
 import torch
 
 from mpn_lab.training.config import SupervisedConfig
-from mpn_lab.training.device import resolve_device
+from mpn_lab.training.device import resolve_device, training_defaults
 from mpn_lab.training.dqn import DQNTrainer
 from mpn_lab.training.files import delete_leftovers, lock_folder
 from mpn_lab.training.provenance import changes
 from mpn_lab.training.run import AnyConfig, Run, load_run
 from mpn_lab.training.supervised import SupervisedTrainer
-from mpn_lab.training.trainer import OnRow, Trainer
+from mpn_lab.training.trainer import OnRow, Trainer, check_callback
 
 
+@training_defaults()
 def resume(
     run: str | Path | Run,
     *,
@@ -47,6 +48,7 @@ def resume(
         UserWarning: the versions, the machine, the device or the number of threads are not those
             that the run was started with; or a file had to be written anew.
     """
+    check_callback(on_row)
     run = load_run(run.folder if isinstance(run, Run) else run)
     run.check_task()
     run.check_core()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from mpn_lab.checks import show
 from mpn_lab.files import make_folder, user_path, write_whole
 from mpn_lab.loading import read_regular_file
 from mpn_lab.networks.qnetwork import QNetwork
@@ -340,6 +341,8 @@ def load_run(path: str | Path) -> Run:
     Raises:
         RunError: there is no run, or its configuration is damaged or was not written by mpn_lab.
     """
+    if not isinstance(path, str | Path):
+        raise RunError(f"the run is {show(path)}; expected the path of its folder.")
     path = user_path(path)
     file = path / "config.json"
     try:
@@ -360,3 +363,11 @@ def load_run(path: str | Path) -> Run:
             f"{str(content['identity'])[:12]} as it says; restore it as the training wrote it."
         )
     return Run(path, content, config)
+
+
+def network_of(network: Any) -> QNetwork:
+    """Return a network, or a run's last one. Raises ValueError for anything else."""
+    found = network.network if isinstance(network, Run) else network
+    if not isinstance(found, QNetwork):
+        raise ValueError(f"network is {show(network)}; expected a QNetwork or a Run.")
+    return found

@@ -13,19 +13,21 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from mpn_lab.checks import show
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.tasks.batches import TaskBatch
 from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.data import ExpertRollouts, make_data
-from mpn_lab.training.device import resolve_device
+from mpn_lab.training.device import resolve_device, training_defaults
 from mpn_lab.training.files import Row
 from mpn_lab.training.horizon import resolve_defaults
 from mpn_lab.training.learner import Learner, load_arrays, network_arrays
 from mpn_lab.training.loss import compute_cross_entropy, unroll
 from mpn_lab.training.run import Run
-from mpn_lab.training.trainer import OnRow, Out, Trainer
+from mpn_lab.training.trainer import OnRow, Out, Trainer, check_callback, check_config
 
 
+@training_defaults()
 def train_supervised(
     config: SupervisedConfig,
     out: Out = None,
@@ -77,6 +79,8 @@ def train_supervised(
         >>> config = SupervisedConfig(loss_periods=("decision",))  # doctest: +SKIP
         >>> run = train_supervised(config, "runs/supervised")  # doctest: +SKIP
     """
+    check_config(config, SupervisedConfig, "train_supervised", "train")
+    check_callback(on_row)
     trainer = SupervisedTrainer(config, resolve_device(device), threads)
     if network is not None:
         trainer.begin_with(network)
@@ -119,6 +123,8 @@ class SupervisedTrainer(Trainer):
 
     def begin_with(self, network: QNetwork) -> None:
         """Copy the weights of a network. Raises ValueError if they do not fit."""
+        if not isinstance(network, QNetwork):
+            raise ValueError(f"network is {show(network)}; expected a QNetwork to begin with.")
         try:
             load_arrays(self.learner.network, network_arrays(network))
         except ValueError as error:

@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from mpn_lab.checks import show
 from mpn_lab.files import user_path
 from mpn_lab.loading import check_integer, read_regular_file, shorten
+from mpn_lab.training.config import SupervisedConfig, TrainConfig
 from mpn_lab.training.device import check_threads, torch_threads
 from mpn_lab.training.files import (
     Row,
@@ -34,6 +36,26 @@ from mpn_lab.training.signals import stop_if_asked
 
 OnRow = Callable[[Row], None]
 Out = str | Path | Literal[False] | None
+
+
+def check_config(config: Any, expected: type[AnyConfig], own: str, other: str) -> None:
+    """Raise ValueError unless a configuration is of the kind that a training function takes."""
+    if isinstance(config, expected):
+        return
+    name = expected.__name__
+    if isinstance(config, TrainConfig | SupervisedConfig):
+        raise ValueError(
+            f"config is a {type(config).__name__}; {own} takes a {name}: pass it to {other}, or "
+            f"make a {name}."
+        )
+    what = "..." if not isinstance(config, str) else repr(config)
+    raise ValueError(f"config is {show(config)}; expected a {name}, such as {name}(task={what}).")
+
+
+def check_callback(on_row: Any) -> None:
+    """Raise ValueError unless `on_row` is None or can be called with a row of the metrics."""
+    if on_row is not None and not callable(on_row):
+        raise ValueError(f"on_row is {show(on_row)}; expected a function of one row, or None.")
 
 
 class Trainer(ABC):
@@ -119,6 +141,10 @@ class Trainer(ABC):
 
         The arguments are those of `create_run` and `fit`.
         """
+        if out is not None and out is not False and not isinstance(out, str | Path):
+            raise ValueError(
+                f"out is {show(out)}; expected a folder, None for {default}, or False for none."
+            )
         if out is False:
             return self.fit(self.create_run(out, default, initial_weights), progress, on_row)
         folder = user_path(default if out is None else out)

@@ -10,9 +10,11 @@ from typing import Any
 import ipywidgets as w
 import numpy as np
 import xarray as xr
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from mpn_lab.analysis.schema import step_duration, time_step, trial_length, trial_position
+from mpn_lab.checks import check_path, show
 from mpn_lab.plotting.panel import AnimatedPanel
 from mpn_lab.plotting.style import save_figure, style
 from mpn_lab.plotting.view import trial_title, verdict
@@ -96,6 +98,12 @@ class FrameExplorer(Explorer):
 
     def _save(self, path: str | Path, time: float | int | None, **asked: Any) -> Path:
         """Save a frame; the values asked for replace those of the controls."""
+        path = check_path("path", path)
+        formats = FigureCanvasBase.get_supported_filetypes()
+        if path.suffix[1:].lower() not in formats:
+            raise ValueError(
+                f"path is {show(str(path))}; expected a file ending in .{' or .'.join(formats)}."
+            )
         chosen = self._chosen(**asked)
         time = self._time(chosen["trial"], time)
         with style():
@@ -104,6 +112,7 @@ class FrameExplorer(Explorer):
 
     def _page(self, path: str | Path, **asked: Any) -> Path:
         """Write the page of a trial; the values asked for replace those of the controls."""
+        path = check_path("path", path)
         chosen = self._chosen(**asked)
         i = trial_position(self.record, chosen["trial"])
         steps, times = range(trial_length(self.record, i)), self.record["time"].values

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from IPython.display import DisplayHandle, display
 
+from mpn_lab.checks import show
 from mpn_lab.plotting.panel import AnimatedPanel
 from mpn_lab.plotting.style import style
 from mpn_lab.plotting.training import COLUMNS, Lines, draw_training
-from mpn_lab.training.config import SupervisedConfig
+from mpn_lab.training.config import SupervisedConfig, TrainConfig
 from mpn_lab.training.run import AnyConfig, Row
 from mpn_lab.widgets.explorer import Explorer, report_errors
 
@@ -38,6 +39,11 @@ class TrainingMonitor(Explorer):
     _held = (*Explorer._held, "_lines")
 
     def __init__(self, config: AnyConfig) -> None:
+        if not isinstance(config, TrainConfig | SupervisedConfig):
+            raise ValueError(
+                f"config is {show(config)}; expected the TrainConfig or SupervisedConfig of the "
+                "training to watch."
+            )
         self.config = config
         loop = "supervised" if isinstance(config, SupervisedConfig) else "dqn"
         self.rows: dict[str, list[float]] = {name: [] for name in COLUMNS[loop]}

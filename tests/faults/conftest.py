@@ -57,7 +57,9 @@ class Disk:
 
     def failing(self, name, real):
         def call(*arguments, **options):
-            if name == "open" and arguments[1] & os.O_NONBLOCK:  # as `read_regular_file` opens
+            writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+            if name == "open" and arguments[1] & os.O_NONBLOCK and not arguments[1] & writing:
+                # as `read_regular_file` opens
                 return real(*arguments, **options)
             n = len(self.calls)
             self.calls.append(name)

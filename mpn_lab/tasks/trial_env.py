@@ -5,29 +5,37 @@ from __future__ import annotations
 import copy
 import difflib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import gymnasium as gym
 import neurogym as ngym
 import numpy as np
 from gymnasium import spaces
-from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 from neurogym.core import TrialEnv as NeurogymTask
 from neurogym.envs.registration import all_envs
 
 from mpn_lab.tasks.bandit import REVERSAL_BANDIT  # and with it the task is registered
 from mpn_lab.tasks.channels import action_names, channel_names
 from mpn_lab.tasks.integration import CONTEXT_INTEGRATION, CONTINUOUS_INTEGRATION, INTEGRATION
+from mpn_lab.tasks.neurogym_trials import (
+    TRANSPARENT,
+    NeurogymTrials,
+    all_nodes,
+    declared_block,
+    random_age,
+    seeded_construction,
+)
 
 OWN_TASKS = (REVERSAL_BANDIT, INTEGRATION, CONTEXT_INTEGRATION, CONTINUOUS_INTEGRATION)
 
 Task = str | gym.Env | Callable[..., gym.Env]
 """An id, an environment, or a class or function that makes one."""
 
-_TRANSPARENT = (OrderEnforcing, PassiveEnvChecker)  # wrappers that change no observation
-_SHARED = {"_top", "observation_space", "action_space", "spec"}  # never changed by a trial
 _LAYOUT = ("trial", "gt", "start_ind")  # a task with one of these describes trials as neurogym does
+
+# neurogym's wrappers read the attributes of the environment within at every trial or step.
+warnings.filterwarnings("ignore", message=".*to get variables from other wrappers is deprecated")
 
 
 class TrialEnv(gym.Env):
@@ -86,17 +94,20 @@ class TrialEnv(gym.Env):
         **task_kwargs: Any,
     ) -> None:
         env = _make(task, task_kwargs)
-        self.registered_id = _registered_id(env)
+        made_by_id = isinstance(task, str) and env.unwrapped.spec is not None
+        self.registered_id = env.unwrapped.spec.id if made_by_id else _registered_id(env)
         name = getattr(task, "__name__", type(env.unwrapped).__name__)
         self.task_id = task if isinstance(task, str) else (self.registered_id or name)
-        while isinstance(env, _TRANSPARENT):
+        while isinstance(env, TRANSPARENT):
             env = env.env
         self.env = env
-        self.task: Any = env.unwrapped
         self.max_steps = max_steps
-        self._neurogym = isinstance(self.task, NeurogymTask)
         self._check_spaces()
-        self._pristine = self._own_state()
+        self._neurogym: NeurogymTrials | None = None  # of another environment
+        if isinstance(self.task, NeurogymTask):
+            made = not isinstance(task, gym.Env) and isinstance(task, Hashable)
+            kind = (task, type(self.task), repr(sorted(task_kwargs.items())))
+            self._neurogym = NeurogymTrials(env, kind if made else None)
         self.observation_space = spaces.Box(
             -np.inf, np.inf, (spaces.flatdim(env.observation_space),), np.float32
         )
@@ -108,22 +119,29 @@ class TrialEnv(gym.Env):
         )
         self._first_obs: np.ndarray | None = None  # of a trial that has not begun
         self._steps = 0
-        self.reset(
-            seed=int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-        )
+        if seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1)[0])
+        self._seed: int | None = seed  # until the first reset
+        if not self._neurogym:  # whose first reset is seeded, as gymnasium asks for
+            self.reset(seed=seed)
         # In an environment of another kind, dt need not be in ms (Acrobot's is in s).
         follows = self._neurogym or any(hasattr(self.task, name) for name in _LAYOUT)
         self.dt = float(self.task.dt) if follows and hasattr(self.task, "dt") else 1.0
+
+    @property
+    def task(self) -> Any:
+        """The task of the current trial, without wrappers: some wrappers have several tasks."""
+        return self.env.unwrapped
 
     def reset(
         self, *, seed: int | None = None, options: dict | None = None
     ) -> tuple[np.ndarray, dict]:
         """Start a trial. Returns its first observation, [d] float32, and an empty dict."""
         super().reset(seed=seed)
-        if seed is not None:
-            self._seed(seed)
-            self._first_obs = None
-        if self._first_obs is None:  # after seeding, or in the middle of a trial
+        if seed is None and self._seed is not None:
+            self._start_trial(self._seed)  # nobody sees the first trial of a seed given so
+        self._seed = None
+        if seed is not None or self._first_obs is None:  # None: in the middle of a trial
             self._first_obs = self._start_trial(seed)
         obs, self._first_obs = self._first_obs, None
         self._steps = 0
@@ -144,6 +162,8 @@ class TrialEnv(gym.Env):
             zero = np.zeros(len(self.channels), np.float32)
             return zero, float(reward), True, False, {**info, **self._finished(info)}
         truncated = bool(truncated) or self._steps >= self.max_steps
+        if self._steps == 1 and self._neurogym and not self._neurogym.shows_plan:
+            self._planned = self._plan()  # ReactionTime changes it in a trial's first step
         if truncated:
             info = {**info, **self._finished(info)}
         return self._flat(obs), float(reward), False, truncated, info
@@ -153,93 +173,77 @@ class TrialEnv(gym.Env):
         """The correct action at every step of the current trial, [T], or None."""
         return self._planned["ground_truth"]
 
+    @property
+    def planned_obs(self) -> np.ndarray | None:
+        """The observations up to the current trial's latest possible end, [T, d], or None."""
+        return self._planned["planned_obs"]
+
     def _finished(self, info: dict) -> dict:
         """Return the description of the trial that has just ended."""
-        return {
-            "trial": self._conditions,
-            "performance": float(info.get("performance", np.nan)),
-            **self._planned,
-        }
+        judge = self._neurogym.judge if self._neurogym else _performance
+        return {"trial": self._conditions, "performance": judge(info), **self._planned}
 
     def _plan(self) -> dict:
         """Return the task's plan of the current trial, which the task overwrites at its end."""
-        task = self.task
+        task, neurogym = self.task, self._neurogym
         periods = {
             name: (start, task.end_ind[name])
             for name, start in getattr(task, "start_ind", {}).items()
-            if task.end_ind[name] > start
+            if task.end_ind[name] > start and (not neurogym or name in task._duration)
         }
-        has_gt = task._has_gt if self._neurogym else getattr(task, "gt", None) is not None
-        has_obs = self._plain and getattr(task, "_ob_built", False)
+        has_gt = task._has_gt if neurogym else getattr(task, "gt", None) is not None
         return {
             "ground_truth": self._ground_truth() if has_gt else None,
             "periods": periods,
-            "planned_obs": np.array(task.ob, np.float32) if has_obs else None,
+            "planned_obs": neurogym.planned_obs if neurogym else None,
             "latent": _dict(task, "latent"),
             "action_0_is_response": getattr(task, "action_0_is_response", False),
         }
 
-    def _ground_truth(self) -> np.ndarray:
+    def _ground_truth(self) -> np.ndarray | None:
         truth = np.array(self.task.gt)
         if truth.ndim != 1 and not self._neurogym:
             raise ValueError(
                 f"{self.task_id} has a gt of shape {truth.shape}; expected one number per step of "
                 "the trial: the correct action at that step."
             )
-        return truth
+        return truth if are_actions(truth, len(self.actions)) else None
 
     def _start_trial(self, seed: int | None) -> np.ndarray:
-        if not self._neurogym:
-            return self._flat(self.env.reset(seed=seed)[0])
-        if self._plain:
-            self.task.num_tr = self.task.t = self.task.t_ind = self.task.performance = 0
-            self.task.new_trial()
+        """Begin a trial; with a seed, the first one of an environment of a random age."""
+        if self._neurogym is None:
+            obs = self.env.reset(seed=seed)[0]
+            block = declared_block(all_nodes(self.env)) if seed is not None else None
+            for _ in range(random_age(seed or 0, block or 0)):
+                obs = self._pass_trial()
+            return self._flat(obs)
+        age = 0 if seed is None else self._neurogym.seed(seed)
+        if self._neurogym.shows_plan:
+            for _ in range(age + 1):
+                self._neurogym.new_trial()
             if self.task._ob_built:
-                return self._flat(self.task.ob[0])
-        # A wrapped task, or one without planned observations, returns observations only from steps,
-        # and returns a trial's first observation only at the end of the previous trial.
+                return self._flat(self._neurogym.first_observation())
+            age = 0
+        # Where no observations are planned, or wrappers change them, they come from steps alone,
+        # and a trial's first one from the last step of the trial before.
         self.env.reset()
+        for _ in range(age):
+            self._neurogym.new_trial()
+        return self._flat(self._pass_trial())
+
+    def _pass_trial(self) -> Any:
+        """Take action 0 to the end of a trial. Returns the next trial's first observation."""
         for _ in range(self.max_steps):
             obs, _, ended, cut, info = self.env.step(0)
-            if info.get("new_trial", False):
-                return self._flat(obs)
+            if info.get("new_trial", False) and not (ended or cut):
+                if self._neurogym:
+                    self._neurogym.judge(info)
+                return obs
             if ended or cut:
-                self.env.reset()
+                obs, _ = self.env.reset()
+                if not self._neurogym:
+                    return obs
         raise ValueError(f"{self.task_id} ended no trial within {self.max_steps} steps.")
-
-    def _seed(self, seed: int) -> None:
-        if not self._neurogym:
-            return  # gymnasium's own reset(seed=...) does it
-        # Blocks and rules that outlast a trial are reset, or the same seed would give different
-        # trials the second time.
-        self.task.__dict__.update(copy.deepcopy(self._pristine, self._generators()))
-        self.task.seed(seed)
-        if hasattr(self.task, "_rng"):  # AnnubesEnv draws from a generator that seed() leaves alone
-            self.task._rng = np.random.default_rng(seed)
-        if hasattr(self.task, "new_block"):  # HierarchicalReasoning draws its first block unseeded
-            self.task.new_block()
-
-    def _own_state(self) -> dict:
-        if not self._neurogym:
-            return {}
-        state = {k: v for k, v in self.task.__dict__.items() if k not in _SHARED}
-        return copy.deepcopy(state)
-
-    def _generators(self) -> dict:
-        """Return the generators, which `copy` skips: copying them takes longer than all the rest.
-
-        neurogym's seed() replaces them immediately.
-        """
-        if type(self.task).seed is not NeurogymTask.seed:
-            return {}
-        random_periods = [p for p in self._pristine["timing"].values() if hasattr(p, "seed")]
-        replaced = [self._pristine["rng"], *(getattr(p, "rng", None) for p in random_periods)]
-        return {id(generator): generator for generator in replaced}
-
-    @property
-    def _plain(self) -> bool:
-        """Whether the agent sees the task's planned observations, with no wrapper in between."""
-        return self._neurogym and self.env is self.task
 
     def _flat(self, obs: Any) -> np.ndarray:
         if self._plain_box:
@@ -260,6 +264,13 @@ class TrialEnv(gym.Env):
                 f"{self.task_id} has the observation space {obs}, which gymnasium cannot flatten "
                 "to a fixed length; convert it to Box, Dict, Discrete, MultiDiscrete or Tuple."
             )
+
+
+def are_actions(ground_truth: np.ndarray | None, n_actions: int) -> bool:
+    """Whether a trial's ground truth is an action: Reaching1D's, for one, is a position."""
+    if ground_truth is None or not np.issubdtype(ground_truth.dtype, np.integer):
+        return False
+    return bool(((ground_truth >= 0) & (ground_truth < n_actions)).all())
 
 
 def task_module(task: str) -> str:
@@ -318,7 +329,10 @@ def _make(task: Task, task_kwargs: dict) -> gym.Env:
     try:
         with warnings.catch_warnings():  # neurogym's metadata lacks fields that gymnasium expects
             warnings.filterwarnings("ignore", message=".*render_modes")
-            env = ngym.make(task, **task_kwargs) if isinstance(task, str) else task(**task_kwargs)
+            with seeded_construction():
+                env = (
+                    ngym.make(task, **task_kwargs) if isinstance(task, str) else task(**task_kwargs)
+                )
     except Exception as error:  # whatever the task's own constructor objects to
         reason = str(error).split(" was raised from")[0]  # gymnasium appends its own call
         raise ValueError(f"{name} cannot be made with {task_kwargs}: {reason}.") from error
@@ -332,7 +346,15 @@ def _make(task: Task, task_kwargs: dict) -> gym.Env:
 def _dict(task: Any, name: str) -> dict:
     """Return a copy of the task's dict of this name; empty if there is no such dict."""
     found = getattr(task, name, None)
-    return dict(found) if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    mutable = dict | list | np.ndarray
+    return {k: copy.deepcopy(v) if isinstance(v, mutable) else v for k, v in found.items()}
+
+
+def _performance(info: dict) -> float:
+    """Return the performance in a trial's last `info`; nan if the environment gives none."""
+    return float(info.get("performance", np.nan))
 
 
 def _registered_id(env: gym.Env) -> str | None:

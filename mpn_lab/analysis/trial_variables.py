@@ -76,7 +76,7 @@ def coordinates(
             [-1 if t.correct_response is None else t.correct_response for t in trials]
         ),
         "response": np.array([int(trial.action[-1]) for trial in trials]),
-        "correct": performance == 1,
+        "correct": np.where(np.isin(performance, (0, 1)), performance, np.nan),
         "performance": performance,
         "ideal_response": np.array([_ideal_response(env, trial) for trial in trials]),
     }

@@ -193,21 +193,32 @@ def draw_staleness(
 
 
 def trial_title(record: xr.Dataset, position: int) -> str:
-    """Describe a trial in one line: its number, the correct response, the response, the verdict."""
+    """Describe a trial in one line: its number, the correct response, the response, the outcome."""
     one = record.isel(trial=position)
     names = [str(name) for name in record["action"].values]
-    correct, words = int(one["correct_response"]), verdict(record, position)
+    correct, words = int(one["correct_response"]), outcome(record, position)
     parts = [str(record.attrs["task"]), f"trial {int(one['trial'])}"]
     parts += [f"correct response: {names[correct]}"] if correct >= 0 else []
     parts += [f"response: {names[int(one['response'])]}" + (f" ({words})" if words else "")]
     return "   ".join(parts)
 
 
+def outcome(record: xr.Dataset, position: int) -> str:
+    """Say how the trial went: the verdict or, where that is unknown, the return."""
+    words = verdict(record, position)
+    if words or "reward" not in record:
+        return words
+    return f"return {np.nansum(record['reward'].values[position]):.3g}"
+
+
 def verdict(record: xr.Dataset, position: int) -> str:
-    """Say whether the trial is correct or wrong; nothing where the task has no ground truth."""
-    if np.isnan(record["performance"].values[position]):
+    """Say whether the trial is correct or wrong, or its grade between; nothing if it is unknown."""
+    performance = float(record["performance"].values[position])
+    if np.isnan(performance):
         return ""
-    return "correct" if record["correct"].values[position] else "wrong"
+    if performance in (0, 1):
+        return "correct" if performance else "wrong"
+    return f"performance {performance:.2f}"
 
 
 def trial_conditions(record: xr.Dataset, position: int) -> str:

@@ -27,7 +27,7 @@ from neurogym.utils.scheduler import BaseSchedule
 TRANSPARENT = (OrderEnforcing, PassiveEnvChecker)  # wrappers that change no observation
 DECLARED = "trials_per_block"  # the attribute that says how long a rule or block lasts, in trials
 
-_AGE = 0x616765  # separates the random age of an environment from its trials
+_AGE, _OTHERS = 0x616765, 0x6F7468  # separate an environment's age and inner seeds from its trials
 _DRAWN = 200  # trials drawn to find out whether a task has rules or blocks that outlive a trial
 _PROBES = (65537, 257, 17)  # seeds of the trials that are drawn again and again to that end
 _KEPT = {  # never changed by a trial: neither copied nor restored
@@ -55,9 +55,7 @@ class NeurogymTrials:
         self.tasks = [node for node in self.nodes if isinstance(node, NeurogymTask)]
         self.wrappers = [node for node in self.nodes if not isinstance(node, NeurogymTask)]
         self._top: Any = next((n for n in self.nodes if isinstance(n, TrialWrapper)), env.unwrapped)
-        self._initial: tuple[Any, Any] | None = (
-            None  # a task and its performance at a trial's start
-        )
+        self._initial: tuple[Any, Any] | None = None  # the task that began, and its performance
         for node in self.nodes:
             if isinstance(node, OrderEnforcing):  # `new_trial` takes the place of its reset
                 node._has_reset = True
@@ -67,7 +65,7 @@ class NeurogymTrials:
             isinstance(node, TRANSPARENT) or type(node).step is gym.Wrapper.step
             for node in self.wrappers
         )
-        self._judges = {id(task): _mentions(type(task), "performance") for task in self.tasks}
+        self._judges = all(_mentions(type(task), "performance") for task in self.tasks)
         self._pristine = [(node, *_copy_state(node, self.nodes)) for node in self.nodes]
         self._key = key
         self._block: int | None = None
@@ -106,7 +104,7 @@ class NeurogymTrials:
         return self._top.step(action)
 
     def judge(self, info: dict) -> float:
-        """Return the performance in a trial's last `info`: nan if nothing has ever assigned it.
+        """Return the performance in a trial's last `info`: nan if the task never assigns one.
 
         The next trial has begun by now; the performance that its task set then is restored.
         """
@@ -114,7 +112,7 @@ class NeurogymTrials:
         if self._initial is not None:
             task, performance = self._initial
             task.performance = performance
-        return np.nan if found is _UNTOUCHED and not all(self._judges.values()) else float(found)
+        return np.nan if found is _UNTOUCHED and not self._judges else float(found)
 
     def first_observation(self) -> Any:
         """Return the planned first observation, after the task's own last touch (Reaching1D's)."""
@@ -169,7 +167,9 @@ class NeurogymTrials:
         """
         conditions, task = self.new_trial(), self.task
         conditions = conditions if isinstance(conditions, dict) else {}
-        known = [{k: repr(v) for k, v in conditions.items() if not isinstance(v, np.ndarray)}]
+        known: list[Any] = [
+            {k: repr(v) for k, v in conditions.items() if not isinstance(v, np.ndarray)}
+        ]
         known += [{name: (task.start_ind[name], task.end_ind[name]) for name in task._duration}]
         known += [task.ob.tobytes() if task._ob_built else None]
         return [*known, task.gt.tobytes() if task._gt_built else None]
@@ -186,7 +186,7 @@ class NeurogymTrials:
 
     def _seed(self, seed: int) -> None:
         """Seed every generator: the first task's by the seed itself, each other by its own."""
-        others = iter(np.random.SeedSequence(seed).generate_state(8 * len(self.nodes)).tolist())
+        others = _numbers(seed)
         for node in self.wrappers:
             if hasattr(type(node), "seed"):
                 node.seed(next(others))
@@ -203,6 +203,13 @@ class NeurogymTrials:
             held = [n for n, value in vars(task).items() if isinstance(value, np.random.Generator)]
             for name in {"_np_random", *held}:  # AnnubesEnv's own, which its seed() leaves alone
                 setattr(task, name, np.random.default_rng(own))
+
+
+def _numbers(seed: int) -> Iterator[int]:
+    """Yield seeds that differ from each other and from the one that they are drawn from."""
+    rng = np.random.default_rng([seed, _OTHERS])
+    while True:
+        yield int(rng.integers(2**32))
 
 
 def all_nodes(env: gym.Env) -> list[Any]:

@@ -52,7 +52,8 @@ class TrialEnv(gym.Env):
       `max_steps`. The next trial then begins with a reset of the environment;
     - the last step's `info` describes the trial that has just finished: `trial` (its conditions),
       `ground_truth` ([T] or None; the correct action at every step), `periods` (name -> first step
-      and step after the last), `performance` (1 if neurogym counts the trial as correct),
+      and step after the last), `performance` (1 if the task counts the trial as correct, 0 if
+      not, nan if it does not say),
       `planned_obs` ([T, d] or None; the observations up to the trial's latest possible end),
       `latent` (name -> [T] or [T, k], latent variables of the task at every step) and
       `action_0_is_response` (whether action 0 is a response like the others, not fixation).
@@ -63,6 +64,11 @@ class TrialEnv(gym.Env):
     environment may describe its current trial in neurogym's attributes: `trial` (its conditions),
     `gt` (the correct action at every step), `start_ind` and `end_ind` (name of a period -> step),
     `dt` (ms per step); and in two that neurogym does not have, `latent` and `action_0_is_response`.
+
+    If a rule or block outlives a trial, an environment is of a random age after seeding: a random
+    number of trials passes before its first one, so that the first trials of many environments show
+    all blocks, as the trials of one environment do. How long a block lasts is measured for
+    neurogym's tasks; any task can declare it as `trials_per_block` (0: none outlives a trial).
 
     Observations are flattened, from any space that gymnasium can flatten; see `channels`.
 
@@ -94,8 +100,7 @@ class TrialEnv(gym.Env):
         **task_kwargs: Any,
     ) -> None:
         env = _make(task, task_kwargs)
-        made_by_id = isinstance(task, str) and env.unwrapped.spec is not None
-        self.registered_id = env.unwrapped.spec.id if made_by_id else _registered_id(env)
+        self.registered_id = _registered_id(env, made_by_id=isinstance(task, str))
         name = getattr(task, "__name__", type(env.unwrapped).__name__)
         self.task_id = task if isinstance(task, str) else (self.registered_id or name)
         while isinstance(env, TRANSPARENT):
@@ -122,7 +127,7 @@ class TrialEnv(gym.Env):
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         self._seed: int | None = seed  # until the first reset
-        if not self._neurogym:  # whose first reset is seeded, as gymnasium asks for
+        if not self._neurogym:
             self.reset(seed=seed)
         # In an environment of another kind, dt need not be in ms (Acrobot's is in s).
         follows = self._neurogym or any(hasattr(self.task, name) for name in _LAYOUT)
@@ -312,7 +317,11 @@ def task_ids() -> list[str]:
     own = [
         name for name in gym.registry if not task_module(name).startswith(("gymnasium", "neurogym"))
     ]
-    return [*all_envs(), *OWN_TASKS, *(name for name in own if name not in OWN_TASKS)]
+    return [
+        *all_envs(collections=True),
+        *OWN_TASKS,
+        *(name for name in own if name not in OWN_TASKS),
+    ]
 
 
 def _make(task: Task, task_kwargs: dict) -> gym.Env:
@@ -357,9 +366,11 @@ def _performance(info: dict) -> float:
     return float(info.get("performance", np.nan))
 
 
-def _registered_id(env: gym.Env) -> str | None:
+def _registered_id(env: gym.Env, made_by_id: bool) -> str | None:
     """Return the id that makes this environment with the same wrappers; None if there is none."""
-    spec = env.spec
+    spec = env.unwrapped.spec if made_by_id else env.spec
+    if made_by_id:
+        return None if spec is None else spec.id
     known = gym.registry.get(spec.id) if spec is not None else None
     if spec is None or known is None or spec.additional_wrappers != known.additional_wrappers:
         return None

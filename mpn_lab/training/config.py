@@ -225,7 +225,10 @@ class TrainConfig(NetworkConfig):
 
 @_list_fields
 class StopConfig(BaseModel):
-    """Rules that stop supervised training early, by its validation accuracy or loss."""
+    """Rules that stop supervised training early, by its validation accuracy or loss.
+
+    Where the accuracy is unknown (nan in all rows), `patience` goes by the mean return.
+    """
 
     model_config = _STRICT
 

@@ -14,7 +14,7 @@ observers of this module are registered at its end in the same way as custom one
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 
@@ -32,9 +32,7 @@ ObserverKind = Literal["ideal observer", "best known"]
 _OBSERVERS: dict[str, tuple[Observer, ObserverKind]] = {}
 
 
-def register_observer(
-    task_id: str, observer: Observer, kind: ObserverKind = "ideal observer"
-) -> None:
+def register_observer(task_id: str, observer: Observer, kind: str = "ideal observer") -> None:
     """Register a task's ideal observer, which `evaluate`, `record` and the metrics then report.
 
     Args:
@@ -68,7 +66,7 @@ def register_observer(
             f"{task_id!r} already has an ideal observer ({_where(before[0])}); register the task "
             "under another id to use another observer."
         )
-    _OBSERVERS[task_id] = observer, kind
+    _OBSERVERS[task_id] = observer, cast(ObserverKind, kind)
 
 
 def observer_kind(env: TrialEnv) -> ObserverKind | None:

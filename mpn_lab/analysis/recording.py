@@ -74,8 +74,9 @@ def record(
     - `valid` [trial, time], and the coordinate `period` [trial, time], the period's name;
     - coordinates of a trial: the task's conditions (coherence, context ...), `length` in steps,
       `correct_response` (-1: none), `response` (the last action), `performance` (nan if the task
-      does not judge the trial), `correct` (1 or 0; nan if the trial is not judged, or is graded
-      between), and `ideal_response` (the ideal observer's, -1: none);
+      does not judge the trial), `correct` (bool; if some trials are not judged, or graded between
+      correct and wrong, 1, 0 and nan for those), and `ideal_response` (the ideal observer's, -1:
+      none);
     - weights: `readout` [action, hidden], `readout_bias`, `projection` [input, channel],
       `projection_bias`, and those that the first layer's core reports: `W`, `b`, `eta`, `lam`,
       `M0`;

@@ -213,12 +213,10 @@ def outcome(record: xr.Dataset, position: int) -> str:
 
 def verdict(record: xr.Dataset, position: int) -> str:
     """Say whether the trial is correct or wrong, or its grade between; nothing if it is unknown."""
-    performance = float(record["performance"].values[position])
-    if np.isnan(performance):
-        return ""
-    if performance in (0, 1):
-        return "correct" if performance else "wrong"
-    return f"performance {performance:.2f}"
+    correct, performance = (float(record[k].values[position]) for k in ("correct", "performance"))
+    if np.isnan(correct):
+        return "" if np.isnan(performance) else f"performance {performance:.2f}"
+    return "correct" if correct else "wrong"
 
 
 def trial_conditions(record: xr.Dataset, position: int) -> str:

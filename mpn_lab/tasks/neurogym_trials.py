@@ -66,6 +66,7 @@ class NeurogymTrials:
             for node in self.wrappers
         )
         self._judges = all(_mentions(type(task), "performance") for task in self.tasks)
+        self._uses_np_random = any(_mentions(type(task), "np_random") for task in self.tasks)
         self._pristine = [(node, *_copy_state(node, self.nodes)) for node in self.nodes]
         self._key = key
         self._block: int | None = None
@@ -200,9 +201,11 @@ class NeurogymTrials:
         for task in self.tasks:
             own = seed if task is self.tasks[0] else next(others)
             task.seed(own)
-            held = [n for n, value in vars(task).items() if isinstance(value, np.random.Generator)]
-            for name in {"_np_random", *held}:  # AnnubesEnv's own, which its seed() leaves alone
-                setattr(task, name, np.random.default_rng(own))
+            if self._uses_np_random:
+                task.np_random = np.random.default_rng(own)
+            for name, value in vars(task).items():
+                if isinstance(value, np.random.Generator):  # AnnubesEnv's; seed() leaves it
+                    setattr(task, name, np.random.default_rng(own))
 
 
 def _numbers(seed: int) -> Iterator[int]:

@@ -214,8 +214,10 @@ def outcome(record: xr.Dataset, position: int) -> str:
 def verdict(record: xr.Dataset, position: int) -> str:
     """Say whether the trial is correct or wrong, or its grade between; nothing if it is unknown."""
     correct, performance = (float(record[k].values[position]) for k in ("correct", "performance"))
+    if np.isnan(performance):
+        return ""
     if np.isnan(correct):
-        return "" if np.isnan(performance) else f"performance {performance:.2f}"
+        return f"performance {performance:.2f}"
     return "correct" if correct else "wrong"
 
 

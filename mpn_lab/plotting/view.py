@@ -208,7 +208,8 @@ def outcome(record: xr.Dataset, position: int) -> str:
     words = verdict(record, position)
     if words or "reward" not in record:
         return words
-    return f"return {np.nansum(record['reward'].values[position]):.3g}"
+    total = record["reward"].values[position][record["valid"].values[position].astype(bool)].sum()
+    return "" if np.isnan(total) else f"return {total:.3g}"
 
 
 def verdict(record: xr.Dataset, position: int) -> str:

@@ -65,7 +65,7 @@ def mean_trial_length(config: NetworkConfig, trials: int = 20) -> float:
     if min(fixating) < env.max_steps:
         return float(np.mean(fixating))
     n, rng = len(env.actions), np.random.default_rng(0)
-    lengths = [_length(env, lambda: int(rng.integers(n))) for _ in range(trials)]
+    lengths = [_length(env, lambda: int(rng.integers(n))) for _ in range(5)]
     if min(lengths) == env.max_steps:
         raise ValueError(
             f"no trial of {env.task_id} ended within {env.max_steps} steps, so that all would be "

@@ -339,15 +339,19 @@ def _report(
     if as_json:
         print(result.model_dump_json())  # nan as null
         return
-    low, high = result.accuracy_ci95
-    interval = f"(95 % interval {low:.4f} to {high:.4f})"
     print(f"{run.config.task}: {result.trials} fresh greedy trials")
     if math.isnan(result.accuracy):
+        print(f"  mean return     {result.mean_return:.4f}")
         print("  accuracy        unknown: the task does not report which trials are correct")
-    else:
-        print(f"  accuracy        {result.accuracy:.4f}   {interval}")
-    if result.ideal_accuracy is not None:
-        print(f"  ideal observer  {result.ideal_accuracy:.4f}   on the same trials")
+        return
+    low, high = result.accuracy_ci95
+    known = "" if math.isnan(low) else f"   (95 % interval {low:.4f} to {high:.4f})"
+    some = "" if result.judged == result.trials else f", of {result.judged} trials that were judged"
+    print(f"  accuracy        {result.accuracy:.4f}{known}{some}")
+    if result.ceiling_accuracy is not None:
+        hint = ", follows the ground truth" if result.ceiling == "oracle" else ""
+        print(f"  {result.ceiling:<15} {result.ceiling_accuracy:.4f}   on the same trials{hint}")
+    if result.ratio is not None:
         print(f"  ratio           {result.ratio:.4f}")
     print(f"  mean return     {result.mean_return:.4f}")
 
@@ -357,18 +361,18 @@ def _describe(task: TaskDescription) -> str:
     low, mean, high = task.steps
     length = f"{low} steps" if low == high else f"{low} to {high} steps (mean {mean:.0f})"
     duration = "" if task.dt == 1 else f" of {task.dt:.0f} ms"  # 1: unknown
-    ceilings = [
-        f"{name} {value:.3f}"
-        for name, value in (("ideal", task.ideal_accuracy), ("oracle", task.oracle_accuracy))
-        if value is not None
-    ]
+    ceilings = {"oracle (follows the ground truth)": task.oracle_accuracy}
+    if task.ceiling in ("ideal observer", "best known"):
+        ceilings = {task.ceiling: task.ceiling_accuracy} | ceilings
+    known = [f"{name} {value:.3f}" for name, value in ceilings.items() if value is not None]
     lines = [
         task.task,
         f"  channels  {len(task.channels)}: {_shorten(task.channels)}",
         f"  actions   {len(task.actions)}: {_shorten(task.actions)}",
         f"  periods   {periods}   (mean ms)",
         f"  length    {length}{duration}",
-        f"  accuracy  {', '.join(ceilings) or 'no ground truth: use the return'}",
+        f"  ceiling   {', '.join(known) or 'none known: use the return'}",
+        *(f"  fault     {fault}" for fault in task.known_faults),
     ]
     if task.warning:
         lines.append(f"  warning   {task.warning}")

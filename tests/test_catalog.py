@@ -31,7 +31,7 @@ def test_describes_delay_match_to_sample():
 
 def test_lengths_of_a_task_with_a_random_delay(monkeypatch):
     # the ideal observer's accuracy takes 20 times as many trials, and is not asked for here
-    monkeypatch.setattr(catalog, "has_observer", lambda env: False)
+    monkeypatch.setattr(catalog, "observer_kind", lambda env: None)
     task = describe_task("ContextDecisionMaking-v0", trials=300)
     low, mean, high = task.steps
     assert low == 14

@@ -166,10 +166,10 @@ def test_no_observer_is_found_by_a_name():
     assert (result.accuracy, result.ideal_accuracy) == (1, None)
     task = "DelayMatchSample-v0"
     noisier = gym.wrappers.TransformObservation(ngym.make(task), lambda obs: 0 * obs)
-    assert ideal.has_observer(TrialEnv(task, seed=0))
-    assert ideal.has_observer(TrialEnv(lambda: ngym.make(task), seed=0))
-    assert not ideal.has_observer(TrialEnv(noisier, seed=0))
-    assert not ideal.has_observer(TrialEnv(type(ngym.make(task).unwrapped), seed=0))
+    assert ideal.observer_kind(TrialEnv(task, seed=0)) == "ideal observer"
+    assert ideal.observer_kind(TrialEnv(lambda: ngym.make(task), seed=0))
+    assert not ideal.observer_kind(TrialEnv(noisier, seed=0))
+    assert not ideal.observer_kind(TrialEnv(type(ngym.make(task).unwrapped), seed=0))
 
 
 @pytest.mark.usefixtures("observers")

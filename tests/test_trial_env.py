@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from mpn_lab import TrainConfig, TrialEnv, train
 from mpn_lab.tasks.catalog import trainable_tasks
-from mpn_lab.tasks.trial_env import check_task, task_module
+from mpn_lab.tasks.registration import check_task, task_module
 
 TASKS = ("DelayMatchSample-v0", "PerceptualDecisionMaking-v0", "ContextDecisionMaking-v0")
 ALL_TASKS = trainable_tasks()

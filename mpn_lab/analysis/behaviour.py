@@ -67,7 +67,7 @@ def psychometric(record: xr.Dataset, evidence: xr.DataArray, choice: int = 2) ->
 def performance_by(record: xr.Dataset, condition: str) -> xr.Dataset:
     """Compute the proportion of correct trials for each value of a condition.
 
-    Trials of unknown performance, for which the task has no ground truth, are left out.
+    Trials that are not judged, or graded between correct and wrong, are left out.
 
     Returns:
         Along the condition: `share` with its 95 % interval `low`, `high` (Wilson's), `ideal`, the
@@ -82,7 +82,7 @@ def performance_by(record: xr.Dataset, condition: str) -> xr.Dataset:
     record = as_record(record, "performance", "correct_response", "ideal_response")
     ideal, right = record["ideal_response"].values, record["correct_response"].values
     performance = record["performance"].values
-    known, ideal_known = np.isfinite(performance), (ideal >= 0) & (right >= 0)
+    known, ideal_known = np.isin(performance, (0, 1)), (ideal >= 0) & (right >= 0)
     groups = condition_of(record, condition).values
     result = _shares(groups, performance == 1, known, ideal == right, ideal_known)
     return result.rename(group=condition, ideal_share="ideal")

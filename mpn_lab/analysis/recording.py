@@ -26,6 +26,7 @@ from mpn_lab.checks import (
 )
 from mpn_lab.networks.qnetwork import Projection, QNetwork
 from mpn_lab.networks.registry import Dims
+from mpn_lab.tasks.ceiling import ceiling_kind, known_faults
 from mpn_lab.tasks.rollout import ResetState, Trial, make_envs, n_envs_for, rollout
 from mpn_lab.tasks.trial_env import Task, TrialEnv, check_task_kwargs
 from mpn_lab.training.config import SupervisedConfig
@@ -83,14 +84,18 @@ def record(
       `evidence`. A variable with another number of entries has the dimension `NAME_of`;
     - `valid` [trial, time], and the coordinate `period` [trial, time], the period's name;
     - coordinates of a trial: the task's conditions (coherence, context ...), `length` in steps,
-      `correct_response` (-1: none), `response` (the last action), `correct`,
-      `performance`, and `ideal_response` (the ideal observer's, -1: none);
+      `correct_response` (-1: none), `response` (the last action), `performance` (nan if the task
+      does not judge the trial), `correct` (bool; if some trials are not judged, or graded between
+      correct and wrong, 1, 0 and nan for those), and `ideal_response` (the ideal observer's, -1:
+      none);
     - weights: `readout` [action, hidden], `readout_bias`, `projection` [input, channel],
       `projection_bias`, and those that the first layer's core reports: `W`, `b`, `eta`, `lam`,
       `M0`;
     - attrs: run, training ("dqn"; "supervised", whose `Q` are logits; "unknown" for a network),
-      task, task_kwargs, seed, epsilon, reset_state, trials_per_episode, dt (ms), core,
-      its equations, versions.
+      task, task_kwargs, seed, epsilon, reset_state, trials_per_episode, dt (ms), core, its
+      equations, versions; `ceiling`, where a ceiling on the accuracy comes from ("ideal observer",
+      "best known", "oracle" or "none"), and `known_faults`, what is known to be wrong with the
+      task's ground truth or performance (JSON, as task_kwargs and versions are).
 
     Args:
         network: a network, or a run (whose last checkpoint is used).
@@ -168,6 +173,8 @@ def record(
         "reset_state": reset_state,
         "trials_per_episode": k,
         "dt": envs[0].dt,
+        "ceiling": ceiling_kind(envs[0], collected),
+        "known_faults": json.dumps(known_faults(envs[0])),
         "versions": json.dumps(package_versions("xarray")),
     }
     return dataset_of(collected, envs[0], network, of_network, attrs)

@@ -76,7 +76,7 @@ def coordinates(
             [-1 if t.correct_response is None else t.correct_response for t in trials]
         ),
         "response": np.array([int(trial.action[-1]) for trial in trials]),
-        "correct": performance == 1,
+        "correct": _verdicts(performance),
         "performance": performance,
         "ideal_response": np.array([_ideal_response(env, trial) for trial in trials]),
     }
@@ -96,6 +96,13 @@ def coordinates(
         "period": (("trial", "time"), period.astype(f"<U{max(1, longest)}")),
         **{name: ("trial", values) for name, values in (conditions | own).items()},
     }
+
+
+def _verdicts(performance: np.ndarray) -> np.ndarray:
+    """Whether each trial is correct: bool, so that it selects trials; 1, 0 and nan if some are
+    neither known to be correct nor to be wrong."""
+    known = np.isin(performance, (0, 1))
+    return performance == 1 if known.all() else np.where(known, performance, np.nan)
 
 
 def _ideal_response(env: TrialEnv, trial: Trial) -> int:

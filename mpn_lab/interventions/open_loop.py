@@ -167,7 +167,7 @@ def _with_answers(result: xr.Dataset, trials: xr.Dataset, changed: np.ndarray) -
             "trial",
             np.where(
                 turned,
-                np.where(truth < 0, np.nan, last == truth),
+                np.where((truth < 0) | np.isnan(trials[name].values), np.nan, last == truth),
                 trials[name].values.astype(float),
             ),
         )

@@ -128,7 +128,7 @@ def core_columns(metrics: Table) -> list[str]:
 def _panels(metrics: Table) -> list[Callable[[Axes, Table], Lines]]:
     """Choose the panels for which the metrics have data; the loss is always included."""
     columns: dict[Callable[[Axes, Table], Lines], list[str]] = {
-        plot_accuracy: ["accuracy", "ideal_accuracy"],
+        plot_accuracy: ["accuracy"],
         plot_return: ["train_return", "mean_return"],
         plot_loss: [],
         plot_plasticity: core_columns(metrics),

@@ -232,7 +232,7 @@ def plot_trajectory(
     for k in sorted({int(a) for a in correct if a >= 0}):
         name = str(record["action"].values[k])
         ax.plot([], [], color=action_color(k), lw=1.5, label=f"correct: {name}")
-    if len(ax.get_legend_handles_labels()[0]) <= 6:
+    if 0 < len(ax.get_legend_handles_labels()[0]) <= 6:
         ax.legend(loc="best")
     (head,) = ax.plot(*path[step], "o", ms=9, mfc="white", mec="black", mew=2, zorder=5)
 

@@ -191,21 +191,33 @@ def draw_staleness(
 
 
 def trial_title(record: xr.Dataset, position: int) -> str:
-    """Describe a trial in one line: its number, the correct response, the response, the verdict."""
+    """Describe a trial in one line: its number, the correct response, the response, the outcome."""
     one = record.isel(trial=position)
     names = [str(name) for name in record["action"].values]
-    correct, words = int(one["correct_response"]), verdict(record, position)
+    correct, words = int(one["correct_response"]), outcome(record, position)
     parts = [str(record.attrs["task"]), f"trial {int(one['trial'])}"]
     parts += [f"correct response: {names[correct]}"] if correct >= 0 else []
     parts += [f"response: {names[int(one['response'])]}" + (f" ({words})" if words else "")]
     return "   ".join(parts)
 
 
+def outcome(record: xr.Dataset, position: int) -> str:
+    """Say how the trial went: the verdict or, where that is unknown, the return."""
+    words = verdict(record, position)
+    if words or "reward" not in record:
+        return words
+    total = record["reward"].values[position][record["valid"].values[position].astype(bool)].sum()
+    return "" if np.isnan(total) else f"return {total:.3g}"
+
+
 def verdict(record: xr.Dataset, position: int) -> str:
-    """Say whether the trial is correct or wrong; nothing where the task has no ground truth."""
-    if np.isnan(record["performance"].values[position]):
+    """Say whether the trial is correct or wrong, or its grade between; nothing if it is unknown."""
+    correct, performance = (float(record[k].values[position]) for k in ("correct", "performance"))
+    if np.isnan(performance):
         return ""
-    return "correct" if record["correct"].values[position] else "wrong"
+    if np.isnan(correct):
+        return f"performance {performance:.2f}"
+    return "correct" if correct else "wrong"
 
 
 def trial_conditions(record: xr.Dataset, position: int) -> str:

@@ -31,8 +31,9 @@ class ReversalBandit(gym.Env):
       `arm_2` (1 during the feedback for the chosen one), `paid` (1 or -1 during the feedback).
     - Actions: `fixation`, `arm_1`, `arm_2`. Reward: 1 or 0 for a choice, `abort` for an arm outside
       the choice.
-    - `trial`: `better_arm` (1 or 2), `block_trial` (trials since it became the better one) and
-      `belief`, the probability that arm 1 is the better one, given all previous choices and
+    - `trial`: `better_arm` (1 or 2), `block_trial` (trials since it became the better one, some of
+      them before the first) and `belief`, the probability that arm 1 is the better one, given all
+      previous choices and
       payments.
 
     Args:
@@ -83,11 +84,15 @@ class ReversalBandit(gym.Env):
     def reset(
         self, *, seed: int | None = None, options: dict | None = None
     ) -> tuple[np.ndarray, dict]:
-        """Start a trial; with a seed, a new block too. Returns its first observation."""
+        """Start a trial; a seed fixes it and all that follow. Returns its first observation."""
         super().reset(seed=seed)
         if seed is not None or not self._better:
+            # The first trial may be any of a block, not only its first. The block's age is drawn
+            # apart from the trials, which do not depend on it.
+            age = np.random.default_rng() if seed is None else np.random.default_rng([seed, 1])
             self._better = 1 + int(self.np_random.random() < 0.5)
-            self._block_trial, self._belief = -1, 0.5
+            self._block_trial = int(age.geometric(self.reversal) if self.reversal else 1) - 2
+            self._belief = 0.5
             self._start(may_reverse=False)
         else:
             self._start()

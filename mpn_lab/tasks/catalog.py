@@ -8,10 +8,12 @@ import numpy as np
 from pydantic import BaseModel
 
 from mpn_lab.checks import MOST_SAMPLED, check_int
-from mpn_lab.tasks.expert import ExpertPolicy, are_actions
-from mpn_lab.tasks.ideal import has_observer, ideal_accuracy
-from mpn_lab.tasks.rollout import Trial, collect_trials
-from mpn_lab.tasks.trial_env import Task, TrialEnv, check_task_kwargs, task_ids
+from mpn_lab.tasks.ceiling import Ceiling, has_oracle, known_faults
+from mpn_lab.tasks.expert import ExpertPolicy
+from mpn_lab.tasks.ideal import observer_accuracy, observer_kind
+from mpn_lab.tasks.registration import task_ids
+from mpn_lab.tasks.rollout import Trial, collect_trials, mean_performance
+from mpn_lab.tasks.trial_env import Task, TrialEnv, check_task_kwargs
 
 
 class TaskDescription(BaseModel):
@@ -26,11 +28,17 @@ class TaskDescription(BaseModel):
     """Shortest, mean and longest trial in steps, fixating to the end."""
     dt: float
     """Time step in ms."""
+    ceiling: Ceiling
+    """Where the ceiling on the accuracy comes from; see `mpn_lab.tasks.ceiling`."""
+    ceiling_accuracy: float | None
+    """That ceiling; None if there is none."""
     ideal_accuracy: float | None
     """The ideal observer's accuracy; None if the task has no ideal observer."""
     oracle_accuracy: float | None
-    """Accuracy of the ground truth's own actions; None if it is not defined as actions. It is
-    below 1 if the task counts only some trials, such as the go trials of GoNogo."""
+    """Accuracy of the ground truth's own actions, which may know what no observation shows; None if
+    the ground truth is not defined as actions, has known faults, or trials are not judged."""
+    known_faults: list[str]
+    """What is known to be wrong with neurogym's ground truth or performance, in sentences."""
     silent_response: bool
     """Whether the observation is all zero whenever a response is required."""
 
@@ -66,7 +74,7 @@ def describe_task(task: Task, *, trials: int = 100, **task_kwargs: Any) -> TaskD
 
     Args:
         task: an id, or anything else that `TrialEnv` takes.
-        trials: number of trials to sample (the ideal observer gets 20 times as many).
+        trials: number of trials to sample (an observer gets 20 times as many).
         task_kwargs: arguments of the task.
 
     Raises:
@@ -76,11 +84,11 @@ def describe_task(task: Task, *, trials: int = 100, **task_kwargs: Any) -> TaskD
     check_task_kwargs(task_kwargs)
     env = TrialEnv(task, seed=0, **task_kwargs)
     fixating = _collect(env, trials, oracle=False)
-    has_truth = any(trial.correct_response is not None for trial in fixating) and all(
-        are_actions(trial.ground_truth, len(env.actions)) for trial in fixating
-    )
-    oracle = _collect(env, trials, oracle=True) if has_truth else []
-    ideal = _collect(env, 20 * trials, oracle=True) if has_observer(env) else []
+    truth = _collect(env, trials, oracle=True) if has_oracle(env, fixating) else []
+    oracle = _known(mean_performance(truth))
+    kind = observer_kind(env)
+    observed = _collect(env, 20 * trials, oracle=True) if kind else []
+    observer = _known(observer_accuracy(env, observed))
     lengths = [len(trial) for trial in fixating]
     asked = [obs for trial in fixating for obs in _response_observations(trial)]
     return TaskDescription(
@@ -90,10 +98,17 @@ def describe_task(task: Task, *, trials: int = 100, **task_kwargs: Any) -> TaskD
         periods_ms=_periods(fixating, env.dt),
         steps=(min(lengths), float(np.mean(lengths)), max(lengths)),
         dt=env.dt,
-        ideal_accuracy=ideal_accuracy(env, ideal) if ideal else None,
-        oracle_accuracy=float(np.mean([t.performance for t in oracle])) if oracle else None,
+        ceiling=kind or ("none" if oracle is None else "oracle"),
+        ceiling_accuracy=observer if kind else oracle,
+        ideal_accuracy=observer if kind == "ideal observer" else None,
+        oracle_accuracy=oracle,
+        known_faults=known_faults(env),
         silent_response=bool(asked) and not np.any(asked),
     )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def _collect(env: TrialEnv, trials: int, *, oracle: bool) -> list[Trial]:

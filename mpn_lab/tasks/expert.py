@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from mpn_lab.tasks.trial_env import TrialEnv
+from mpn_lab.tasks.trial_env import TrialEnv, are_actions
 
 _State = tuple[tuple[int, ...], int]  # the environments whose trial is still running, and the step
 
@@ -59,10 +58,3 @@ class ExpertPolicy:
                 "truth that is an action); train it on rewards, with mpn_lab.train."
             )
         return int(truth[t]) if truth is not None and t < len(truth) else 0
-
-
-def are_actions(ground_truth: np.ndarray | None, n_actions: int) -> bool:
-    """Whether a trial's ground truth is an action: Reaching1D's, for one, is a position."""
-    if ground_truth is None or not np.issubdtype(ground_truth.dtype, np.integer):
-        return False
-    return bool(((ground_truth >= 0) & (ground_truth < n_actions)).all())

@@ -14,6 +14,7 @@ observers of this module are registered at its end in the same way as custom one
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal, cast, get_args
 
 import numpy as np
 
@@ -26,10 +27,13 @@ from mpn_lab.tasks.trial_env import TrialEnv
 Observer = Callable[[TrialEnv, Trial], Sequence[int]]
 """Takes an environment and one of its trials, returns the equally good best responses."""
 
-_OBSERVERS: dict[str, Observer] = {}
+ObserverKind = Literal["ideal observer", "best known"]
+"""An ideal observer responds as well as the observations allow; a best known strategy may not."""
+
+_OBSERVERS: dict[str, tuple[Observer, ObserverKind]] = {}
 
 
-def register_observer(task_id: str, observer: Observer) -> None:
+def register_observer(task_id: str, observer: Observer, kind: str = "ideal observer") -> None:
     """Register a task's ideal observer, which `evaluate`, `record` and the metrics then report.
 
     Args:
@@ -38,10 +42,13 @@ def register_observer(task_id: str, observer: Observer) -> None:
             `planned_obs` up to the latest possible end) and their periods (`periods`); `env.task`
             is the task with its parameters. Returns the actions most likely to be the correct
             response: one, or several that are equally good.
+        kind: "ideal observer", or "best known" for a strategy that may not be the best possible:
+            `evaluate` and `describe_task` then name it so, and give no ratio.
 
     Raises:
-        ValueError: the task already has another observer, or the observer is not callable. The
-            same function may be registered again, as when a notebook cell is run twice.
+        ValueError: the task already has another observer, the observer is not callable, or the kind
+            is unknown. The same function may be registered again, as when a notebook cell is run
+            twice.
 
     Example:
         >>> register_observer("my_tasks/Brighter-v0", brighter_observer)  # doctest: +SKIP
@@ -53,29 +60,36 @@ def register_observer(task_id: str, observer: Observer) -> None:
             f"the observer of {task_id!r} is {show(observer)}; expected a function (env, trial) -> "
             "list of equally good responses."
         )
+    if kind not in get_args(ObserverKind):
+        expected = " or ".join(repr(name) for name in get_args(ObserverKind))
+        raise ValueError(f"kind is {kind!r}; expected {expected}.")
     before = _OBSERVERS.get(task_id)
-    if before is not None and _where(before) != _where(observer):
+    if before is not None and _where(before[0]) != _where(observer):
         raise ValueError(
-            f"{task_id!r} already has an ideal observer ({_where(before)}); register the task "
+            f"{task_id!r} already has an ideal observer ({_where(before[0])}); register the task "
             "under another id to use another observer."
         )
-    _OBSERVERS[task_id] = observer
+    _OBSERVERS[task_id] = observer, cast(ObserverKind, kind)
 
 
-def has_observer(env: TrialEnv) -> bool:
-    """Whether the task of an environment has an ideal observer."""
-    return env.registered_id in _OBSERVERS
+def observer_kind(env: TrialEnv) -> ObserverKind | None:
+    """Return the kind of the observer of an environment's task; None without one."""
+    return _OBSERVERS.get(env.registered_id or "", (None, None))[1]
 
 
 def ideal_actions(env: TrialEnv, trials: Sequence[Trial]) -> np.ndarray | None:
     """Return the ideal observer's responses to `trials`, [len(trials)] int; None without one.
 
+    A best known strategy is no ideal observer.
+
     Raises:
         ValueError: a trial ended before its evidence was complete and its planned observations are
             unknown, or the observer returns something other than actions of the task.
     """
-    best = _best(env, trials)
-    return None if best is None else np.array([responses[0] for responses in best], int)
+    _check(env, trials)
+    if observer_kind(env) != "ideal observer":
+        return None
+    return np.array([responses[0] for responses in _best(env, trials)], int)
 
 
 def ideal_accuracy(env: TrialEnv, trials: Sequence[Trial]) -> float:
@@ -86,30 +100,36 @@ def ideal_accuracy(env: TrialEnv, trials: Sequence[Trial]) -> float:
     Raises:
         ValueError: as in `ideal_actions`.
     """
-    best = _best(env, trials)
-    if best is None or not len(trials):
+    _check(env, trials)
+    return observer_accuracy(env, trials) if observer_kind(env) == "ideal observer" else np.nan
+
+
+def observer_accuracy(env: TrialEnv, trials: Sequence[Trial]) -> float:
+    """Return the same share for an observer of any kind; nan if there is none."""
+    if observer_kind(env) is None or not len(trials):
         return float("nan")
     chances = [
         (t.correct_response in responses) / len(responses)
-        for responses, t in zip(best, trials, strict=True)
+        for responses, t in zip(_best(env, trials), trials, strict=True)
     ]
     return float(np.mean(chances))
 
 
-def _best(env: TrialEnv, trials: Sequence[Trial]) -> list[list[int]] | None:
-    """Return each trial's most probably correct responses; None without an observer."""
+def _check(env: object, trials: object) -> None:
     if not isinstance(env, TrialEnv):
         raise ValueError(f"env is {show(env)}; expected a TrialEnv.")
     if not isinstance(trials, Sequence) or not all(isinstance(t, Trial) for t in trials):
         raise ValueError(f"trials is {show(trials)}; expected a list of trials.")
-    observer = _OBSERVERS.get(env.registered_id or "")
-    if observer is None:
-        return None
+
+
+def _best(env: TrialEnv, trials: Sequence[Trial]) -> list[list[int]]:
+    """Return each trial's most probably correct responses, of the observer of its task."""
+    observer, _ = _OBSERVERS[env.registered_id or ""]
     best = [np.asarray(observer(env, trial)).reshape(-1).tolist() for trial in trials]
     for responses in best:
         if not responses or not set(responses) <= set(range(len(env.actions))):
             raise ValueError(
-                f"the ideal observer of {env.task_id} ({_where(observer)}) returns {responses}; "
+                f"the observer of {env.task_id} ({_where(observer)}) returns {responses}; "
                 f"expected one or more of the actions 0 to {len(env.actions) - 1}."
             )
     return best

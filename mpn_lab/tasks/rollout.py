@@ -63,6 +63,12 @@ class Trial:
         return int(responses[-1]) if len(responses) else None
 
 
+def mean_performance(trials: Sequence[Trial]) -> float:
+    """Return the mean performance of the trials that the task judges; nan if there is none."""
+    judged = [trial.performance for trial in trials if not np.isnan(trial.performance)]
+    return float(np.mean(judged)) if judged else float("nan")
+
+
 @runtime_checkable
 class Policy(Protocol):
     """Computes the action values of a batch of trials, one step at a time."""

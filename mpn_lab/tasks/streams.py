@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
-from neurogym.core import TrialEnv as NeurogymTask
 
 from mpn_lab.checks import MOST_SIDE_BY_SIDE, check_int
 from mpn_lab.tasks.batches import TaskBatch
@@ -108,12 +106,7 @@ class TrialStream:
                 "every step: train its whole trials instead."
             )
         self.channels, self.actions = one.channels, one.actions
-        self._planned = (
-            one.env is one.task  # no wrapper that changes what is planned
-            and isinstance(one.task, NeurogymTask)
-            and isinstance(one.task.observation_space, spaces.Box)
-            and one.task._ob_built
-        )
+        self._planned = one.planned_obs is not None
         self.reseed(seed)
 
     def reseed(self, seed: int | np.integer | Sequence[int]) -> None:
@@ -164,15 +157,11 @@ class TrialStream:
 
     def _trial(self, env: TrialEnv, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the next trial, or the first after seeding: obs [T', d], ground truth [T']."""
-        if self._planned:
-            task = env.task
-            if seed is None:
-                task.new_trial()
-            else:
-                env.reset(seed=seed)
-            truth = self._checked(task.gt if task._has_gt else None)
-            return task.ob.reshape(len(truth), -1), truth
         obs, _ = env.reset(seed=seed)
+        if self._planned:
+            truth = self._checked(env.planned_ground_truth)
+            assert env.planned_obs is not None
+            return env.planned_obs.reshape(len(truth), -1), truth
         planned, seen, ended = self._checked(env.planned_ground_truth), [obs], False
         while True:
             t = len(seen) - 1

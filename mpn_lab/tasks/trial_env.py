@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
 import operator
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import gymnasium as gym
@@ -16,25 +15,29 @@ import neurogym as ngym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import load_env_creator
-from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker
 from neurogym.core import TrialEnv as NeurogymTask
-from neurogym.envs.registration import all_envs
 
 from mpn_lab.checks import check_int, check_number, did_you_mean, reason, show
-from mpn_lab.tasks.bandit import REVERSAL_BANDIT  # and with it the task is registered
 from mpn_lab.tasks.channels import action_names, channel_names
-from mpn_lab.tasks.integration import CONTEXT_INTEGRATION, CONTINUOUS_INTEGRATION, INTEGRATION
-
-OWN_TASKS = (REVERSAL_BANDIT, INTEGRATION, CONTEXT_INTEGRATION, CONTINUOUS_INTEGRATION)
+from mpn_lab.tasks.neurogym_trials import (
+    TRANSPARENT,
+    NeurogymTrials,
+    all_nodes,
+    declared_block,
+    random_age,
+    seeded_construction,
+)
+from mpn_lab.tasks.registration import check_task, registered_id
 
 Task = str | gym.Env | Callable[..., gym.Env]
 """An id, an environment, or a class or function that makes one."""
 
-_TRANSPARENT = (OrderEnforcing, PassiveEnvChecker)  # wrappers that change no observation
-_SHARED = {"_top", "observation_space", "action_space", "spec"}  # never changed by a trial
 _DISTRIBUTIONS = ("uniform", "choice", "truncated_exponential", "constant", "until")  # of a timing
 _LARGEST_SEED = 2**32 - 1  # of neurogym's generator
 _LAYOUT = ("trial", "gt", "start_ind")  # a task with one of these describes trials as neurogym does
+
+# neurogym's wrappers read the attributes of the environment within at every trial or step.
+warnings.filterwarnings("ignore", message=".*to get variables from other wrappers is deprecated")
 
 
 class TrialEnv(gym.Env):
@@ -51,7 +54,8 @@ class TrialEnv(gym.Env):
       `max_steps`. The next trial then begins with a reset of the environment;
     - the last step's `info` describes the trial that has just finished: `trial` (its conditions),
       `ground_truth` ([T] or None; the correct action at every step), `periods` (name -> first step
-      and step after the last), `performance` (1 if neurogym counts the trial as correct),
+      and step after the last), `performance` (1 if the task counts the trial as correct, 0 if
+      not, nan if it does not say),
       `planned_obs` ([T, d] or None; the observations up to the trial's latest possible end),
       `latent` (name -> [T] or [T, k], latent variables of the task at every step) and
       `action_0_is_response` (whether action 0 is a response like the others, not fixation).
@@ -62,6 +66,11 @@ class TrialEnv(gym.Env):
     environment may describe its current trial in neurogym's attributes: `trial` (its conditions),
     `gt` (the correct action at every step), `start_ind` and `end_ind` (name of a period -> step),
     `dt` (ms per step); and in two that neurogym does not have, `latent` and `action_0_is_response`.
+
+    If a rule or block outlives a trial, an environment is of a random age after seeding: a random
+    number of trials passes before its first one, so that the first trials of many environments show
+    all blocks, as the trials of one environment do. How long a block lasts is measured for
+    neurogym's tasks; any task can declare it as `trials_per_block` (0: none outlives a trial).
 
     Observations are flattened, from any space that gymnasium can flatten; see `channels`.
 
@@ -95,16 +104,18 @@ class TrialEnv(gym.Env):
     ) -> None:
         self.max_steps = check_int("max_steps", max_steps, 1)
         env = _make(task, task_kwargs)
-        self.registered_id = _registered_id(env)
+        self.registered_id = registered_id(env, made_by_id=isinstance(task, str))
         name = getattr(task, "__name__", type(env.unwrapped).__name__)
         self.task_id = task if isinstance(task, str) else (self.registered_id or name)
-        while isinstance(env, _TRANSPARENT):
+        while isinstance(env, TRANSPARENT):
             env = env.env
         self.env = env
-        self.task: Any = env.unwrapped
-        self._neurogym = isinstance(self.task, NeurogymTask)
         self._check_spaces()
-        self._pristine = self._own_state()
+        self._neurogym: NeurogymTrials | None = None  # of another environment
+        if isinstance(self.task, NeurogymTask):
+            made = not isinstance(task, gym.Env) and isinstance(task, Hashable)
+            kind = (task, type(self.task), repr(sorted(task_kwargs.items())))
+            self._neurogym = NeurogymTrials(env, kind if made else None)
         self.observation_space = spaces.Box(
             -np.inf, np.inf, (spaces.flatdim(env.observation_space),), np.float32
         )
@@ -116,17 +127,17 @@ class TrialEnv(gym.Env):
         )
         self._first_obs: np.ndarray | None = None  # of a trial that has not begun
         self._steps = 0
-        self._ended = False
+        self._ended = True  # no trial has begun
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
-        seed = check_int("seed", seed, 0, _LARGEST_SEED)
+        self._seed: int | None = check_int("seed", seed, 0, _LARGEST_SEED)  # until the first reset
         try:
-            obs, _ = self.reset(seed=seed)
+            obs = self._try_trial() if self._neurogym else self.reset(seed=seed)[0]
         except Exception as error:  # whatever the task objects to in its arguments only now
             raise ValueError(
                 f"{self.task_id} cannot start a trial with {show(task_kwargs)}: {reason(error)}."
             ) from error
-        if not np.isfinite(obs).all():
+        if obs is not None and not np.isfinite(obs).all():
             raise ValueError(
                 f"{self.task_id} begins with the observation {show(obs.tolist())}; expected finite "
                 f"numbers: check its arguments {show(task_kwargs)}."
@@ -135,6 +146,11 @@ class TrialEnv(gym.Env):
         follows = self._neurogym or any(hasattr(self.task, name) for name in _LAYOUT)
         self.dt = float(self.task.dt) if follows and hasattr(self.task, "dt") else 1.0
 
+    @property
+    def task(self) -> Any:
+        """The task of the current trial, without wrappers: some wrappers have several tasks."""
+        return self.env.unwrapped
+
     def reset(
         self, *, seed: int | None = None, options: dict | None = None
     ) -> tuple[np.ndarray, dict]:
@@ -142,10 +158,10 @@ class TrialEnv(gym.Env):
         if seed is not None:
             seed = check_int("seed", seed, 0, _LARGEST_SEED)
         super().reset(seed=seed)
-        if seed is not None:
-            self._seed(seed)
-            self._first_obs = None
-        if self._first_obs is None:  # after seeding, or in the middle of a trial
+        if seed is None and self._seed is not None:
+            self._start_trial(self._seed)  # nobody sees the first trial of a seed given so
+        self._seed = None
+        if seed is not None or self._first_obs is None:  # None: in the middle of a trial
             self._first_obs = self._start_trial(seed)
         obs, self._first_obs = self._first_obs, None
         self._steps, self._ended = 0, False
@@ -163,7 +179,7 @@ class TrialEnv(gym.Env):
         if not 0 <= action < len(self.actions):
             raise self._no_action(action)
         if self._ended:
-            raise ValueError("the trial has ended; call reset() before the next step.")
+            raise ValueError("no trial has begun, or it has ended; call reset() before this step.")
         obs, reward, terminated, truncated, info = self.env.step(action)
         self._steps += 1
         # With `new_trial` the task has already begun its next trial: the observation belongs to it.
@@ -176,6 +192,8 @@ class TrialEnv(gym.Env):
             zero = np.zeros(len(self.channels), np.float32)
             return zero, float(reward), True, False, {**info, **self._finished(info)}
         truncated = bool(truncated) or self._steps >= self.max_steps
+        if self._steps == 1 and self._neurogym and not self._neurogym.shows_plan:
+            self._planned = self._plan()  # ReactionTime changes it in a trial's first step
         if truncated:
             self._ended = True
             info = {**info, **self._finished(info)}
@@ -185,6 +203,11 @@ class TrialEnv(gym.Env):
     def planned_ground_truth(self) -> np.ndarray | None:
         """The correct action at every step of the current trial, [T], or None."""
         return self._planned["ground_truth"]
+
+    @property
+    def planned_obs(self) -> np.ndarray | None:
+        """The observations up to the current trial's latest possible end, [T, d], or None."""
+        return self._planned["planned_obs"]
 
     def _index(self, action: Any) -> int:
         """Return an action of another type than int, such as np.int64, as int."""
@@ -203,91 +226,80 @@ class TrialEnv(gym.Env):
 
     def _finished(self, info: dict) -> dict:
         """Return the description of the trial that has just ended."""
-        return {
-            "trial": self._conditions,
-            "performance": float(info.get("performance", np.nan)),
-            **self._planned,
-        }
+        judge = self._neurogym.judge if self._neurogym else _performance
+        return {"trial": self._conditions, "performance": judge(info), **self._planned}
 
     def _plan(self) -> dict:
         """Return the task's plan of the current trial, which the task overwrites at its end."""
-        task = self.task
+        task, neurogym = self.task, self._neurogym
         periods = {
             name: (start, task.end_ind[name])
             for name, start in getattr(task, "start_ind", {}).items()
-            if task.end_ind[name] > start
+            if task.end_ind[name] > start and (not neurogym or name in task._duration)
         }
-        has_gt = task._has_gt if self._neurogym else getattr(task, "gt", None) is not None
-        has_obs = self._plain and getattr(task, "_ob_built", False)
+        has_gt = task._has_gt if neurogym else getattr(task, "gt", None) is not None
         return {
             "ground_truth": self._ground_truth() if has_gt else None,
             "periods": periods,
-            "planned_obs": np.array(task.ob, np.float32) if has_obs else None,
+            "planned_obs": neurogym.planned_obs if neurogym else None,
             "latent": _dict(task, "latent"),
             "action_0_is_response": getattr(task, "action_0_is_response", False),
         }
 
-    def _ground_truth(self) -> np.ndarray:
+    def _ground_truth(self) -> np.ndarray | None:
         truth = np.array(self.task.gt)
         if truth.ndim != 1 and not self._neurogym:
             raise ValueError(
                 f"{self.task_id} has a gt of shape {truth.shape}; expected one number per step of "
                 "the trial: the correct action at that step."
             )
-        return truth
+        return truth if are_actions(truth, len(self.actions)) else None
 
     def _start_trial(self, seed: int | None) -> np.ndarray:
-        if not self._neurogym:
-            return self._flat(self.env.reset(seed=seed)[0])
-        if self._plain:
-            self.task.num_tr = self.task.t = self.task.t_ind = self.task.performance = 0
-            self.task.new_trial()
+        """Begin a trial; with a seed, the first one of an environment of a random age."""
+        if self._neurogym is None:
+            obs = self.env.reset(seed=seed)[0]
+            block = declared_block(all_nodes(self.env)) if seed is not None else None
+            for _ in range(random_age(seed or 0, block or 0)):
+                obs = self._pass_trial()
+            return self._flat(obs)
+        age = 0 if seed is None else self._neurogym.seed(seed)
+        if self._neurogym.shows_plan:
+            for _ in range(age + 1):
+                self._neurogym.new_trial()
             if self.task._ob_built:
-                return self._flat(self.task.ob[0])
-        # A wrapped task, or one without planned observations, returns observations only from steps,
-        # and returns a trial's first observation only at the end of the previous trial.
+                return self._flat(self._neurogym.first_observation())
+            age = 0
+        # Where no observations are planned, or wrappers change them, they come from steps alone,
+        # and a trial's first one from the last step of the trial before.
         self.env.reset()
+        for _ in range(age):
+            self._neurogym.new_trial()
+        return self._flat(self._pass_trial())
+
+    def _try_trial(self) -> np.ndarray | None:
+        """Draw a trial of neurogym, of which the first `reset` leaves no trace.
+
+        Returns its first observation, if it is planned.
+        """
+        assert self._neurogym is not None
+        self._neurogym.new_trial()
+        planned = self._neurogym.shows_plan and self.task._ob_built
+        return self._flat(self._neurogym.first_observation()) if planned else None
+
+    def _pass_trial(self) -> Any:
+        """Take action 0 to the end of a trial. Returns the next trial's first observation."""
         for _ in range(self.max_steps):
             obs, _, ended, cut, info = self.env.step(0)
-            if info.get("new_trial", False):
-                return self._flat(obs)
+            if info.get("new_trial", False) and not (ended or cut):
+                if self._neurogym:
+                    self._neurogym.judge(info)
+                return obs
             if ended or cut:
-                self.env.reset()
+                obs, _ = self.env.reset()
+                if not self._neurogym:
+                    return obs
         raise ValueError(f"{self.task_id} ended no trial within {self.max_steps} steps.")
-
-    def _seed(self, seed: int) -> None:
-        if not self._neurogym:
-            return  # gymnasium's own reset(seed=...) does it
-        # Blocks and rules that outlast a trial are reset, or the same seed would give different
-        # trials the second time.
-        self.task.__dict__.update(copy.deepcopy(self._pristine, self._generators()))
-        self.task.seed(seed)
-        if hasattr(self.task, "_rng"):  # AnnubesEnv draws from a generator that seed() leaves alone
-            self.task._rng = np.random.default_rng(seed)
-        if hasattr(self.task, "new_block"):  # HierarchicalReasoning draws its first block unseeded
-            self.task.new_block()
-
-    def _own_state(self) -> dict:
-        if not self._neurogym:
-            return {}
-        state = {k: v for k, v in self.task.__dict__.items() if k not in _SHARED}
-        return copy.deepcopy(state)
-
-    def _generators(self) -> dict:
-        """Return the generators, which `copy` skips: copying them takes longer than all the rest.
-
-        neurogym's seed() replaces them immediately.
-        """
-        if type(self.task).seed is not NeurogymTask.seed:
-            return {}
-        random_periods = [p for p in self._pristine["timing"].values() if hasattr(p, "seed")]
-        replaced = [self._pristine["rng"], *(getattr(p, "rng", None) for p in random_periods)]
-        return {id(generator): generator for generator in replaced}
-
-    @property
-    def _plain(self) -> bool:
-        """Whether the agent sees the task's planned observations, with no wrapper in between."""
-        return self._neurogym and self.env is self.task
 
     def _flat(self, obs: Any) -> np.ndarray:
         if self._plain_box:
@@ -310,46 +322,11 @@ class TrialEnv(gym.Env):
             )
 
 
-def task_module(task: str) -> str:
-    """Return the module that defines a registered task; "__main__" for a notebook or script."""
-    entry = gym.registry[task].entry_point
-    if isinstance(entry, str):
-        return entry.partition(":")[0]
-    return str(getattr(getattr(entry, "func", entry), "__module__", ""))  # func: of a partial
-
-
-def check_task(task: str, module: str | None = None) -> None:
-    """Raise ValueError if a task is not registered; `module` is the one that defined it."""
-    if task in gym.registry:
-        return
-    if module == "__main__":
-        raise ValueError(
-            f"The task {task!r} is not registered; a notebook or script registered it: run that "
-            "again, or move the task into a module, and import it with --import MODULE on the "
-            "command line."
-        )
-    if module is not None:
-        raise ValueError(
-            f"The task {task!r} is not registered; first import {module}, which registered it (on "
-            f"the command line: --import {module})."
-        )
-    close = difflib.get_close_matches(str(task), list(gym.registry), n=3, cutoff=0.6)
-    hint = f"did you mean {' or '.join(close)}?" if close else "`mpn-lab tasks` lists them."
-    raise ValueError(
-        f"There is no task {task!r}; expected an id registered with gymnasium, neurogym's or your "
-        f"own (import its module first, on the command line with --import): {hint}"
-    )
-
-
-def task_ids() -> list[str]:
-    """Return the registered ids of neurogym's, mpn_lab's and the user's tasks, trainable or not.
-
-    gymnasium's own environments are omitted.
-    """
-    own = [
-        name for name in gym.registry if not task_module(name).startswith(("gymnasium", "neurogym"))
-    ]
-    return [*all_envs(), *OWN_TASKS, *(name for name in own if name not in OWN_TASKS)]
+def are_actions(ground_truth: np.ndarray | None, n_actions: int) -> bool:
+    """Whether a trial's ground truth is an action: Reaching1D's, for one, is a position."""
+    if ground_truth is None or not np.issubdtype(ground_truth.dtype, np.integer):
+        return False
+    return bool(((ground_truth >= 0) & (ground_truth < n_actions)).all())
 
 
 def _make(task: Task, task_kwargs: dict) -> gym.Env:
@@ -388,7 +365,8 @@ def _make(task: Task, task_kwargs: dict) -> gym.Env:
 def _construct(task: Task, task_kwargs: dict) -> Any:
     with warnings.catch_warnings():  # neurogym's metadata lacks fields that gymnasium expects
         warnings.filterwarnings("ignore", message=".*render_modes")
-        return ngym.make(task, **task_kwargs) if isinstance(task, str) else task(**task_kwargs)  # type: ignore[operator]
+        with seeded_construction():
+            return ngym.make(task, **task_kwargs) if isinstance(task, str) else task(**task_kwargs)  # type: ignore[operator]
 
 
 def _wrong_argument(name: str, task: Task, error: str) -> str | None:
@@ -504,13 +482,12 @@ def _are_numbers(values: Any) -> bool:
 def _dict(task: Any, name: str) -> dict:
     """Return a copy of the task's dict of this name; empty if there is no such dict."""
     found = getattr(task, name, None)
-    return dict(found) if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    mutable = dict | list | np.ndarray
+    return {k: copy.deepcopy(v) if isinstance(v, mutable) else v for k, v in found.items()}
 
 
-def _registered_id(env: gym.Env) -> str | None:
-    """Return the id that makes this environment with the same wrappers; None if there is none."""
-    spec = env.spec
-    known = gym.registry.get(spec.id) if spec is not None else None
-    if spec is None or known is None or spec.additional_wrappers != known.additional_wrappers:
-        return None
-    return spec.id
+def _performance(info: dict) -> float:
+    """Return the performance in a trial's last `info`; nan if the environment gives none."""
+    return float(info.get("performance", np.nan))

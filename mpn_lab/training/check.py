@@ -11,7 +11,7 @@ import numpy as np
 from mpn_lab.loading import read_regular_file
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.registry import CoreError
-from mpn_lab.tasks.trial_env import check_task
+from mpn_lab.tasks.registration import check_task
 from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.device import resolve_device
 from mpn_lab.training.files import (

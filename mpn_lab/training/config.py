@@ -370,7 +370,10 @@ def _check_unused(config: TrainConfig | SupervisedConfig) -> None:
 
 @_list_fields
 class StopConfig(Config):
-    """Rules that stop supervised training early, by its validation accuracy or loss."""
+    """Rules that stop supervised training early, by its validation accuracy or loss.
+
+    Where the accuracy is unknown (nan in all rows), `patience` goes by the mean return.
+    """
 
     accuracy: Unit = 0.98
     """Stop once the mean accuracy over the last `window` rows of metrics reaches this value."""

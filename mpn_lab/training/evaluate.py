@@ -1,4 +1,4 @@
-"""Evaluates a network, and the ideal observer, on the same fresh trials."""
+"""Evaluates a network, and what it is compared with, on the same fresh trials."""
 
 from __future__ import annotations
 
@@ -12,8 +12,19 @@ from torch import nn
 
 from mpn_lab.checks import LARGEST_SEED, MOST_SAMPLED, check_choice, check_int
 from mpn_lab.networks.qnetwork import QNetwork
-from mpn_lab.tasks.ideal import ideal_accuracy
-from mpn_lab.tasks.rollout import Policy, ResetState, Trial, make_envs, n_envs_for, rollout
+from mpn_lab.tasks.ceiling import Ceiling, has_oracle
+from mpn_lab.tasks.expert import ExpertPolicy
+from mpn_lab.tasks.ideal import observer_accuracy, observer_kind
+from mpn_lab.tasks.rollout import (
+    Policy,
+    ResetState,
+    Trial,
+    make_envs,
+    mean_performance,
+    n_envs_for,
+    rollout,
+    seed_envs,
+)
 from mpn_lab.tasks.trial_env import Task, TrialEnv
 from mpn_lab.training.device import check_threads, resolve_device, torch_threads
 
@@ -22,14 +33,22 @@ class Evaluation(BaseModel):
     """The accuracy and return of greedy actions on fresh trials."""
 
     trials: int
+    judged: int
+    """Number of trials that the task judges; it does not judge one that was cut, nor any if it has
+    no notion of a correct trial."""
     accuracy: float
-    """Share of trials that the task counts as correct."""
+    """Share of the judged trials that the task counts as correct; nan if no trial is judged. The
+    return is then the measure."""
     accuracy_ci95: tuple[float, float]
-    """95 % interval of the accuracy (Wilson's)."""
+    """95 % interval of the accuracy (Wilson's); nan if it is unknown."""
+    ceiling: Ceiling
+    """Where the ceiling on the accuracy comes from; see `mpn_lab.tasks.ceiling`."""
+    ceiling_accuracy: float | None
+    """That ceiling, measured on the same trials; None if there is none."""
     ideal_accuracy: float | None
-    """The ideal observer's accuracy on the same trials; None if the task has no ideal observer."""
+    """The same if it is an ideal observer's; else None."""
     ratio: float | None
-    """accuracy / ideal_accuracy."""
+    """accuracy / ideal_accuracy; None without an ideal observer."""
     mean_return: float
     """Mean over trials of the sum of rewards."""
 
@@ -46,7 +65,10 @@ def evaluate(
     device: str | torch.device | None = None,
     threads: int = 1,
 ) -> Evaluation:
-    """Collect fresh greedy trials and compare them with the ideal observer on the same trials.
+    """Collect fresh greedy trials and compare the accuracy with its ceiling on the same trials.
+
+    That is the task's ideal observer or best known strategy (`register_observer`), or else an
+    oracle that follows the ground truth.
 
     Args:
         policy: a network, or any object with the methods `step`, `select_state` and `join_states`.
@@ -75,7 +97,15 @@ def evaluate(
     if isinstance(policy, QNetwork):
         check_fit(policy, envs[0])
     with torch_threads(threads):
-        return summarise(envs[0], rollout(envs, policy, trials, *carry))
+        collected = rollout(envs, policy, trials, *carry)
+        result = summarise(envs[0], collected)
+        if result.ceiling != "none" or not result.judged or not has_oracle(envs[0], collected):
+            return result
+        seed_envs(envs, (seed, _EVALUATION))
+        oracle = mean_performance(rollout(envs, ExpertPolicy(envs), trials))
+    if np.isnan(oracle):
+        return result
+    return result.model_copy(update={"ceiling": "oracle", "ceiling_accuracy": oracle})
 
 
 def check_fit(network: QNetwork, env: TrialEnv) -> None:
@@ -90,29 +120,41 @@ def check_fit(network: QNetwork, env: TrialEnv) -> None:
 
 
 def summarise(env: TrialEnv, trials: Sequence[Trial]) -> Evaluation:
-    """Compute accuracy with its interval, the ideal observer's accuracy and the mean return."""
-    correct = np.array([trial.performance for trial in trials])
-    accuracy = float(correct.mean())
+    """Compute the accuracy with its interval, an observer's accuracy, and the mean return.
+
+    Trials that the task does not judge count for the return alone.
+    """
+    judged = [trial for trial in trials if not np.isnan(trial.performance)]
+    accuracy = mean_performance(judged)
+    kind, observer = observer_kind(env), observer_accuracy(env, judged)
+    ideal = observer if kind == "ideal observer" and judged else None
+    return Evaluation(
+        trials=len(trials),
+        judged=len(judged),
+        accuracy=accuracy,
+        accuracy_ci95=_interval(np.array([trial.performance for trial in judged])),
+        ceiling=kind if kind and judged else "none",
+        ceiling_accuracy=observer if kind and judged else None,
+        ideal_accuracy=ideal,
+        ratio=accuracy / ideal if ideal else None,
+        mean_return=float(np.mean([trial.reward.sum() for trial in trials])),
+    )
+
+
+def _interval(correct: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of performances; nan if there is none."""
+    if not len(correct):
+        return np.nan, np.nan
     if np.isin(correct, (0, 1)).all():
         from scipy import stats  # slow to import; training can start without it
 
         test = stats.binomtest(int(correct.sum()), len(correct))
         low, high = test.proportion_ci(method="wilson")
-    else:  # a graded performance, as in the reaching tasks
-        half = (
-            1.96 * float(correct.std(ddof=1)) / len(correct) ** 0.5 if len(correct) > 1 else np.inf
-        )
-        low, high = accuracy - half, accuracy + half
-    ideal = ideal_accuracy(env, trials)
-    known = np.isfinite(ideal) and ideal > 0
-    return Evaluation(
-        trials=len(trials),
-        accuracy=accuracy,
-        accuracy_ci95=(float(low), float(high)),
-        ideal_accuracy=ideal if known else None,
-        ratio=accuracy / ideal if known else None,
-        mean_return=float(np.mean([trial.reward.sum() for trial in trials])),
-    )
+        return float(low), float(high)
+    if len(correct) < 2:
+        return np.nan, np.nan
+    half = 1.96 * float(correct.std(ddof=1)) / len(correct) ** 0.5  # graded, as in reaching tasks
+    return float(correct.mean()) - half, float(correct.mean()) + half
 
 
 _EVALUATION = 0x6576616C  # separates the random streams of evaluation from those of training

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -71,14 +72,32 @@ def _check_trials_end(config: NetworkConfig) -> None:
 
 
 def mean_trial_length(config: NetworkConfig, trials: int = 20) -> float:
-    """Return the mean length in steps of the first trials under seed 0, always taking action 0."""
+    """Return the mean length in steps of the first trials under seed 0, always taking action 0.
+
+    Where none of them ends, the actions are random.
+
+    Raises:
+        ValueError: no trial ends within the environment's `max_steps`, whatever is done.
+    """
     env = TrialEnv(config.task, seed=0, **config.task_kwargs)
-    lengths = []
-    for _ in range(trials):
-        env.reset()
-        steps, ended = 0, False
-        while not ended:
-            _, _, terminated, truncated, _ = env.step(0)
-            steps, ended = steps + 1, terminated or truncated
-        lengths.append(steps)
+    fixating = [_length(env, lambda: 0) for _ in range(trials)]
+    if min(fixating) < env.max_steps:
+        return float(np.mean(fixating))
+    n, rng = len(env.actions), np.random.default_rng(0)
+    lengths = [_length(env, lambda: int(rng.integers(n))) for _ in range(5)]
+    if min(lengths) == env.max_steps:
+        raise ValueError(
+            f"no trial of {env.task_id} ended within {env.max_steps} steps, so that all would be "
+            "cut there; let the task end its trials, or register it with max_episode_steps."
+        )
     return float(np.mean(lengths))
+
+
+def _length(env: TrialEnv, act: Callable[[], int]) -> int:
+    """Run a trial, and return its length in steps."""
+    env.reset()
+    steps, ended = 0, False
+    while not ended:
+        _, _, terminated, truncated, _ = env.step(act())
+        steps, ended = steps + 1, terminated or truncated
+    return steps

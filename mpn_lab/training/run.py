@@ -16,7 +16,7 @@ from mpn_lab.files import make_folder, user_path, write_whole
 from mpn_lab.loading import read_regular_file
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.registry import core_class, core_module
-from mpn_lab.tasks.trial_env import check_task, task_module
+from mpn_lab.tasks.registration import check_task, task_module
 from mpn_lab.training.config import CONFIGS, SupervisedConfig, TrainConfig
 from mpn_lab.training.evaluate import Evaluation, evaluate
 from mpn_lab.training.files import (

@@ -141,13 +141,16 @@ class SupervisedTrainer(Trainer):
         stop, n = self.config.stop, len(self.rows)
         if stop is None or n < stop.window or self.rows[-1]["updates"] < stop.min_updates:
             return False
-        rolling = _rolling([row["accuracy"] for row in self.rows], stop.window)
+        accuracy = [row["accuracy"] for row in self.rows]
+        judged = not np.isnan(accuracy).all()  # else the return is the measure
+        measure = accuracy if judged else [row["mean_return"] for row in self.rows]
+        rolling = _rolling(measure, stop.window)
         best = int(rolling.argmax())  # the earliest of equal ones: a tie is no rise
         plateaued = stop.patience is not None and len(rolling) - 1 - best >= stop.patience
         if stop.stop_on_rising_loss and n >= 2 * stop.window:
             loss = _rolling([row["validation_loss"] for row in self.rows], stop.window)
             plateaued = plateaued or bool(loss[-1] > loss[-1 - stop.window])
-        return bool(rolling[-1] >= stop.accuracy) or plateaued
+        return (judged and bool(rolling[-1] >= stop.accuracy)) or plateaued
 
     def advance(self, bar: tqdm, run: Run) -> Row:
         """Learn up to the next multiple of `eval_freq` trials, then validate."""
@@ -220,5 +223,9 @@ class SupervisedTrainer(Trainer):
 
 
 def _rolling(values: Sequence[float], window: int) -> np.ndarray:
-    """Mean of every `window` consecutive values."""
-    return np.lib.stride_tricks.sliding_window_view(np.array(values), window).mean(1)
+    """Mean of every `window` consecutive values; those that are nan are left out of it."""
+    known = ~np.isnan(values)
+    windows = np.lib.stride_tricks.sliding_window_view
+    sums = windows(np.where(known, values, 0), window).sum(1)
+    count = windows(known, window).sum(1)
+    return np.where(count > 0, sums / np.maximum(count, 1), -np.inf)

@@ -296,11 +296,13 @@ def _content(path: Path) -> bytes:
 
 
 def _postfix(row: Row) -> dict[str, str]:
+    """Return what the progress bar says of a row; nothing of what is unknown."""
     ideal = "" if math.isnan(row["ideal_accuracy"]) else f" of {row['ideal_accuracy']:.3f}"
-    epsilon = {"epsilon": f"{row['epsilon']:.2f}"} if "epsilon" in row else {}
-    return {
+    words = {
         "accuracy": f"{row['accuracy']:.3f}{ideal}",
-        "return": f"{row['mean_return']:.2f}",
+        "mean_return": f"{row['mean_return']:.2f}",
         "loss": f"{row['loss']:.4f}",
-        **epsilon,
+        "epsilon": f"{row.get('epsilon', math.nan):.2f}",
     }
+    known = [name for name in words if not math.isnan(row.get(name, math.nan))]
+    return {name.removeprefix("mean_"): words[name] for name in known}

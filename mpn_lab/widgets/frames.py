@@ -17,7 +17,7 @@ from mpn_lab.analysis.schema import step_duration, time_step, trial_length, tria
 from mpn_lab.checks import check_path, show
 from mpn_lab.plotting.panel import AnimatedPanel
 from mpn_lab.plotting.style import save_figure, style
-from mpn_lab.plotting.view import trial_title, verdict
+from mpn_lab.plotting.view import outcome, trial_title
 from mpn_lab.widgets.explorer import Explorer, Picture, report_errors
 from mpn_lab.widgets.page import write_page
 
@@ -208,11 +208,11 @@ def row(*controls: w.Widget) -> w.HBox:
 
 
 def trial_options(record: xr.Dataset, numbers: np.ndarray) -> list[tuple[str, int]]:
-    """Label trials for a menu: number, response and, where there is ground truth, the verdict."""
+    """Label trials for a menu: number, response and outcome."""
     names = [str(name) for name in record["action"].values]
     options = []
     for i in np.flatnonzero(np.isin(record["trial"].values, numbers)):
-        number, words = int(record["trial"][i]), verdict(record, int(i))
+        number, words = int(record["trial"][i]), outcome(record, int(i))
         response = names[int(record["response"][i])]
         options.append((f"{number}: {response}" + (f", {words}" if words else ""), number))
     return options

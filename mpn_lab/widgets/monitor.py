@@ -56,10 +56,13 @@ class TrainingMonitor(Explorer):
     @report_errors
     def __call__(self, row: Row) -> None:
         """Take a new row of the metrics, as `train` and `train_supervised` pass it to `on_row`."""
-        ideal = row["ideal_accuracy"]
+        score = f"accuracy {row['accuracy']:.3f}"
+        if math.isnan(row["accuracy"]):  # then the return is the measure
+            score = f"return {row['mean_return']:.3g}"
+        elif not math.isnan(row["ideal_accuracy"]):
+            score += f" of {row['ideal_accuracy']:.3f}"
         self.description = (
-            f"TrainingMonitor({self.config.task}: accuracy {row['accuracy']:.3f}"
-            f"{'' if math.isnan(ideal) else f' of {ideal:.3f}'} after {row['trials']:.0f} trials)"
+            f"TrainingMonitor({self.config.task}: {score} after {row['trials']:.0f} trials)"
         )
         first = not self.rows["trials"]
         if first:  # only now are all columns known

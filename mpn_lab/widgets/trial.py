@@ -58,7 +58,7 @@ class TrialExplorer(FrameExplorer):
         self.outcome = w.Dropdown(
             options=[_EVERY, "correct", "wrong"],
             layout={"width": "120px"},
-            disabled=not self._verdicts.any(),
+            disabled=not np.isin(self._verdicts, ("correct", "wrong")).any(),
         )
         self.condition = w.Dropdown(options=conditions, layout={"width": "190px"})
         self.trial = w.Dropdown(
@@ -198,6 +198,7 @@ class TrialExplorer(FrameExplorer):
         pairs = []
         for name in condition_names(self.record):
             values = np.unique(self.record[name].values)
+            values = values[values == values]  # without nan: the trials that lack the condition
             if name not in skip and 1 < len(values) <= _FEW:
                 pairs += [(name, value) for value in values]
         return pairs

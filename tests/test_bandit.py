@@ -113,7 +113,7 @@ def test_gymnasium_knows_it_and_a_near_miss_is_named():
     [
         ({"p": 0.5}, "p is 0.5; expected more than 0.5"),
         ({"reversal": 0.6}, "reversal is 0.6; expected 0 to 0.5"),
-        ({"dt": 0}, "dt is 0 ms"),
+        ({"dt": 0}, "dt is 0; expected more than 0"),
         ({"feedback": 50}, "feedback 50 ms"),
     ],
 )

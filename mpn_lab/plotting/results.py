@@ -37,7 +37,8 @@ def plot_psychometric(ax: Axes, curve: xr.Dataset) -> None:
 @on_axes
 def plot_performance(ax: Axes, performance: xr.Dataset) -> None:
     """Plot the proportion of correct trials by a condition's values, from `performance_by`."""
-    condition = performance["share"].dims[0] if "share" in performance else ""
+    found = isinstance(performance, xr.Dataset) and "share" in performance
+    condition = performance["share"].dims[0] if found else ""
     _check(performance, "performance_by", share=(condition,), ideal=(condition,))
     x = np.arange(performance.sizes[condition])
     ax.bar(x, performance["share"], color=ACTIONS[6], width=0.62, label="network")
@@ -108,7 +109,7 @@ def plot_cross_decoding(ax: Axes, accuracy: xr.DataArray) -> None:
 def _check(result: object, maker: str, **dims: tuple) -> None:
     """Raise ValueError unless a result has variables with these dimensions."""
     if not isinstance(result, xr.Dataset):
-        raise ValueError(f"{show(result)} is no result of {maker}; expected what it returns.")
+        raise ValueError(f"{show(result)} is not a result of {maker}; expected what it returns.")
     for name, expected in dims.items():
         found = tuple(map(str, result[name].dims)) if name in result.variables else None
         if found != expected:

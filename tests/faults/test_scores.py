@@ -577,7 +577,7 @@ def test_a_task_whose_every_trial_would_be_cut_is_refused(monkeypatch):
     monkeypatch.setattr(gym.envs.registration, "registry", dict(gym.registry))
     monkeypatch.setattr(gym, "registry", gym.envs.registration.registry)
     gym.register("mine/Endless-v0", Endless)
-    with pytest.raises(ValueError, match="no trial of mine/Endless-v0 ended within 10000 steps"):
+    with pytest.raises(ValueError, match="mine/Endless-v0 ends no trial within 10,000 steps"):
         mpn_lab.train(mpn_lab.TrainConfig(task="mine/Endless-v0"), out=False, progress=False)
 
     class OnResponse(Endless):  # ends as soon as there is a response, and never without

@@ -17,6 +17,7 @@ from .training.check import RunReport, check_run
 from .training.config import SequenceConfig, StopConfig, SupervisedConfig, TrainConfig, paper_config
 from .training.dqn import train
 from .training.evaluate import Evaluation, evaluate
+from .training.fields import ConfigError
 from .training.files import RunError
 from .training.loss import compute_td_loss_trial
 from .training.resume import resume
@@ -33,6 +34,7 @@ __all__ = [
     "LSTM",
     "MPN",
     "RNN",
+    "ConfigError",
     "CoreError",
     "Evaluation",
     "QNetwork",

@@ -20,14 +20,9 @@ import mpn_lab
 from mpn_lab.loading import NotJSON, parse_json, shorten
 from mpn_lab.tasks.catalog import TaskDescription, describe_task, trainable_tasks
 from mpn_lab.training.check import check_run
-from mpn_lab.training.config import (
-    ConfigError,
-    Count,
-    SequenceConfig,
-    SupervisedConfig,
-    TrainConfig,
-)
+from mpn_lab.training.config import SequenceConfig, SupervisedConfig, TrainConfig
 from mpn_lab.training.dqn import train
+from mpn_lab.training.fields import ConfigError, Count
 from mpn_lab.training.files import RunError
 from mpn_lab.training.resume import resume
 from mpn_lab.training.run import Run, load_run

@@ -27,8 +27,9 @@ from mpn_lab.checks import (
 from mpn_lab.networks.qnetwork import Projection, QNetwork
 from mpn_lab.networks.registry import Dims
 from mpn_lab.tasks.ceiling import ceiling_kind, known_faults
+from mpn_lab.tasks.making import Task, check_task_kwargs
 from mpn_lab.tasks.rollout import ResetState, Trial, make_envs, n_envs_for, rollout
-from mpn_lab.tasks.trial_env import Task, TrialEnv, check_task_kwargs
+from mpn_lab.tasks.trial_env import TrialEnv
 from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.device import resolve_device, torch_threads
 from mpn_lab.training.evaluate import check_fit

@@ -11,9 +11,10 @@ from mpn_lab.checks import MOST_SAMPLED, check_int
 from mpn_lab.tasks.ceiling import Ceiling, has_oracle, known_faults
 from mpn_lab.tasks.expert import ExpertPolicy
 from mpn_lab.tasks.ideal import observer_accuracy, observer_kind
+from mpn_lab.tasks.making import Task, check_task_kwargs
 from mpn_lab.tasks.registration import task_ids
 from mpn_lab.tasks.rollout import Trial, collect_trials, mean_performance
-from mpn_lab.tasks.trial_env import Task, TrialEnv, check_task_kwargs
+from mpn_lab.tasks.trial_env import TrialEnv
 
 
 class TaskDescription(BaseModel):

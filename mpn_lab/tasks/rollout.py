@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from mpn_lab.checks import check_number, show
-from mpn_lab.tasks.trial_env import Task, TrialEnv, check_task_kwargs
+from mpn_lab.tasks.making import Task, check_task_kwargs
+from mpn_lab.tasks.trial_env import TrialEnv
 
 ResetState = Literal["trial", "episode", "never"]
 """When a recurrent state is reset: before every trial, before every episode, or never."""

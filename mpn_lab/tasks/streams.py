@@ -14,8 +14,9 @@ import numpy as np
 from mpn_lab.checks import MOST_SIDE_BY_SIDE, check_int
 from mpn_lab.tasks.batches import TaskBatch
 from mpn_lab.tasks.expert import are_actions
+from mpn_lab.tasks.making import Task
 from mpn_lab.tasks.rollout import make_envs
-from mpn_lab.tasks.trial_env import Task, TrialEnv
+from mpn_lab.tasks.trial_env import TrialEnv
 
 PAPER_TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "ContextDecisionMaking": ("ContextDecisionMaking-v0", {"use_expl_context": True}),

@@ -2,150 +2,39 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    Strict,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
-from mpn_lab.checks import (
-    LARGEST_SEED,
-    MOST_SAMPLED,
-    MOST_SIDE_BY_SIDE,
-    check_int,
-    check_number,
-    did_you_mean,
-    show,
-)
+from mpn_lab.checks import LARGEST_SEED, check_int, check_number, show
 from mpn_lab.networks.qnetwork import Embedding
 from mpn_lab.replay.sequences import Start
+from mpn_lab.tasks.making import check_task_kwargs
 from mpn_lab.tasks.rollout import ResetState
-from mpn_lab.tasks.trial_env import check_task_kwargs
+from mpn_lab.training.fields import (
+    Config,
+    Count,
+    CountOrNone,
+    Flag,
+    NotNegative,
+    Positive,
+    PositiveOrNone,
+    Sampled,
+    SideBySide,
+    Unit,
+    UnitOrNone,
+    checked,
+    list_fields,
+)
 from mpn_lab.training.loss import Backprop
 
-
-def _field(check: Callable[..., Any], *limits: Any, **options: Any) -> BeforeValidator:
-    """Make a check of `mpn_lab.checks` the validator of a field; None is left to its type."""
-
-    def validate(value: Any, info: Any) -> Any:
-        return None if value is None else check(info.field_name, value, *limits, **options)
-
-    return BeforeValidator(validate)
-
-
-Count = Annotated[int, _field(check_int, 1)]
-CountOrNone = Annotated[int | None, _field(check_int, 1)]
-NotNegative = Annotated[int, _field(check_int, 0)]
-Sampled = Annotated[int, _field(check_int, 1, MOST_SAMPLED)]
-SideBySide = Annotated[int, _field(check_int, 1, MOST_SIDE_BY_SIDE)]
-Unit = Annotated[float, _field(check_number, 0, 1)]
-UnitOrNone = Annotated[float | None, _field(check_number, 0, 1)]
-Positive = Annotated[float, _field(check_number, 0, above=True)]
-PositiveOrNone = Annotated[float | None, _field(check_number, 0, above=True)]
-Flag = Annotated[bool, Strict()]
-Model = TypeVar("Model", bound=type[BaseModel])
-
-_EXPECTED = {
-    "bool_type": "True or False",
-    "dict_type": "a dict",
-    "float_type": "a number",
-    "int_type": "a whole number",
-    "string_type": "text",
-    "tuple_type": 'a tuple of names, such as ("decision",)',
-    "missing": "a value",
-}
 _OF_THE_CONFIG = {
     *("obs_size", "n_actions", "core", "input_size", "hidden_size", "num_layers", "embedding"),
     *("embedding_size", "readout_bias", "generator"),
 }
 
 
-class ConfigError(ValueError):
-    """Raised if a configuration is not valid: one sentence on the first field that is wrong."""
-
-
-class Config(BaseModel):
-    """The base of all configurations: strict, frozen, and with errors of one sentence."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    def __init__(self, *unnamed: Any, **fields: Any) -> None:
-        if unnamed:
-            raise ConfigError(
-                f"{type(self).__name__} takes its fields by name, as in "
-                f"{type(self).__name__}({next(iter(type(self).model_fields))}=...); "
-                f"{show(unnamed[0])} has none."
-            )
-        try:
-            super().__init__(**fields)
-        except ValidationError as error:
-            raise ConfigError(_sentence(type(self), error)) from None
-
-    # Without this, pydantic calls __init__ also for a configuration inside another one.
-    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
-
-    @classmethod
-    def model_validate(cls, obj: Any, **options: Any) -> Any:
-        """As pydantic's. Raises ConfigError."""
-        try:
-            return super().model_validate(obj, **options)
-        except ValidationError as error:
-            raise ConfigError(_sentence(cls, error)) from None
-
-
-def _sentence(model: type[BaseModel], error: ValidationError) -> str:
-    """Describe the first of pydantic's errors in one sentence that begins with the field's name."""
-    first = error.errors(include_url=False)[0]
-    if not first["loc"] and first["type"].startswith("model"):
-        return f"the configuration is {show(first['input'])}; expected a {model.__name__}."
-    *outer, name = first["loc"] or ("",)
-    if name == "[key]":
-        return f"{outer[0]} holds {show(first['input'])} as a name; expected text."
-    for part in outer:  # the model that has the field
-        inner = model.model_fields.get(str(part))
-        types = (inner.annotation, *getattr(inner.annotation, "__args__", ())) if inner else ()
-        model = next((t for t in types if isinstance(t, type) and issubclass(t, Config)), model)
-    where = "".join(f"{part}." for part in outer)
-    if first["type"] == "value_error":
-        return where + str(first["ctx"]["error"]).rstrip(".") + "."
-    if first["type"] == "extra_forbidden":
-        known = list(model.model_fields)
-        listed = (
-            f"its fields are {', '.join(known)}"
-            if len(known) < 8
-            else f"see help({model.__name__})"
-        )
-        hint = did_you_mean(name, known) or f"; {listed}"
-        return f"{model.__name__} has no field {where}{name}{hint}."
-    expected = _EXPECTED.get(first["type"]) or str(
-        first.get("ctx", {}).get("expected", first["msg"])
-    )
-    if first["type"].startswith("model"):
-        expected = f"a {first['ctx']['class_name']}"
-    return f"{where}{name} is {show(first['input'])}; expected {expected}."
-
-
-def _list_fields(model: Model) -> Model:
-    """Add the fields and their descriptions to a model's docstring, so that help() shows them."""
-    lines = [inspect.cleandoc(model.__doc__ or ""), "", "Args:"]
-    cls: type[BaseModel] = model
-    for name, field in cls.model_fields.items():
-        field.description = " ".join((field.description or "").split())
-        lines.append(f"    {name}: {field.description}")
-    model.__doc__ = "\n".join(lines)
-    return model
-
-
-@_list_fields
+@list_fields
 class SequenceConfig(Config):
     """Options of `replay="sequence"`; see `mpn_lab.replay.sequences`."""
 
@@ -183,7 +72,7 @@ class NetworkConfig(Config):
     """
     task_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the task, for example {"dt": 20} or {"use_expl_context": True}."""
-    seed: Annotated[int, _field(check_int, 0, LARGEST_SEED)] = 0
+    seed: Annotated[int, checked(check_int, 0, LARGEST_SEED)] = 0
     """Seed of all random numbers: initial weights, trials, exploration, replay."""
 
     core: str = "mpn"
@@ -193,7 +82,7 @@ class NetworkConfig(Config):
     True, False or None, and the core checks them."""
     hidden_size: Count = 64
     """Number n of hidden units."""
-    num_layers: Annotated[int, _field(check_int, 1, 100)] = 1
+    num_layers: Annotated[int, checked(check_int, 1, 100)] = 1
     """Number of layers of the core; the output of each is the input of the next."""
     embedding: Embedding = "random"
     """Embedding of the observations: a fixed random projection with a bias (random), a trained one
@@ -253,7 +142,7 @@ def _as_json(name: str, value: Any) -> Any:
     )
 
 
-@_list_fields
+@list_fields
 class TrainConfig(NetworkConfig):
     """Configuration of deep Q-learning: every setting that determines the result."""
 
@@ -298,7 +187,7 @@ class TrainConfig(NetworkConfig):
     the trial length (0.004 for short trials)."""
     max_grad_norm: Positive = 10.0
     """Norm to which the gradient is clipped."""
-    tau: Annotated[float, _field(check_number, 0, 1, above=True)] = 0.01
+    tau: Annotated[float, checked(check_number, 0, 1, above=True)] = 0.01
     """Weight of the online network in each soft update of the target network."""
     exploration_initial_eps: Unit = 1.0
     """Initial probability of a random action."""
@@ -368,7 +257,7 @@ def _check_unused(config: TrainConfig | SupervisedConfig) -> None:
             raise ValueError(f"{name} is {value}, but {why}; leave {name} out")
 
 
-@_list_fields
+@list_fields
 class StopConfig(Config):
     """Rules that stop supervised training early, by its validation accuracy or loss.
 
@@ -388,7 +277,7 @@ class StopConfig(Config):
     exceeds its mean over the `window` rows before them (the paper's rule for its figure 6)."""
 
 
-@_list_fields
+@list_fields
 class SupervisedConfig(NetworkConfig):
     """Configuration of supervised training: every setting that determines the result.
 
@@ -423,7 +312,7 @@ class SupervisedConfig(NetworkConfig):
     """Constant learning rate of Adam."""
     max_grad_norm: Positive = 10.0
     """Norm to which the gradient is clipped."""
-    l1: Annotated[float, _field(check_number, 0)] = 0.0
+    l1: Annotated[float, checked(check_number, 0)] = 0.0
     """Weight of the L1 penalty: the sum of |w| over all trained weights and biases except eta, lam
     and M_0."""
     stop: StopConfig | None = None

@@ -15,6 +15,7 @@ from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.tasks.ceiling import Ceiling, has_oracle
 from mpn_lab.tasks.expert import ExpertPolicy
 from mpn_lab.tasks.ideal import observer_accuracy, observer_kind
+from mpn_lab.tasks.making import Task
 from mpn_lab.tasks.rollout import (
     Policy,
     ResetState,
@@ -25,7 +26,7 @@ from mpn_lab.tasks.rollout import (
     rollout,
     seed_envs,
 )
-from mpn_lab.tasks.trial_env import Task, TrialEnv
+from mpn_lab.tasks.trial_env import TrialEnv
 from mpn_lab.training.device import check_threads, resolve_device, torch_threads
 
 

@@ -15,7 +15,8 @@ import safetensors
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mpn_lab.loading import check_integer, parse_json, read_regular_file, reason_of, shorten
-from mpn_lab.training.config import CONFIGS, ConfigError, SupervisedConfig, TrainConfig
+from mpn_lab.training.config import CONFIGS, SupervisedConfig, TrainConfig
+from mpn_lab.training.fields import ConfigError
 
 LARGEST_CONFIG = 2**20
 """Bytes of the largest config.json that is read."""

@@ -49,7 +49,7 @@ def content(path):
 def test_a_record_holds_what_was_collected(core, reset_state, trials, fresh, monkeypatch):
     """With one environment at a time, the steps collected are those of the record, in its order."""
     monkeypatch.setattr("mpn_lab.analysis.recording.n_envs_for", lambda *_: 1)
-    monkeypatch.setattr("mpn_lab.analysis.recording._CHUNK", 5)
+    monkeypatch.setattr("mpn_lab.analysis.recording.CHUNK", 5)
     network = watched(core=core)
     options = {"reset_state": reset_state, "trials_per_episode": 4, "epsilon": 0.3}
     made = record(network, REVERSAL_BANDIT, trials=trials, **options)

@@ -107,7 +107,9 @@ class Notebook:
 
     def __init__(self, page, name: str, cells: list[str]) -> None:
         self.page, self.cells = page, cells
-        page.evaluate("path => jupyterapp.commands.execute('docmanager:open', {path})", name)
+        page.evaluate(  # the widget that it returns cannot be passed on
+            "async path => { await jupyterapp.commands.execute('docmanager:open', {path}); }", name
+        )
         page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell", timeout=90_000)
         # Before the kernel is there, cells would be "run" without being sent to anyone.
         page.wait_for_function(

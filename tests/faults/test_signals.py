@@ -22,9 +22,15 @@ ARGUMENTS = ["--trials", "4", "--hidden-size", "4", "--eval-freq", "2", "--eval-
 
 @pytest.fixture(autouse=True)
 def in_the_main_thread():
-    """Signals sent to this process would end it if the tests ran in another thread."""
+    """Signals sent to this process would end it if the tests ran in another thread.
+
+    A shell lets what it starts in the background ignore SIGINT, the processes below it too.
+    """
     if threading.current_thread() is not threading.main_thread():
         pytest.skip("only the main thread handles signals")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("number", CODES)

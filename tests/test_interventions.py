@@ -34,7 +34,7 @@ def assert_same(a, b):
     assert set(a.variables) == set(b.variables)
     for name in a.variables:
         x, y = a[name].values, b[name].values
-        assert x.dtype == y.dtype or name == "correct", name
+        assert x.dtype == y.dtype, name
         np.testing.assert_array_equal(x, y, err_msg=str(name))
 
 

@@ -162,17 +162,13 @@ def _with_answers(result: xr.Dataset, trials: xr.Dataset, changed: np.ndarray) -
     reward = np.where(other, np.nan, trials["reward"].transpose("trial", "time").values)
     last = taken[np.arange(len(taken)), valid.sum(1) - 1]
     turned, truth = last != trials["response"].values, trials["correct_response"].values
-    scores: dict[str, Any] = {
-        name: (
-            "trial",
-            np.where(
-                turned,
-                np.where((truth < 0) | np.isnan(trials[name].values), np.nan, last == truth),
-                trials[name].values.astype(float),
-            ),
-        )
-        for name in ("correct", "performance")
-    }
+    scores: dict[str, Any] = {}
+    for name in ("correct", "performance"):
+        was = trials[name].values.astype(float)
+        now = np.where((truth < 0) | np.isnan(was), np.nan, last == truth)
+        score = np.where(turned, now, was)
+        is_bool = trials[name].dtype == bool and not np.isnan(score).any()
+        scores[name] = ("trial", score.astype(bool) if is_bool else score)
     steps = ("trial", "time")
     result = result.assign(
         greedy_action=(steps, greedy), taken_action=(steps, taken), reward=(steps, reward)

@@ -17,7 +17,7 @@ quickstart: .venv/installed  ## train an MPN on DelayMatchSample-v0 and look at 
 
 test: .venv/installed  ## unit tests, docstring examples, notebooks, and browser tests where a Chromium is found
 	$(BIN)/python scripts/strip_notebooks.py --check notebooks
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(JOBS)
 
 # The quick tests under another Python, in a virtual environment of its own and outside CI:
 #     make test-python PYTHON=python3.13

@@ -26,19 +26,24 @@ jaxtyping.install_import_hook(sorted(MODULES - {PLAIN}), "beartype.beartype")
 torch.set_num_threads(1)  # small networks; several workers share the cores
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items):
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config, log):
     """Keep the tests of a file in one worker, so that its fixtures are made once.
 
     All browser tests form one group: they share a JupyterLab and a Chromium. Notebooks are
-    independent of each other.
+    independent of each other. (Its own `--dist loadgroup` finds no group in this version of pytest.)
     """
-    for item in items:
-        if item.get_closest_marker("browser"):
-            group = "browser"
-        else:
-            group = item.nodeid if item.path.stem == "test_notebooks" else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.split("::")[0]
+            if path.startswith("tests/browser/"):
+                return "browser"
+            return nodeid if path.endswith("test_notebooks.py") else path
+
+    config.option.loadscopereorder = False  # the browser tests, which take longest, begin
+    return ByFile(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,7 @@ def pytest_xdist_make_scheduler(config, log):
     """Keep the tests of a file in one worker, so that its fixtures are made once.
 
     All browser tests form one group: they share a JupyterLab and a Chromium. Notebooks are
-    independent of each other. (Its own `--dist loadgroup` finds no group in this version of pytest.)
+    independent of each other. (`--dist loadgroup` finds no groups in this version of pytest.)
     """
     from xdist.scheduler import LoadScopeScheduling
 

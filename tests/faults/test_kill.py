@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ KINDS = {
 def go_on(config, path):
     """Train, or resume where a run has begun."""
     torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", message=".*is written anew")  # of a torn metrics.csv
     if (path / "config.json").exists():
         resume(path, progress=False)
     else:

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from safetensors.numpy import save as safetensors_bytes
 
 from mpn_lab.files import PARTIAL, make_folder, write_whole
-from mpn_lab.loading import read_regular_file, reason_of
+from mpn_lab.loading import read_regular_file, reason_of, shorten
 from mpn_lab.training.parse import parse_description, parse_tensors, read_header
 
 Row = dict[str, int | float]  # of the metrics
@@ -223,8 +223,9 @@ def _checked(path: Path, header: dict[str, Any] | None) -> dict[str, Any]:
 
 def _check_run(path: Path, header: dict[str, Any], run: str | None) -> None:
     if run is not None and header.get("run") != run:
+        other = shorten(str(header.get("run"))[:12])[1:-1]  # on one line, whatever it is
         raise RunError(
-            f"{path} belongs to the run {str(header.get('run'))[:12]}, not to the run {run[:12]} "
+            f"{path} belongs to the run {other}, not to the run {run[:12]} "
             "in whose folder it is; restore the file that belongs there."
         )
 

@@ -13,7 +13,7 @@ import torch
 
 from mpn_lab.checks import show
 from mpn_lab.files import make_folder, user_path, write_whole
-from mpn_lab.loading import read_regular_file
+from mpn_lab.loading import read_regular_file, shorten
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.registry import core_class, core_module
 from mpn_lab.tasks.registration import check_task, task_module
@@ -228,8 +228,8 @@ class Run:
         arrays, meta = read_tensors(path, self.identity)
         if meta.get("trials") != trials:
             raise RunError(
-                f"{path} holds the weights after {meta.get('trials')} trials; restore the file "
-                "that belongs there."
+                f"{path} holds the weights after {shorten(meta.get('trials'))} trials; restore the "
+                "file that belongs there."
             )
         self.check_core()
         network = make_network(self.config, self.obs_size, self.n_actions)

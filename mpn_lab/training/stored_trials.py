@@ -92,8 +92,8 @@ def load_stored_trials(
     arrays, meta = read_tensors(path, run.identity)
     if meta.get("collected_at") != at:
         raise RunError(
-            f"{path} holds the trials stored at {meta.get('collected_at')} trials; restore the "
-            "file that belongs there."
+            f"{path} holds the trials stored at {shorten(meta.get('collected_at'))} trials; "
+            "restore the file that belongs there."
         )
     trials, codes = [], []
     try:

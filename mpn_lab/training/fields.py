@@ -95,7 +95,8 @@ def _sentence(model: type[BaseModel], error: ValidationError) -> str:
         inner = model.model_fields.get(str(part))
         types = (inner.annotation, *getattr(inner.annotation, "__args__", ())) if inner else ()
         model = next((t for t in types if isinstance(t, type) and issubclass(t, Config)), model)
-    where = "".join(f"{part}." for part in outer)
+    name = name if str(name).isidentifier() else show(name)  # a name from a file may be anything
+    where = "".join(f"{part if str(part).isidentifier() else show(part)}." for part in outer)
     if first["type"] == "value_error":
         return where + str(first["ctx"]["error"]).rstrip(".") + "."
     if first["type"] == "extra_forbidden":

@@ -16,7 +16,7 @@ from mpn_lab.networks.autograd import plain_loop
 from mpn_lab.networks.mpn import MPN
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.state_codec import StateCodec
-from mpn_lab.training.run import Run
+from mpn_lab.training.run import Run, network_of
 
 
 def linearise(
@@ -50,7 +50,7 @@ def linearise(
         ValueError: the record does not fit the network, there is no such period, or `vectors` is
             out of range.
     """
-    network = network.network if isinstance(network, Run) else network
+    network = network_of(network)
     named = network.named_states(network.initial_state(1))
     trials = as_record(trials, "embedded", "period", *named)
     for name, (dims, value) in named.items():
@@ -115,7 +115,7 @@ def flow_field(
         ValueError: the components are not of the core's whole state or are fewer than 2, x has
             another size or is not finite, or `points` is below 2.
     """
-    network = network.network if isinstance(network, Run) else network
+    network = network_of(network)
     variable = components.attrs.get("variable")
     states = list(network.named_states(network.initial_state(1)))
     if [variable] != states:

@@ -27,7 +27,7 @@ from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.recurrent import Stack
 from mpn_lab.networks.registry import Dims, State
 from mpn_lab.training.device import resolve_device, torch_threads
-from mpn_lab.training.run import Run
+from mpn_lab.training.run import Run, network_of
 
 Choice = str | tuple[str, str]
 Moment = str | float | int | xr.DataArray
@@ -187,7 +187,7 @@ def checked(
     network: QNetwork | Run, trials: xr.Dataset, device: str | torch.device | None
 ) -> tuple[QNetwork, xr.Dataset]:
     """Return the network, on the device, and the record restored. Raises ValueError, see above."""
-    network = network.network if isinstance(network, Run) else network
+    network = network_of(network)
     trials = as_record(trials, "obs", "period", "taken_action")
     check_sizes(trials, network.obs_size, network.n_actions)
     for edit in from_json(trials.attrs.get("edits", "[]")):

@@ -50,6 +50,19 @@ def test_effect_of_a_closed_loop_knows_the_return(network, trials):
     assert result.return_difference == pytest.approx(float(expected), abs=1e-6)
 
 
+def test_effect_of_a_closed_loop_that_lasts_longer():
+    network = mpn_lab.QNetwork(3, 2, hidden_size=9, generator=torch.Generator().manual_seed(1))
+    trials = mpn_lab.record(network, "GoNogo-v0", trials=12)
+    changed = counterfactual(network, trials, edits.scale("M", -3.0), mode="closed")
+    assert changed.sizes["time"] > trials.sizes["time"]
+    result = effect(trials, changed)
+    assert result.sizes["time"] == changed.sizes["time"]
+    both = trials.sizes["time"]
+    expected = np.nanmean(changed.Q.values[:, :both] - trials.Q.values, 0)
+    np.testing.assert_allclose(result.dQ[:both], expected, atol=1e-6)
+    assert np.isnan(result.dQ[both:]).all()  # no unedited trial lasts as long
+
+
 @pytest.mark.parametrize("by", ["units", "inputs", "synapses"])
 def test_effect_map_equals_one_counterfactual_at_a_time(network, trials, by):
     found = effect_map(network, trials, "M", by, times=[0, 400, 1500])

@@ -364,7 +364,7 @@ def test_latents_of_other_shapes_are_recorded_too():
     trials = [
         trial_with(T, a=np.arange(4.0), e=np.ones((4, 3), int), c=np.ones(4, bool)) for T in (2, 3)
     ]
-    found = latent_variables(trials, 2)
+    found = latent_variables(trials, 3, 2)
     np.testing.assert_array_equal(found["a"][1], [[0, 1, np.nan], [0, 1, 2]])
     assert found["e"][0] == ("trial", "time", "e_of")
     assert found["e"][1][0, 2].tolist() == [-1, -1, -1]
@@ -432,4 +432,4 @@ def test_ideal_observers_refuse_a_trial_that_was_cut(task):
 
 def test_a_tasks_name_that_a_record_uses_itself_is_renamed():
     trial = Trial(*np.zeros((4, 3)), latent={"obs": np.zeros(3), "shown": np.zeros(3)})
-    assert set(latent_variables([trial], 2)) == {"trial_obs", "shown"}
+    assert set(latent_variables([trial], 3, 2)) == {"trial_obs", "shown"}

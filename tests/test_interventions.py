@@ -8,10 +8,45 @@ import torch
 
 import mpn_lab
 from mpn_lab import counterfactual, edits, record
+from mpn_lab.analysis.recording import CHUNK
 from mpn_lab.interventions.edits import from_json, to_json
 
 MATCH = "DelayMatchSample-v0"
 STATE = {"mpn": "M", "gru": "h", "rnn": "h", "lstm": "c"}
+OWN = "oja_of_interventions"
+TASKS = {MATCH: "test", "ContextDecisionMaking-v0": "decision"}  # with a period of each trial
+TEN_TASKS = [  # trials of one step and of 100, of one length and of many, blocks, no responses
+    *("Bandit-v0", "DualDelayMatchSample-v0", "EconomicDecisionMaking-v0", "GoNogo-v0"),
+    *("HierarchicalReasoning-v0", "OneTwoThreeGo-v0", "ReadySetGo-v0", "Null-v0"),
+    *("PerceptualDecisionMakingDelayResponse-v0", "yang19.dms-v0", "mpn_lab/Integration-v0"),
+]
+
+
+class Oja(torch.nn.Module):
+    """A core of one's own: h_t = tanh((V + F) x_t), F decays and learns."""
+
+    state_dims = {"F": ("hidden", "input")}  # noqa: RUF012
+
+    def __init__(self, input_size, hidden_size, *, generator=None):
+        super().__init__()
+        self.rate = torch.nn.Parameter(torch.tensor(0.2))
+        self.V = torch.nn.Parameter(torch.randn(hidden_size, input_size, generator=generator))
+
+    def forward(self, input, state=None, return_states=False):
+        F = self.V.new_zeros(len(input), *self.V.shape) if state is None else state
+        hs, Fs = [], []
+        for x in input.unbind(1):
+            h = torch.tanh(torch.einsum("bnd,bd->bn", self.V + F, x))
+            F = 0.9 * F + self.rate * h[:, :, None] * x[:, None]
+            hs, Fs = [*hs, h], [*Fs, F]
+        result = torch.stack(hs, 1), F
+        return (*result, torch.stack(Fs, 1)) if return_states else result
+
+
+@pytest.fixture(scope="session")
+def own_core():
+    mpn_lab.register_core(OWN, Oja)
+    return OWN
 
 
 @functools.cache
@@ -150,18 +185,50 @@ def test_slow_loop_reproduces_the_record():
 
 
 @pytest.mark.parametrize("mode", ["open", "closed"])
-@pytest.mark.parametrize("task", [MATCH, "PerceptualDecisionMaking-v0"])
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(
-    ("core", "layers"), [("mpn", 1), ("mpn", 2), ("gru", 1), ("lstm", 1), ("rnn", 2)]
+    ("core", "layers"), [(core, layers) for core in (*STATE, OWN) for layers in (1, 2)]
 )
-def test_without_an_edit_the_record_comes_back_to_the_bit(core, layers, task, mode):
-    network, trials = example(core, layers, task, 70)
+def test_without_an_edit_the_record_comes_back_to_the_bit(own_core, core, layers, task, mode):
+    network, trials = example(core, layers, task, 5)
+    states = network.named_states(network.initial_state(1))
+    itself = [edits.swap(name, donor=trials.trial.values, at=TASKS[task]) for name in states]
     assert_same(counterfactual(network, trials, [], mode=mode), trials)
-    itself = edits.swap(STATE[core], donor=trials.trial.values, at=200)
     assert_same(counterfactual(network, trials, itself, mode=mode), trials)
-    some = trials.isel(trial=[40, 3, 8])
-    if mode == "open":
-        assert_same(counterfactual(network, some, [], mode=mode), some)
+
+
+@pytest.mark.parametrize("task", TEN_TASKS)
+def test_without_an_edit_an_mpns_record_of_any_task_comes_back_to_the_bit(task):
+    network, trials = example(task=task, trials=4)
+    itself = edits.swap("M", donor=trials.trial.values)
+    for mode in ("open", "closed"):
+        assert_same(counterfactual(network, trials, [], mode=mode), trials)
+        assert_same(counterfactual(network, trials, itself, mode=mode), trials)
+
+
+@pytest.mark.parametrize("mode", ["open", "closed"])
+def test_without_an_edit_a_record_of_several_batches_comes_back_to_the_bit(mode):
+    network, trials = example("gru", trials=CHUNK + 6)
+    itself = edits.swap("h", donor=trials.trial.values, at="test")
+    assert_same(counterfactual(network, trials, [], mode=mode), trials)
+    assert_same(counterfactual(network, trials, itself, mode=mode), trials)
+    some = trials.isel(trial=[40, 3, 8])  # another number of trials at once, other rounding
+    itself = edits.swap("h", donor=some.trial.values)
+    assert_same(counterfactual(network, some, [], mode=mode), some)
+    assert_same(counterfactual(network, some, itself, mode=mode), some)
+
+
+def test_swap_with_itself_undoes_an_earlier_edit():
+    """What the trial itself has is what it had unedited."""
+    network, trials = example()
+    wiped = edits.zero("M", at="test")
+    restored = edits.swap(
+        "M", donor=trials.trial.values, at=float(trials.time[test_start(trials) + 1])
+    )
+    changed = counterfactual(network, trials, [wiped, restored])
+    later = np.arange(trials.sizes["time"]) > test_start(trials)
+    np.testing.assert_allclose(changed.Q[:, later], trials.Q[:, later], rtol=0, atol=1e-6)
+    assert np.nanmax(abs(changed.Q - trials.Q)) > 1e-3
 
 
 @pytest.mark.parametrize("core", STATE)
@@ -278,28 +345,37 @@ def test_closed_loop_is_the_record_up_to_the_edit_and_consistent_after_it():
     assert start < T
 
 
-def test_own_core_is_edited_by_its_own_names():
-    class Oja(torch.nn.Module):
-        state_dims = {"F": ("hidden", "input")}  # noqa: RUF012
+def test_closed_loop_keeps_the_time_axis_of_the_record():
+    network, trials = example()
+    short = np.flatnonzero(trials.length < trials.length.max())
+    for data in (trials, trials.isel(trial=short)):
+        changed = counterfactual(network, data, edits.scale("M", -3.0), mode="closed")
+        assert changed.length.max() < trials.length.max()  # all edited trials end early
+        np.testing.assert_array_equal(changed.time, trials.time)
+        assert np.isnan((changed.Q - data.Q).values[~changed.valid.values]).all()
+        for name, fill in (("taken_action", -1), ("ground_truth", -1), ("period", "")):
+            assert (changed[name].values[~changed.valid.values] == fill).all()
 
-        def __init__(self, input_size, hidden_size, *, generator=None):
-            super().__init__()
-            self.rate = torch.nn.Parameter(torch.tensor(0.2))
-            self.V = torch.nn.Parameter(torch.randn(hidden_size, input_size, generator=generator))
 
-        def forward(self, input, state=None, return_states=False):
-            F = self.V.new_zeros(len(input), *self.V.shape) if state is None else state
-            hs, Fs = [], []
-            for x in input.unbind(1):
-                h = torch.tanh(torch.einsum("bnd,bd->bn", self.V + F, x))
-                F = 0.9 * F + self.rate * h[:, :, None] * x[:, None]
-                hs, Fs = [*hs, h], [*Fs, F]
-            result = torch.stack(hs, 1), F
-            return (*result, torch.stack(Fs, 1)) if return_states else result
+def test_closed_loop_goes_on_where_a_trial_lasts_longer_than_the_record():
+    network, trials = example(task="GoNogo-v0", trials=20)
+    edit = edits.scale("M", -3.0)  # withholds responses, which end the trials of this task
+    changed = counterfactual(network, trials, edit, mode="closed")
+    later = slice(trials.sizes["time"], None)
+    longer = changed.length.values > trials.sizes["time"]
+    assert longer.any() and not longer.all()
+    np.testing.assert_array_equal(changed.time[: trials.sizes["time"]], trials.time)
+    np.testing.assert_array_equal(np.diff(changed.time), trials.dt)
+    assert np.isfinite(changed.Q.values[longer, later]).any()
+    some = trials.isel(trial=np.flatnonzero(~longer)[:3])
+    of_some = counterfactual(network, some, edit, mode="closed")
+    np.testing.assert_array_equal(of_some.time, trials.time)
+    expected = changed.Q.sel(trial=some.trial, time=trials.time)
+    np.testing.assert_allclose(of_some.Q, expected, rtol=0, atol=1e-5)
 
-    mpn_lab.register_core("oja_of_interventions", Oja)
-    network, trials = example("oja_of_interventions")
-    assert_same(counterfactual(network, trials, []), trials)
+
+def test_own_core_is_edited_by_its_own_names(own_core):
+    network, trials = example(own_core)
     changed = counterfactual(network, trials, edits.zero("F", at="test"))
     start = test_start(trials)
     h = np.tanh(trials.embedded.values[:, start] @ network.core.V.detach().numpy().T)

@@ -188,12 +188,13 @@ def dataset_of(
     of_network: dict[str, Any],
     attrs: dict[str, Any],
 ) -> xr.Dataset:
-    """Assemble a record from collected trials and the variables of the network."""
+    """Assemble a record from collected trials and the variables of the network, of T steps."""
+    T = of_network["Q"][1].shape[1]
     dataset = xr.Dataset(
-        latent_variables(trials, len(env.actions), network_names(network))
-        | step_variables(trials)
+        latent_variables(trials, T, len(env.actions), network_names(network))
+        | step_variables(trials, T)
         | of_network,
-        coords=coordinates(trials, env, network_names(network)),
+        coords=coordinates(trials, T, env, network_names(network)),
         attrs=core_attrs(network) | attrs,
     )
     dataset["greedy_action"] = (

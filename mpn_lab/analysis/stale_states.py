@@ -135,12 +135,12 @@ def staleness(
     strategies.append(Strategy("start", "trial"))
     env = TrialEnv(run.config.task, seed=0, **run.config.task_kwargs)
     row = run.metrics.set_index("trials").loc[collected_at]
-    variables = step_variables(trials)
+    variables = step_variables(trials, T)
     with torch_threads(threads):
         replayed = _replayed(networks, trials, codes, strategies, window, states)
     dataset = xr.Dataset(
         variables | replayed,
-        coords=coordinates(trials, env, network_names(networks[0]))
+        coords=coordinates(trials, T, env, network_names(networks[0]))
         | {
             "strategy": [strategy.name for strategy in strategies],
             "age": np.array(list(updates.values())) - updates[collected_at],

@@ -24,9 +24,8 @@ def pad(rows: Sequence[np.ndarray], length: int, fill: Any, dtype: Any) -> np.nd
     return result
 
 
-def step_variables(trials: list[Trial]) -> dict[str, Any]:
-    """Observations, actions and rewards of every step, with their dimensions."""
-    T = max(len(trial) for trial in trials)
+def step_variables(trials: list[Trial], T: int) -> dict[str, Any]:
+    """Observations, actions and rewards of T steps, with their dimensions."""
     none = np.zeros(0, np.int64)
     truth = [none if t.ground_truth is None else t.ground_truth[: len(t)] for t in trials]
     steps = ("trial", "time")
@@ -40,13 +39,12 @@ def step_variables(trials: list[Trial]) -> dict[str, Any]:
 
 
 def latent_variables(
-    trials: list[Trial], n_actions: int, of_network: Set[str] = frozenset()
+    trials: list[Trial], T: int, n_actions: int, of_network: Set[str] = frozenset()
 ) -> dict[str, Any]:
-    """What the task knows of every step, with its dimensions; padded with nan, whole numbers -1.
+    """What the task knows of T steps, with its dimensions; padded with nan, whole numbers -1.
 
     A name that is in TAKEN or among those `of_network` becomes `trial_NAME`.
     """
-    T = max(len(trial) for trial in trials)
     result: dict[str, Any] = {}
     for name, first in trials[0].latent.items():
         rows = [trial.latent[name][: len(trial)] for trial in trials]
@@ -60,10 +58,9 @@ def latent_variables(
 
 
 def coordinates(
-    trials: list[Trial], env: TrialEnv, of_network: Set[str] = frozenset()
+    trials: list[Trial], T: int, env: TrialEnv, of_network: Set[str] = frozenset()
 ) -> dict[str, Any]:
     """The names and labels of trials, steps, channels and actions; names as `latent_variables`."""
-    T = max(len(trial) for trial in trials)
     period = np.full((len(trials), T), "", dtype="<U32")
     for i, trial in enumerate(trials):
         for name, (start, end) in sorted(trial.periods.items(), key=lambda item: item[1]):

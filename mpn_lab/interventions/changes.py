@@ -86,7 +86,7 @@ class Change:
                     f"{edit}: all trials share {edit.target}; choose obs, x, h or a state."
                 )
             self.donor = _donors(edit, trials)
-            self.donor_step = _donor_steps(edit, trials, active, self.donor)
+            self.donor_shift = _donor_shift(edit, trials, self.donor)
         elif edit.kind == "shuffle":
             self.values["order"] = torch.as_tensor(self._orders(), device=self.device)
         for name in ("value", "direction", "center"):
@@ -104,15 +104,28 @@ class Change:
         open_end = self.edit.at is None and self.edit.during is None
         return known & (rows >= 0)[:, None] & (open_end | (steps <= last))
 
+    def limit(self, length: np.ndarray, T: int) -> None:
+        """Let it act within the trials alone, which have these numbers of steps, [trial], of T."""
+        self.active = self.acting(np.arange(self.n_trials), 0, T) & (np.arange(T) < length[:, None])
+
     def apply(self, value: Tensor, rows: np.ndarray, steps: np.ndarray) -> Tensor:
-        """Return the edited value [R, ...] of the trials `rows` [R], each at its own step [R]."""
-        return torch.where(self.selected, self._changed(value, rows, steps), value)
+        """Return the edited value [R, ...] of the trials `rows` [R], each at its own step [R].
+
+        A trial that is its own donor and has its own value, but for rounding (which depends on how
+        many trials are run at once), keeps it to the bit.
+        """
+        changed = torch.where(self.selected, self._changed(value, rows, steps), value)
+        if self.donor is not None:
+            own = torch.as_tensor(self.donor[rows] == rows, device=value.device)
+            close = torch.isclose(changed, value, 1e-4, 1e-5).flatten(1).all(1)
+            kept = (own & close).view(-1, *[1] * (value.dim() - 1))
+            changed = torch.where(kept, value, changed)
+        return changed
 
     def _changed(self, v: Tensor, rows: np.ndarray, steps: np.ndarray) -> Tensor:
         options, values = self.edit.options, self.values
         if self.donor is not None:
-            step = self.donor_step[rows, np.minimum(steps, self.donor_step.shape[1] - 1)]
-            return self._of_donor(self.donor[rows], step)
+            return self._of_donor(self.donor[rows], steps + self.donor_shift[rows])
         match self.edit.kind:
             case "freeze" if self.place.what == "hold":
                 return self.held
@@ -322,12 +335,9 @@ def _donors(edit: Edit, trials: xr.Dataset) -> np.ndarray:
     return np.array([position[number] for number in donor])
 
 
-def _donor_steps(
-    edit: Edit, trials: xr.Dataset, active: np.ndarray, donor: np.ndarray
-) -> np.ndarray:
-    """Return the donor's step for every step of each trial, [trial, time]."""
-    step = np.broadcast_to(np.arange(active.shape[1]), active.shape)
+def _donor_shift(edit: Edit, trials: xr.Dataset, donor: np.ndarray) -> np.ndarray:
+    """Return by how many steps the donor's step is later than the trial's own, [trial]."""
     if isinstance(edit.at, str) or isinstance(edit.during, str):  # counted from the period's start
         first = active_steps(replace(edit, trials=None), trials).argmax(1)
-        step = step + (first[donor] - first)[:, None]
-    return step
+        return first[donor] - first
+    return np.zeros(len(donor), int)

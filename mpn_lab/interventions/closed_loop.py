@@ -23,6 +23,7 @@ from mpn_lab.interventions.open_loop import (
     pad_with_nan,
     run_changes,
     run_factual,
+    take_recorded,
 )
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.registry import State
@@ -32,6 +33,10 @@ from mpn_lab.tasks.trial_env import TrialEnv
 
 def closed_loop(network: QNetwork, trials: xr.Dataset, edits: Sequence[Edit]) -> xr.Dataset:
     """Collect the trials of a record again, while edits act on the network.
+
+    Returns:
+        A record with the time axis of the given one, which goes on where an edited trial lasts
+        longer than all that were given.
 
     Raises:
         ValueError: the trials cannot be repeated, or as in `counterfactual`.
@@ -49,15 +54,35 @@ def closed_loop(network: QNetwork, trials: xr.Dataset, edits: Sequence[Edit]) ->
         change.factual = factual
 
     collected, env = _collect(trials, _EditedPolicy(network, changes, numbers), numbers)
-    T, lengths = max(map(len, collected)), np.array([len(trial) for trial in collected])
-    obs = torch.from_numpy(pad([trial.obs for trial in collected], T, 0, np.float32))
-    starts = Starts(network, trials)
+    lengths = np.array([len(trial) for trial in collected])
+    T = max(trials.sizes["time"], int(lengths.max()))
+    for change in changes:
+        change.limit(lengths, T)
+    before, after = obs.numpy(), pad([trial.obs for trial in collected], T, 0, np.float32)
+    same = (after[:, : before.shape[1]] == before).all(2)
+    same &= np.arange(before.shape[1]) < np.minimum(length, lengths)[:, None]
+    obs, starts = torch.from_numpy(after), Starts(network, trials)
     arrays, dims, _ = run_factual(network, obs, lengths, starts)
+    take_recorded(arrays, dims, trials, np.logical_and.accumulate(same, axis=1))
     run_changes(network, changes, factual, obs, starts, arrays)
     pad_with_nan(arrays, lengths)
     named = {name: (("trial", "time", *dims[name]), array) for name, array in arrays.items()}
     result = dataset_of(collected, env, network, named | weights_of(network), dict(trials.attrs))
-    return result.assign_coords(trial=numbers)
+    return _as_recorded(result.assign_coords(trial=numbers), trials)
+
+
+def _as_recorded(result: xr.Dataset, trials: xr.Dataset) -> xr.Dataset:
+    """Return the result with all labels of the record's trials, and with their types.
+
+    The types of labels depend on all the trials of a record, of which these may be some: the
+    longest name of a period, or whether each trial has a condition.
+    """
+    for name, own in trials.coords.items():
+        if name not in result.coords and own.dims == ("trial",):  # of other trials alone
+            result = result.assign_coords({name: own})
+        elif name in result.coords and np.can_cast(result[name].dtype, own.dtype):
+            result = result.assign_coords({name: result[name].astype(own.dtype)})
+    return result
 
 
 def _padded(edit: Edit, T: int) -> Edit:

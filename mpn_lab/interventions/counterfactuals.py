@@ -36,7 +36,9 @@ def counterfactual(
     at the trial's last step, and `reward` is unknown (nan) from the first action on that was not
     the recorded one. `correct` and `performance` compare a response that has changed with the
     correct one; they are unknown (nan) if the task has none. In a *closed* loop the network acts on
-    the task itself: the trials are collected again from their seed, identical up to the edit.
+    the task itself: the trials are collected again from their seed, identical up to the edit. The
+    time axis stays that of the record; it is longer only where an edited trial lasts longer than
+    every trial that was given, as when it withholds the response that ends a trial.
 
     Without an edit, and in each trial in which an edit changes no value, the result equals the
     record bit for bit.

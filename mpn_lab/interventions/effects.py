@@ -46,7 +46,8 @@ def effect(trials: xr.Dataset, changed: xr.Dataset, by: str | None = None) -> xr
           mean for a graded performance); nan where the task counts no trial as correct or wrong;
         - `return` and `return_changed`, mean sums of rewards, nan where rewards are unknown, and
           `return_difference` with its interval, trial by trial;
-        - `dQ` [time, action], the mean change of Q, and `dQ_ci`.
+        - `dQ` [time, action], the mean change of Q over the trials that last as long in both
+          records, and `dQ_ci`; nan where there are none.
 
     Raises:
         ValueError: the Datasets hold different trials, or there is no such condition.
@@ -88,7 +89,9 @@ def _effect(trials: xr.Dataset, changed: xr.Dataset) -> xr.Dataset:
         data[f"return{suffix}"] = returns[suffix].mean()
     data["return_difference"], interval = _mean(returns["_changed"] - returns[""])
     data["return_difference_ci"] = ("bound", interval)
-    dQ = (changed["Q"] - trials["Q"]).transpose("trial", "time", "action")
+    # after the end of either trial dQ is unknown
+    before, after = xr.align(trials["Q"], changed["Q"], join="outer")
+    dQ = (after - before).transpose("trial", "time", "action")
     count = dQ.notnull().sum("trial")
     mean, error = dQ.mean("trial"), dQ.std("trial", ddof=1) / np.sqrt(count)
     half = error * stats.t.ppf(0.975, np.maximum(count - 1, 1))

@@ -28,7 +28,7 @@ def open_loop(network: QNetwork, trials: xr.Dataset, edits: Sequence[Edit]) -> x
     obs, length = observations(trials)
     changes, starts = resolve(network, trials, edits), Starts(network, trials)
     arrays, dims, factual = run_factual(network, obs, length, starts)
-    _take_recorded(arrays, dims, trials)
+    take_recorded(arrays, dims, trials, np.arange(obs.shape[1]) < length[:, None])
     since = run_changes(network, changes, factual, obs, starts, arrays)
     pad_with_nan(arrays, length)
     result = trials.assign(
@@ -62,17 +62,26 @@ def run_changes(
     return since
 
 
-def _take_recorded(arrays: dict[str, np.ndarray], dims: dict[str, Any], trials: xr.Dataset) -> None:
-    """Put the recorded values in place of computed ones, if it is the network that made them.
+def take_recorded(
+    arrays: dict[str, np.ndarray], dims: dict[str, Any], trials: xr.Dataset, where: np.ndarray
+) -> None:
+    """Put recorded values in place of computed ones, if it is the network that made them.
 
     The two can differ in the last bit: matrix products depend on the size of the batch.
+
+    Args:
+        arrays: name -> [trial, time, ...], at least as many steps as in the record.
+        dims: name -> the dimensions after trial and time.
+        trials: the record.
+        where: the steps of the record that were computed from the same observations, [trial, time].
     """
     of_network = [name for name in arrays if name in trials]
     recorded = {n: trials[n].transpose("trial", "time", *dims[n]).values for n in of_network}
-    valid = trials["valid"].transpose("trial", "time").values.astype(bool)
-    if all(np.allclose(recorded[n][valid], arrays[n][valid], 1e-3, 1e-4) for n in of_network):
-        for name in of_network:
-            arrays[name] = recorded[name].astype(np.float32)
+    T = where.shape[1]
+    if all(np.allclose(recorded[n][where], arrays[n][:, :T][where], 1e-3, 1e-4) for n in recorded):
+        for name, values in recorded.items():
+            at = where.reshape(*where.shape, *[1] * (values.ndim - 2))
+            np.copyto(arrays[name][:, :T], values, where=at)
 
 
 def pad_with_nan(arrays: dict[str, np.ndarray], length: np.ndarray) -> None:

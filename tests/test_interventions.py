@@ -363,7 +363,8 @@ def test_closed_loop_goes_on_where_a_trial_lasts_longer_than_the_record():
     changed = counterfactual(network, trials, edit, mode="closed")
     later = slice(trials.sizes["time"], None)
     longer = changed.length.values > trials.sizes["time"]
-    assert longer.any() and not longer.all()
+    assert longer.any()
+    assert not longer.all()
     np.testing.assert_array_equal(changed.time[: trials.sizes["time"]], trials.time)
     np.testing.assert_array_equal(np.diff(changed.time), trials.dt)
     assert np.isfinite(changed.Q.values[longer, later]).any()

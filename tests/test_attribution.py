@@ -11,6 +11,8 @@ import mpn_lab
 from mpn_lab import counterfactual, edits
 from mpn_lab.interventions import integrated_gradients, q_gradients
 from mpn_lab.networks import registry
+from mpn_lab.networks.autograd import plain_loop
+from mpn_lab.networks.kernels import BLOCK
 from mpn_lab.plotting import draw_attribution, new_figure, plot_attribution_matrix, style
 
 TASK = "ContextDecisionMaking-v0"  # its trials differ in length
@@ -130,6 +132,23 @@ def test_gradients_are_those_of_finite_differences(core, options):
                 expected = differences(network, trials, i, t, action, s, name, gradient.shape)
                 scale = max(np.abs(expected).max(), 1e-3)
                 np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-6 * scale)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_kernels_and_plain_loop_give_the_same_gradients_of_states(layers):
+    """Of several blocks of neurons, the last one not full."""
+    network = mpn_lab.QNetwork(
+        *(3, 3), hidden_size=BLOCK + 5, embedding_size=4, num_layers=layers, eta_init=0.4,
+        generator=torch.Generator().manual_seed(3),
+    ).double()  # fmt: skip
+    trials = mpn_lab.record(network.float(), "DelayMatchSample-v0", trials=3)
+    names = ["M"] if layers == 1 else ["M", "M_2"]
+    by_kernels = q_gradients(network.double(), trials, names, at=["test", 300])
+    with plain_loop():
+        by_loop = q_gradients(network, trials, names, at=["test", 300])
+    for name in names:
+        one, other = by_kernels[f"dQ_d{name}"], by_loop[f"dQ_d{name}"]
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-9 * float(abs(other).max()))
 
 
 def test_from_a_carried_state():

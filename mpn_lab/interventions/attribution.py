@@ -1,9 +1,9 @@
 """What Q depends on: its gradients with respect to every earlier observation and state.
 
 The value of an action at one step is differentiated with respect to the observations, or to the
-states, at all steps: one forward and one backward pass through the network's own kernels. For
-states the layers run step by step, so that the state before each step is a node of the graph; the
-backward pass then gives its total derivative, in every core.
+states, at all steps: one forward and one backward pass through the network's own kernels. The
+kernels of the MPN write out the total derivatives of M, which they compute anyway. Every other core
+runs step by step for its states, so that the state before each step is a node of the graph.
 """
 
 from __future__ import annotations
@@ -150,6 +150,11 @@ def _run(
         return network.readout(network.core(x, state)[0]), nodes
     stacked, h, per_layer = isinstance(network.core, Stack), x, []
     for layer, own in zip(network.layers, state if stacked else (state,), strict=True):
+        at_once = layer.state_node(h, own) if hasattr(layer, "state_node") else None
+        if at_once is not None:  # one node for all steps
+            h, node = at_once
+            per_layer.append([node])
+            continue
         own = optree.tree_map(lambda leaf: leaf.detach().clone().requires_grad_(), own)
         outputs, states = [], []
         for x_t in h.split(1, dim=1):

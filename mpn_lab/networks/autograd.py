@@ -51,8 +51,11 @@ def mpn_compiled(
     activation: Activation = "tanh",
     bound: float | None = None,
     return_states: bool = False,
+    node: Float[Tensor, "B T n d"] | None = None,
 ) -> tuple[Float[Tensor, "B T n"], Float[Tensor, "B n d"], Float[Tensor, "B T n d"] | None] | None:
     """Run `mpn_loop` by the compiled kernels: same arguments and results, or None for not this way.
+
+    `node` stands for a change of M before each step: it is not read, but receives its gradient.
 
     The kernels take float32 and float64 on the CPU, outside of torch.compile and torch.func, if
     numba is installed. The first call compiles: some seconds, once per installation.
@@ -64,7 +67,8 @@ def mpn_compiled(
     try:
         kernels = _kernels()
         if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-            h, MT, states = _MPN.apply(kernels, options, return_states, *tensors)
+            to_M = None if node is None else node.transpose(2, 3)
+            h, MT, states = _MPN.apply(kernels, options, return_states, to_M, *tensors)
         else:
             h, MT, states, _ = _forward(kernels, options, return_states, 0, _arrays(*tensors))
     except Exception as error:
@@ -127,7 +131,7 @@ class _MPN(torch.autograd.Function):
     """The kernels as a differentiable function. M lies as [B, d, n] here, as it does in them."""
 
     @staticmethod
-    def forward(ctx, kernels, options, return_states, *tensors):
+    def forward(ctx, kernels, options, return_states, node, *tensors):
         x, _, W, *_ = tensors
         T, (n, d) = x.shape[1], W.shape
         # sqrt(T) steps take the least memory; more save time as long as the cache holds them
@@ -146,7 +150,8 @@ class _MPN(torch.autograd.Function):
     def backward(ctx, gh, gMT, gstates):
         *tensors, h = ctx.saved_tensors
         if torch.is_grad_enabled():  # these gradients will be differentiated in turn
-            return None, None, None, *_loop_gradients(ctx.options, tensors, gh, gMT, gstates)
+            _refuse_node(ctx)
+            return None, None, None, None, *_loop_gradients(ctx.options, tensors, gh, gMT, gstates)
         outside = gh, gMT, gstates
         x, _, W, b, eta, lam = tensors
         x_, M0_, W_, b_, eta_, lam_ = ctx.arrays
@@ -158,24 +163,27 @@ class _MPN(torch.autograd.Function):
         width = ctx.kernels.block_width(n)
         groups, blocks = min(B, _GROUPS), -(-n // width)
         parts = [np.empty((groups, *a.shape), dtype) for a in (W_, b_, eta_, lam_)]
-        gx = np.empty((blocks if ctx.needs_input_grad[3] else 0, B, T, d), dtype)
-        gM0 = np.empty((B if ctx.needs_input_grad[4] else 0, d, n), dtype)
+        gx = np.empty((blocks if ctx.needs_input_grad[4] else 0, B, T, d), dtype)
+        gM0 = np.empty((B if ctx.needs_input_grad[5] else 0, d, n), dtype)
+        gM = np.empty((B, T if ctx.needs_input_grad[3] else 0, d, n), dtype)
         inputs = (x_, W_, eta_, lam_, M0_, _array(h), ctx.checkpoints, gh, gMT, gstates)
         case = (_equations(ctx.kernels, ctx.options), width, ctx.chunk)
-        outputs = (gx, *parts, gM0)
+        outputs = (gx, *parts, gM0, gM)
         try:
             _run(ctx.kernels.backward, groups * blocks, B * T * n * d, *case, *inputs, *outputs)
         except Exception as error:  # it is compiled at its first call, which may fail
+            _refuse_node(ctx)
             _run_the_loop_from_now_on(error)
             with torch.enable_grad():
                 gradients = _loop_gradients(ctx.options, tensors, *outside)
-            return None, None, None, *gradients
+            return None, None, None, None, *gradients
         with np.errstate(all="ignore"):  # infinity - infinity is NaN in torch without a word
             to_x, gW, gb, geta, glam = (torch.from_numpy(a.sum(0)) for a in (gx, *parts))
         return (
             *(None, None, None),
-            to_x if ctx.needs_input_grad[3] else None,
-            torch.from_numpy(gM0) if ctx.needs_input_grad[4] else None,
+            torch.from_numpy(gM) if ctx.needs_input_grad[3] else None,
+            to_x if ctx.needs_input_grad[4] else None,
+            torch.from_numpy(gM0) if ctx.needs_input_grad[5] else None,
             gW.t(),
             None if b is None else gb,
             geta.t().sum_to_size(eta.shape),
@@ -250,6 +258,12 @@ def _forget_threads() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
     os.register_at_fork(after_in_child=_forget_threads)
+
+
+def _refuse_node(ctx) -> None:
+    """Raise RuntimeError where only the kernels could give the gradients of M at every step."""
+    if ctx.needs_input_grad[3]:
+        raise RuntimeError("the gradients of M before every step come from the kernels alone")
 
 
 def _loop_gradients(options, tensors, gh, gMT, gstates):

@@ -308,13 +308,14 @@ def _to_previous(dz, x, W, M, lam, additive, gW, glam, G):
 @no_type_check
 def backward(
     first, stride, mpn, width, chunk, x, W, eta, lam, M0, h, checkpoints, gh, gMT, gstates,
-    gx, gW, gb, geta, glam, gM0,
+    gx, gW, gb, geta, glam, gM0, gM,
 ):  # fmt: skip
     """The gradients of `forward`, from gh [B, T, n], gMT [B, d, n] and gstates [B, T or 0, d, n].
 
     The work is cut into (block of neurons, group of samples), whatever the number of threads;
     cuts first, first + stride, ... are done here. Each has sums of its own, gW [groups, d, n] and
     so on and gx [blocks, B, T, d] (blocks 0: not wanted), so that all is added up in one order.
+    gM0 [B or 0, d, n] and gM [B, T or 0, d, n]: the gradients of M_0 and of M before every step.
 
     With G_t the gradient of M_t, and u_t = lam M_{t-1} + eta post_t pre_t^T before the bound:
 
@@ -381,6 +382,8 @@ def backward(
                 else:
                     _decay(G, M_t, lam_, glam_)
                     _to_previous(dz, x_t, W_, M_t, one, mpn.additive, gW_, unused, G)
+                if gM.shape[1] > 0:
+                    _write(G, lo, gM[s, t])
             if len(gM0) > 0:
                 _write(G, lo, gM0[s])
         _write(gW_, lo, gW[group])

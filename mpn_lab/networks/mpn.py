@@ -158,18 +158,31 @@ class MPN(nn.Module):
             state = self.initial_state(input.shape[0])
         elif not isinstance(state, Tensor) or (state.shape, state.dtype) != (M_shape, input.dtype):
             raise ValueError(f"state is {describe(state)}; expected M of {M_shape}, {input.dtype}.")
-        arguments = input, state, self.W, self.b, self.eta, self.lam.clamp(0.0, self.lam_max)
-        options: dict[str, Any] = {
-            "update": self.update,
-            "modulation": self.modulation,
-            "activation": self.activation,
-            "bound": self.bound,
-            "return_states": return_states,
-        }
+        arguments: Any = self._arguments(input, state)
+        options = self._options() | {"return_states": return_states}
         result = mpn_compiled(*arguments, **options)
         self.backend = "loop" if result is None else "compiled"
         output, M, states = mpn_loop(*arguments, **options) if result is None else result
         return (output, M, states) if return_states else (output, M)
+
+    def state_node(
+        self, input: Float[Tensor, "B T d"], state: Float[Tensor, "B n d"]
+    ) -> tuple[Float[Tensor, "B T n"], Float[Tensor, "B T n d"]] | None:
+        """Return the output and a node whose gradient is that of M before each step.
+
+        The backward kernel has these gradients at hand; None where the kernels do not run.
+        """
+        node = self.W.new_zeros(1).expand(*input.shape[:2], *self.W.shape).requires_grad_()
+        result = mpn_compiled(*self._arguments(input, state), **self._options(), node=node)
+        return None if result is None else (result[0], node)
+
+    def _arguments(self, input: Tensor, state: Tensor) -> tuple[Tensor | None, ...]:
+        lam = self.lam.clamp(0.0, self.lam_max)
+        return input, state, self.W, self.b, self.eta, lam
+
+    def _options(self) -> dict[str, Any]:
+        names = ("update", "modulation", "activation", "bound")
+        return {name: getattr(self, name) for name in names}
 
     def state_after(
         self,

@@ -2,6 +2,7 @@ from .behaviour import performance_by, psychometric, signed_coherence
 from .decoding import decode, decode_across_times
 from .dynamics import attractor, fixed_points
 from .linearisation import flow_field, linearise
+from .operators import dynamical_distance
 from .population import (
     accumulated_evidence,
     effective_weights,
@@ -27,6 +28,7 @@ __all__ = [
     "condition_averages",
     "decode",
     "decode_across_times",
+    "dynamical_distance",
     "effective_weights",
     "first_order",
     "first_order_error",

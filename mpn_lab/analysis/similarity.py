@@ -1,8 +1,8 @@
 """How alike the trajectories of networks are: of different seeds, sizes or cores.
 
 The measures are a line of linear algebra each. Of the libraries that have them, netrep is not on
-PyPI, rsatoolbox compares dissimilarity matrices only, and dsa-metric (dynamical similarity) brings
-180 MB with it; `condition_averages` gives the arrays [condition, time, unit] that all of them take.
+PyPI, and rsatoolbox compares dissimilarity matrices only; `condition_averages` gives the arrays
+[condition, time, unit] that both take. `operators` compares dynamics.
 """
 
 from __future__ import annotations

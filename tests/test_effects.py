@@ -8,7 +8,7 @@ import xarray as xr
 import mpn_lab
 from mpn_lab import counterfactual, edits
 from mpn_lab.interventions import effect, effect_map, lesion_curve
-from mpn_lab.interventions.effects import _p_values
+from mpn_lab.interventions.effect_maps import _p_values
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,8 @@ from . import edits
 from .attribution import q_gradients
 from .counterfactuals import counterfactual
 from .edits import Edit
-from .effects import effect, effect_map, lesion_curve
+from .effect_maps import effect_map, lesion_curve
+from .effects import effect
 from .integrated_gradients import integrated_gradients
 
 __all__ = [

@@ -48,6 +48,8 @@ def run_edited(
         rows: positions of the trials in the record, [R].
         start: number of the first of the steps.
 
+    Returns:
+        Q, the observations, the activity and the states as edited, and since when each trial is.
     """
     T, stacked = obs.shape[1], isinstance(network.core, Stack)
     since: np.ndarray = np.full(len(rows), NEVER)

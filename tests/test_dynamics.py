@@ -64,12 +64,17 @@ def combinations(points):
     return points.M.transpose("fixed_point", "hidden", "input").values
 
 
+def settling(lam_max, options):
+    """A layer, an input that is held, and the fixed points under it."""
+    core = layer(d=3, n=6, lam_max=lam_max, **options)
+    x = held(core, options["seed"])
+    return core, x, fixed_points(core, x.numpy())
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(LAYERS)
 def test_fixed_points_are_all_there_are_and_none_is_spurious(options):
-    core = layer(d=3, n=6, lam_max=0.9, **options)
-    x = held(core, options["seed"])
-    points = fixed_points(core, x.numpy())
+    core, x, points = settling(0.9, options)
     M = torch.from_numpy(combinations(points))
     exists = torch.isfinite(M)
     after = step(core, M.nan_to_num(0.0), x)
@@ -94,9 +99,7 @@ def test_fixed_points_are_all_there_are_and_none_is_spurious(options):
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(LAYERS)
 def test_iteration_ends_at_the_stable_points_and_in_the_predicted_ones(options):
-    core = layer(d=3, n=6, lam_max=0.85, **options)
-    x = held(core, options["seed"])
-    points = fixed_points(core, x.numpy())
+    core, x, points = settling(0.85, options)
     M = starts = 4 * random(30, 6, 3, seed=options["seed"] + 2)
     for _ in range(500):
         M = step(core, M, x)

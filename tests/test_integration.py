@@ -384,7 +384,7 @@ def test_lengths_descriptions_and_ideal_observers(task, kwargs):
     T = make(task, kwargs).length
     assert described.steps == (T, T, T)
     config = TrainConfig(task=task, task_kwargs=kwargs)
-    assert mean_trial_length(config) == T
+    assert mean_trial_length(TrialEnv(task, seed=0, **kwargs)) == T
     assert resolve_defaults(config).gamma == pytest.approx(0.99)
 
 

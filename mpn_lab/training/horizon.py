@@ -34,13 +34,14 @@ def resolve_defaults(config: Config) -> Config:
     Raises:
         ValueError: the task cannot be made or ends no trial, or the core is not registered.
     """
-    _check_trials_end(config)
+    env = TrialEnv(config.task, seed=0, **config.task_kwargs)
+    _check_trials_end(env)
     core = core_class(config.core)
     missing = [n for n in ("gamma", "td_lambda", "learning_rate") if getattr(config, n, 0) is None]
     of_core = set(core.horizon_options(1.0)) if hasattr(core, "horizon_options") else set()
     if not missing and of_core <= set(config.core_options):
         return config
-    steps = mean_trial_length(config)
+    steps = mean_trial_length(env)
     share = min(1.0, SHORT_TRIAL / steps)
     found = {
         "gamma": 1 - 0.01 * share,
@@ -53,9 +54,8 @@ def resolve_defaults(config: Config) -> Config:
     return config.model_copy(update=resolved)
 
 
-def _check_trials_end(config: NetworkConfig) -> None:
+def _check_trials_end(env: TrialEnv) -> None:
     """Raise ValueError if `max_steps` cuts every trial, with action 0 as with random actions."""
-    env = TrialEnv(config.task, seed=0, **config.task_kwargs)
     if not any(_length(env, act) < env.max_steps for act in (_fixate, *[_random(env)] * 3)):
         raise ValueError(
             f"{env.task_id} ends no trial within {env.max_steps:,} steps; end each trial, by "
@@ -64,13 +64,13 @@ def _check_trials_end(config: NetworkConfig) -> None:
         )
 
 
-def mean_trial_length(config: NetworkConfig, trials: int = 20) -> float:
-    """Return the mean length in steps of the first trials under seed 0, always taking action 0.
+def mean_trial_length(env: TrialEnv) -> float:
+    """Return the mean length in steps of trials 1 to 20 of seed 0, always taking action 0.
 
     Where none of them ends, the actions are random.
     """
-    env = TrialEnv(config.task, seed=0, **config.task_kwargs)
-    lengths = [_length(env, _fixate) for _ in range(trials)]
+    env.reset(seed=0)
+    lengths = [_length(env, _fixate) for _ in range(20)]
     if min(lengths) >= env.max_steps:
         act = _random(env)
         lengths = [_length(env, act) for _ in range(5)]

@@ -585,4 +585,4 @@ def test_a_task_whose_every_trial_would_be_cut_is_refused(monkeypatch):
             return np.zeros(1, np.float32), 0.0, action == 1, False, {}
 
     gym.register("mine/OnResponse-v0", OnResponse)
-    assert mean_trial_length(mpn_lab.TrainConfig(task="mine/OnResponse-v0")) < 5
+    assert mean_trial_length(mpn_lab.TrialEnv("mine/OnResponse-v0", seed=0)) < 5

@@ -92,7 +92,7 @@ def dynamical_distance(
             both = [_operator(name, half, rank, delays) for half in halves]
             fits.append([A for A, _ in both])
             r2[s, k] = np.mean([share for _, share in both])
-            null[s, k] = _distance(*fits[k], np.random.default_rng((seed, s)))
+            null[s, k] = _distance(both[0][0], both[1][0], np.random.default_rng((seed, s)))
         for i, j in itertools.combinations(range(K), 2):
             rng = np.random.default_rng((seed, s))
             each = [_distance(fits[i][half], fits[j][half], rng) for half in (0, 1)]

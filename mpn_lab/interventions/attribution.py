@@ -150,7 +150,7 @@ def _run(
         return network.readout(network.core(x, state)[0]), nodes
     stacked, h, per_layer = isinstance(network.core, Stack), x, []
     for layer, own in zip(network.layers, state if stacked else (state,), strict=True):
-        at_once = layer.state_node(h, own) if hasattr(layer, "state_node") else None
+        at_once = layer.state_node(h, own) if hasattr(layer, "state_node") else None  # type: ignore[operator]
         if at_once is not None:  # one node for all steps
             h, node = at_once
             per_layer.append([node])

@@ -158,7 +158,7 @@ class MPN(nn.Module):
             state = self.initial_state(input.shape[0])
         elif not isinstance(state, Tensor) or (state.shape, state.dtype) != (M_shape, input.dtype):
             raise ValueError(f"state is {describe(state)}; expected M of {M_shape}, {input.dtype}.")
-        arguments: Any = self._arguments(input, state)
+        arguments = self._arguments(input, state)
         options = self._options() | {"return_states": return_states}
         result = mpn_compiled(*arguments, **options)
         self.backend = "loop" if result is None else "compiled"
@@ -176,7 +176,7 @@ class MPN(nn.Module):
         result = mpn_compiled(*self._arguments(input, state), **self._options(), node=node)
         return None if result is None else (result[0], node)
 
-    def _arguments(self, input: Tensor, state: Tensor) -> tuple[Tensor | None, ...]:
+    def _arguments(self, input: Tensor, state: Tensor) -> tuple[Any, ...]:
         lam = self.lam.clamp(0.0, self.lam_max)
         return input, state, self.W, self.b, self.eta, lam
 

@@ -95,6 +95,16 @@ def trial_position(record: xr.Dataset, trial: int) -> int:
     return int(where[0])
 
 
+def trial_positions(record: xr.Dataset) -> dict[int, int]:
+    """Return number -> position of every trial. Raises ValueError where two have one number."""
+    numbers = record["trial"].values.tolist()
+    positions = {number: i for i, number in enumerate(numbers)}
+    if len(positions) < len(numbers):
+        twice = next(number for number in numbers if numbers.count(number) > 1)
+        trial_position(record, twice)  # raises
+    return positions
+
+
 def trial_length(record: xr.Dataset, position: int) -> int:
     """Return the number of steps of the trial at a position, up to its last valid one."""
     return int(np.flatnonzero(record["valid"].values[position])[-1]) + 1

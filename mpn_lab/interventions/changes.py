@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
+from mpn_lab.analysis.schema import trial_positions
 from mpn_lab.interventions.edits import Edit
 from mpn_lab.interventions.timing import active_steps
 from mpn_lab.networks.qnetwork import QNetwork
@@ -94,7 +96,9 @@ class Change:
                 self.values[name] = self._fitting(name, edit.options[name])
         if "direction" in self.values:
             rows = self.values.pop("direction").reshape(-1, int(np.prod(place.shape))).double()
-            self.values["basis"] = torch.linalg.qr(rows.T)[0].T.to(self.dtype)  # orthonormal rows
+            _, sizes, basis = torch.linalg.svd(rows, full_matrices=False)
+            independent = sizes > 1e-6 * sizes[0]  # a decoder's axes may sum to 0
+            self.values["basis"] = basis[independent].to(self.dtype)  # orthonormal rows
 
     def acting(self, rows: np.ndarray, start: int, T: int) -> np.ndarray:
         """Return where it acts on the trials `rows` (-1: none) from step `start` on, [R, T]."""
@@ -171,10 +175,11 @@ class Change:
         return values
 
     def _noise(self, rows: np.ndarray, steps: np.ndarray) -> Tensor:
-        """Draw normal numbers that depend on nothing but the seed, the trial and the step."""
+        """Draw normal numbers that depend on the seed, the variable, the trial and the step."""
         drawn = np.empty((len(rows), *self.place.shape))
+        own = zlib.crc32(f"{self.place.what} {self.place.variable} {self.place.layer}".encode())
         for t in np.unique(steps):
-            rng = np.random.default_rng((self.edit.options["seed"], int(t)))
+            rng = np.random.default_rng((self.edit.options["seed"], own, int(t)))
             of_all = rng.standard_normal((self.n_trials, *self.place.shape))
             drawn[steps == t] = of_all[rows[steps == t]]
         return torch.as_tensor(drawn, dtype=self.dtype, device=self.device)
@@ -200,7 +205,8 @@ class Change:
     def _fitting(self, name: str, value: Any) -> Tensor:
         array, shape = np.asarray(value, dtype=np.float64), self.place.shape
         several = name == "direction" and array.shape[1:] == shape
-        per_trial = name == "value" and array.shape == (self.n_trials, *shape)
+        shared = self.place.what == "parameter"
+        per_trial = name == "value" and not shared and array.shape == (self.n_trials, *shape)
         if array.shape != shape and not (
             several or per_trial or (name == "value" and not array.ndim)
         ):
@@ -319,16 +325,16 @@ def _selection(edit: Edit, place: Place, trials: xr.Dataset) -> np.ndarray:
 
 def _donors(edit: Edit, trials: xr.Dataset) -> np.ndarray:
     """Return the position of each trial's donor."""
-    numbers = trials["trial"].values.tolist()
+    n_trials = trials.sizes["trial"]
     if edit.kind == "shuffle":
-        return np.random.default_rng(edit.options["seed"]).permutation(len(numbers))
+        return np.random.default_rng(edit.options["seed"]).permutation(n_trials)
     donor = edit.options["donor"]
-    if len(donor) != len(numbers):
+    if len(donor) != n_trials:
         raise ValueError(
-            f"{edit}: there are {len(donor)} donors for {len(numbers)} trials; expected the number "
-            "of one trial for each."
+            f"{edit}: there are {len(donor)} donors for {n_trials} trials; expected the number of "
+            "one trial for each."
         )
-    position = {number: i for i, number in enumerate(numbers)}
+    position = trial_positions(trials)
     missing = [number for number in donor if number not in position]
     if missing:
         raise ValueError(f"{edit}: the record has no trial {missing[0]} to be a donor.")

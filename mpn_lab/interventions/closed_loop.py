@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -47,7 +48,7 @@ def closed_loop(network: QNetwork, trials: xr.Dataset, edits: Sequence[Edit]) ->
     repeated, env = _collect(trials, network, numbers)
     _check_same(trials, repeated)
     plan = _plan(trials, repeated, env)
-    changes = resolve(network, plan, [_padded(edit, plan.sizes["time"]) for edit in edits])
+    changes = [c for e in edits for c in resolve(network, *_as_planned(plan, e, env.max_steps))]
     obs, length = observations(trials)
     factual = run_factual(network, obs, length, Starts(network, trials))[2]
     for change in changes:
@@ -85,13 +86,25 @@ def _as_recorded(result: xr.Dataset, trials: xr.Dataset) -> xr.Dataset:
     return result
 
 
-def _padded(edit: Edit, T: int) -> Edit:
-    """Return the edit with its mask, if it has one, extended by False to T steps."""
-    mask: np.ndarray = np.asarray(edit.during)
-    if mask.dtype != bool or mask.shape[-1] >= T:
-        return edit
-    later = [(0, 0)] * (mask.ndim - 1) + [(0, T - mask.shape[-1])]
-    return replace(edit, during=np.pad(mask, later).tolist())
+def _as_planned(plan: xr.Dataset, edit: Edit, most: int) -> tuple[xr.Dataset, list[Edit]]:
+    """Return the plan of the trials as an edit needs it, and the edit.
+
+    A mask, if it has one, is extended by False. An edit that goes on by the clock, however long the
+    trial lasts, acts beyond the planned end too, up to the task's `most` steps.
+    """
+    during: np.ndarray = np.asarray(edit.during)
+    T = plan.sizes["time"]
+    if during.dtype == bool:
+        later = [(0, 0)] * (during.ndim - 1) + [(0, max(0, T - during.shape[-1]))]
+        return plan, [replace(edit, during=np.pad(during, later).tolist())]
+    if edit.at is None and not isinstance(edit.during, str):
+        dt = float(plan.attrs["dt"])
+        if edit.during is not None:
+            T = max(T, min(most, math.ceil((edit.during[1] - float(plan["time"][0])) / dt)))
+        time = float(plan["time"][0]) + np.arange(T) * dt
+        plan = plan.reindex(time=time, fill_value={"valid": True, "period": ""})
+        plan["valid"] = xr.ones_like(plan["valid"])
+    return plan, [edit]
 
 
 class _EditedPolicy:

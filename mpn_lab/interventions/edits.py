@@ -119,7 +119,11 @@ def set_to(target: str, value: Any, **where: Unpack[Where]) -> Edit:
 
 
 def add_noise(target: str, std: float | int, *, seed: int = 0, **where: Unpack[Where]) -> Edit:
-    """Add Gaussian noise of a standard deviation, drawn anew at each step from the seed."""
+    """Add Gaussian noise of a standard deviation, drawn from the seed.
+
+    It is drawn anew for each trial and step; to a parameter, which the trials share, it is drawn
+    once.
+    """
     return _edit(
         "add_noise",
         target,

@@ -17,6 +17,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from mpn_lab.analysis.schema import trial_positions
 from mpn_lab.interventions.attribution import (
     Choice,
     Moment,
@@ -301,7 +302,7 @@ def _baseline(baseline: Any, trials: xr.Dataset, actual: Tensor, t: np.ndarray |
         )
     for number in given[~np.isin(given, numbers)][:1]:
         raise ValueError(f"baseline: the record has no trial {number}; choose among its trials.")
-    position = {number: i for i, number in enumerate(numbers)}
+    position = trial_positions(trials)
     donor = np.array([position[number] for number in given])
     if t is not None:
         length = trials["valid"].transpose("trial", "time").values.sum(1)

@@ -28,13 +28,14 @@ def open_loop(network: QNetwork, trials: xr.Dataset, edits: Sequence[Edit]) -> x
     obs, length = observations(trials)
     changes, starts = resolve(network, trials, edits), Starts(network, trials)
     arrays, dims, factual = run_factual(network, obs, length, starts)
-    take_recorded(arrays, dims, trials, np.arange(obs.shape[1]) < length[:, None])
+    inside = np.arange(obs.shape[1]) < length[:, None]
+    own = take_recorded(arrays, dims, trials, inside)
     since = run_changes(network, changes, factual, obs, starts, arrays)
     pad_with_nan(arrays, length)
     result = trials.assign(
         {name: (("trial", "time", *dims[name]), array) for name, array in arrays.items()}
     )
-    return _with_answers(result, trials, since < NEVER)
+    return _with_answers(result, trials, (since < NEVER) | (not own))
 
 
 def run_changes(
@@ -64,8 +65,10 @@ def run_changes(
 
 def take_recorded(
     arrays: dict[str, np.ndarray], dims: dict[str, Any], trials: xr.Dataset, where: np.ndarray
-) -> None:
+) -> bool:
     """Put recorded values in place of computed ones, if it is the network that made them.
+
+    Returns whether it is.
 
     The two can differ in the last bit: matrix products depend on the size of the batch.
 
@@ -78,10 +81,12 @@ def take_recorded(
     of_network = [name for name in arrays if name in trials]
     recorded = {n: trials[n].transpose("trial", "time", *dims[n]).values for n in of_network}
     T = where.shape[1]
-    if all(np.allclose(recorded[n][where], arrays[n][:, :T][where], 1e-3, 1e-4) for n in recorded):
-        for name, values in recorded.items():
-            at = where.reshape(*where.shape, *[1] * (values.ndim - 2))
-            np.copyto(arrays[name][:, :T], values, where=at)
+    computed = {n: arrays[n][:, :T] for n in of_network}
+    own = all(np.allclose(recorded[n][where], computed[n][where], 1e-3, 1e-4) for n in of_network)
+    for name in of_network if own else ():
+        at = where.reshape(*where.shape, *[1] * (recorded[name].ndim - 2))
+        np.copyto(computed[name], recorded[name], where=at)
+    return own
 
 
 def pad_with_nan(arrays: dict[str, np.ndarray], length: np.ndarray) -> None:

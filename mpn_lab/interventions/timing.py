@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from mpn_lab.analysis.schema import check_record
+from mpn_lab.analysis.schema import check_record, trial_positions
 from mpn_lab.interventions.edits import Edit
 
 
@@ -23,6 +23,7 @@ def active_steps(edit: Edit, trials: xr.Dataset) -> np.ndarray:
     step = np.arange(valid.shape[1])
     rows: np.ndarray = np.ones(len(numbers), bool)
     if edit.trials is not None:
+        trial_positions(trials)
         missing = sorted(set(edit.trials) - set(numbers.tolist()))
         if missing:
             raise ValueError(f"{edit}: the record has no trial {missing[0]}.")

@@ -9,6 +9,7 @@ import torch
 import mpn_lab
 from mpn_lab import counterfactual, edits, record
 from mpn_lab.analysis.recording import CHUNK
+from mpn_lab.interventions.changes import resolve
 from mpn_lab.interventions.edits import from_json, to_json
 
 MATCH = "DelayMatchSample-v0"
@@ -473,3 +474,78 @@ def test_loop_that_cannot_be_closed_gets_one_sentence():
     ):
         with pytest.raises(ValueError, match=says):
             counterfactual(network, trials.assign_attrs(attrs), [], mode="closed")
+
+
+@pytest.mark.parametrize("when", [{}, {"from_time": 0}, {"during": (0, 10_000)}])
+def test_edit_by_the_clock_acts_as_long_as_a_trial_lasts(when):
+    network = mpn_lab.QNetwork(
+        4, 2, hidden_size=6, generator=torch.Generator().manual_seed(5)
+    )  # stays up longer without M
+    trials = record(network, "CartPole-v1", trials=5)
+    changed = counterfactual(network, trials, edits.zero("M", **when), mode="closed")
+    assert (changed.length > trials.length).all()
+    for i in range(5):
+        obs = torch.from_numpy(changed.obs.values[i, : int(changed.length[i])])
+        Q = network(obs[:, None])[0][:, 0]  # each step from M = 0
+        np.testing.assert_allclose(changed.Q.values[i, : len(obs)], Q.detach(), atol=1e-5)
+
+
+def test_swap_of_a_whole_trial_with_itself_is_the_record_in_a_closed_loop():
+    network, trials = example()
+    itself = edits.swap("obs", donor=trials.trial.values)
+    changed = counterfactual(network, trials, itself, mode="closed")
+    np.testing.assert_array_equal(changed.Q, trials.Q)
+
+
+def test_directions_that_depend_on_each_other_span_no_more_than_they_do():
+    network, trials = example()
+    u, v = np.eye(9)[:2]
+    for f in (edits.project_out, edits.mirror):
+        plane = counterfactual(network, trials, f("h", [u, v])).Q
+        for more in ([u, v, u], [u, v, -u - v]):  # as the axes of a decoder of three classes
+            np.testing.assert_allclose(
+                counterfactual(network, trials, f("h", more)).Q, plane, atol=1e-5
+            )
+
+
+def test_number_of_two_trials_names_no_donor():
+    network, trials = example()
+    both = trials.isel(trial=np.tile(np.arange(12), 2))
+    with pytest.raises(ValueError, match="2 trials have the number 0; renumber them"):
+        counterfactual(network, both, edits.swap("M", donor=both.trial.values, at="test"))
+    with pytest.raises(ValueError, match="2 trials have the number 0; renumber them"):
+        counterfactual(network, both, edits.zero("M", trials=[3]))
+
+
+def test_parameters_have_no_value_per_trial():
+    network, trials = example()
+    with pytest.raises(ValueError, match=r"value has shape \(12,\), but eta has \(\)"):
+        counterfactual(network, trials, edits.set_to("eta", np.linspace(-2, 2, 12)))
+
+
+def test_explored_actions_are_kept_where_an_edit_changes_nothing():
+    network, _ = example()
+    trials = record(network, MATCH, trials=30, epsilon=0.5)
+    assert_same(
+        counterfactual(network, trials, edits.scale("eta", 1.0)).drop_attrs(),
+        trials.drop_attrs(),
+    )
+
+
+def test_another_network_gives_its_own_answers_throughout():
+    trials = example()[1]
+    other = mpn_lab.QNetwork(3, 3, hidden_size=9, generator=torch.Generator().manual_seed(2))
+    changed = counterfactual(other, trials, edits.scale("M", 1.0))
+    last = changed.Q.values[np.arange(12), trials.length.values - 1].argmax(1)
+    np.testing.assert_array_equal(changed.response, last)
+    assert (changed.response != trials.response).any()
+
+
+def test_noise_of_two_variables_is_independent():
+    network, trials = example(layers=2, embedding_size=9)
+    edited = [edits.add_noise("M", 1.0, at=0), edits.add_noise("M_2", 1.0, at=0)]
+    noise = [
+        change.apply(torch.zeros(12, 9, 9), np.arange(12), np.zeros(12, int))
+        for change in resolve(network, trials, edited)
+    ]
+    assert abs(np.corrcoef(noise[0].flatten(), noise[1].flatten())[0, 1]) < 0.1

@@ -34,6 +34,8 @@ def test_effect_counts_what_the_edit_changed(network, trials):
     assert (low[known] <= result.dQ.values[known]).all()
     assert (result.dQ.values[known] <= high[known]).all()
     assert np.isnan(result.return_changed)  # what another action earns is not known
+    assert np.isnan(result.return_difference)
+    assert np.isnan(result.return_difference_ci).all()
     parts = effect(trials, changed, by="sample_theta")
     assert (parts.flipped * parts.n).sum() == flipped.sum()
     none = effect(trials, counterfactual(network, trials, []))
@@ -48,6 +50,24 @@ def test_effect_of_a_closed_loop_knows_the_return(network, trials):
     result = effect(some, changed)
     expected = changed.reward.sum("time").mean() - some.reward.sum("time").mean()
     assert result.return_difference == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_trials_to_withhold_a_response_are_not_judged_in_an_open_loop():
+    network = mpn_lab.QNetwork(3, 2, hidden_size=9, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        network.readout.weight[1] = 0  # goes where h changes the value of fixation
+        network.readout.weight[0] = -torch.ones(9)
+        network.readout.bias[:] = torch.tensor([0.0, -5.0])
+    trials = mpn_lab.record(network, "GoNogo-v0", trials=24)
+    go = edits.set_to("h", np.ones(9), during="decision")
+    opened, closed = (counterfactual(network, trials, go, mode=m) for m in ("open", "closed"))
+    assert effect(trials, closed).accuracy_changed == closed.performance.mean() < 1
+    assert effect(trials, opened).flipped == 1
+    assert np.isnan(effect(trials, opened).accuracy_changed)
+    with pytest.raises(ValueError, match="are correct without a response"):
+        lesion_curve(network, trials)
+    to_go = trials.isel(trial=trials.correct_response >= 0)
+    assert (lesion_curve(network, to_go, shares=[0], by="units").accuracy == 0).all()
 
 
 def test_effect_of_a_closed_loop_that_lasts_longer():
@@ -136,6 +156,7 @@ def test_lesion_curve_orders_and_ends(network, trials):
     ("call", "says"),
     [
         (lambda n, t: effect(t, t.isel(trial=[0])), "different trials"),
+        (lambda n, t: effect(t.assign_attrs(epsilon=0.1), t), "made with epsilon=0.1"),
         (lambda n, t: effect(t, t, by="colour"), "no condition 'colour'"),
         (lambda n, t: effect_map(n, t, "c"), "this network has no 'c'"),
         (lambda n, t: effect_map(n, t, "W"), "W is not a state"),

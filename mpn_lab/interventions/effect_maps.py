@@ -167,8 +167,15 @@ def lesion_curve(
             np.random.default_rng(check_int("seed", seed, 0, LARGEST_SEED)),
         )
         truth = test.trials["correct_response"].values
+        judged = np.isfinite(test.trials["performance"].values.astype(float))
         if (truth < 0).all():
             raise ValueError("the task has no correct responses; expected trials with some.")
+        if withheld := int(((truth < 0) & judged).sum()):
+            raise ValueError(
+                f"{withheld} trials are correct without a response, which the recorded "
+                "observations cannot judge; select the others, "
+                "trials.isel(trial=trials.correct_response >= 0)."
+            )
 
         def correct(order: np.ndarray, share: float) -> tuple[int, int]:
             chosen = order[: round(share * len(order))]

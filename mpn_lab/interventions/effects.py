@@ -27,18 +27,27 @@ def effect(trials: xr.Dataset, changed: xr.Dataset, by: str | None = None) -> xr
           `flipped_ci` (Wilson's interval);
         - `accuracy` and `accuracy_changed`, means of `performance`, with `..._ci` (Wilson's; of the
           mean for a graded performance); nan where the task counts no trial as correct or wrong;
-        - `return` and `return_changed`, mean sums of rewards, nan where rewards are unknown, and
-          `return_difference` with its interval, trial by trial;
+          `accuracy_changed` is nan, too, where a trial whose performance was known is no longer
+          judged, as when in an open loop a trial turns in which no response is correct;
+        - `return` and `return_changed`, mean sums of rewards, and `return_difference` with its
+          interval, trial by trial; nan where a reward is unknown, as in an open loop in which an
+          action changes;
         - `dQ` [time, action], the mean change of Q over the trials that last as long in both
           records, and `dQ_ci`; nan where there are none.
 
     Raises:
-        ValueError: the Datasets hold different trials, or there is no such condition.
+        ValueError: the Datasets hold different trials, the first was recorded with exploration, or
+            there is no such condition.
     """
     trials, changed = (as_record(data, "Q", "reward") for data in (trials, changed))
     if not np.array_equal(trials["trial"].values, changed["trial"].values):
         raise ValueError(
             "the two records hold different trials; pass a counterfactual of the first."
+        )
+    if (epsilon := float(trials.attrs.get("epsilon", 0))) > 0:
+        raise ValueError(
+            f"the record was made with epsilon={epsilon:g}, and its explored actions would count "
+            "as an effect; record with epsilon=0."
         )
     if by is None:
         return _effect(trials, changed)
@@ -62,6 +71,8 @@ def _effect(trials: xr.Dataset, changed: xr.Dataset) -> xr.Dataset:
     returns = {}
     for suffix, record in (("", trials), ("_changed", changed)):
         scores = record["performance"].values.astype(float)
+        if np.isnan(scores[np.isfinite(trials["performance"].values.astype(float))]).any():
+            scores = np.full(n, np.nan)  # the trials that are still known are no sample of them
         data[f"accuracy{suffix}"], interval = _mean(scores)
         known = scores[np.isfinite(scores)]
         if len(known) and np.isin(known, (0, 1)).all():
@@ -70,7 +81,10 @@ def _effect(trials: xr.Dataset, changed: xr.Dataset) -> xr.Dataset:
         valid, reward = record["valid"].values.astype(bool), record["reward"].values
         returns[suffix] = np.where(valid, reward, 0).sum(1)  # nan where a reward is unknown
         data[f"return{suffix}"] = returns[suffix].mean()
-    data["return_difference"], interval = _mean(returns["_changed"] - returns[""])
+    difference = returns["_changed"] - returns[""]
+    if np.isnan(difference).any():  # those known are the trials in which no action changed
+        difference = np.full(n, np.nan)
+    data["return_difference"], interval = _mean(difference)
     data["return_difference_ci"] = ("bound", interval)
     # after the end of either trial dQ is unknown
     before, after = xr.align(trials["Q"], changed["Q"], join="outer")

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import mpn_lab
-from mpn_lab import analysis
+from mpn_lab import analysis, edits
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +59,22 @@ def test_too_few_trials_get_one_sentence(trials):
         analysis.decode_across_times(trials, every=0)
     with pytest.raises(ValueError, match="no condition 'colour'"):
         analysis.decode(trials, "colour")
+
+
+def test_trials_of_unknown_condition_are_left_out(trials):
+    some = np.where(np.arange(100) < 30, np.nan, trials.correct_response.values)
+    unknown = trials.assign_coords(some=("trial", some))
+    of_known = trials.isel(trial=slice(30, None))
+    for measure in (analysis.decode, analysis.decode_across_times, analysis.selectivity):
+        expected = measure(of_known, "correct_response", "h")
+        found = measure(unknown, "some", "h")
+        xr.testing.assert_allclose(found.drop_attrs(), expected.drop_attrs())
+    averages = analysis.condition_averages(unknown, "h", "some")
+    expected = analysis.condition_averages(of_known, "h")
+    np.testing.assert_allclose(averages, expected)
+    donor = edits.donors(unknown.isel(trial=slice(30, None)), differ="some")
+    assert (unknown.some.sel(trial=donor).values != some[30:]).all()
+    with pytest.raises(ValueError, match="trial 0 has no donor with another some"):
+        edits.donors(unknown, differ="some")
+    with pytest.raises(ValueError, match="some is unknown"):
+        analysis.decode(unknown.isel(trial=slice(0, 20)), "some")

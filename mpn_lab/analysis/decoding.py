@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mpn_lab.analysis.restore import as_record, step_values
-from mpn_lab.analysis.schema import condition_of
+from mpn_lab.analysis.schema import condition_of, with_condition
 from mpn_lab.checks import check_int
 
 FOLDS = 5
@@ -28,7 +28,8 @@ def decode(
 
     Args:
         record: from `record`.
-        condition: a coordinate of the trials, each of its values a class.
+        condition: a coordinate of the trials, each of its values a class; trials in which it is nan
+            are left out.
         variable: `h`, `M`, `embedded` or any other state in the record.
 
     Returns:
@@ -42,7 +43,7 @@ def decode(
     Example:
         >>> decode(trials, "sample_theta", "M").accuracy.plot()  # doctest: +SKIP
     """
-    record = as_record(record)
+    record = with_condition(as_record(record), condition)
     T = record.sizes["time"]
     accuracy, sem, chance = np.full((3, T), np.nan)
     for t, (data, labels) in enumerate(_per_step(record, condition, variable)):
@@ -72,7 +73,8 @@ def decode_across_times(
 
     Args:
         record: from `record`.
-        condition: a coordinate of the trials, each of its values a class.
+        condition: a coordinate of the trials, each of its values a class; trials in which it is nan
+            are left out.
         variable: `h`, `M`, `embedded` or any other state in the record.
         every: use only every `every`-th step.
 
@@ -80,7 +82,7 @@ def decode_across_times(
         ValueError: as `decode`, or `every` below 1.
     """
     every = check_int("every", every, 1)
-    record = as_record(record)
+    record = with_condition(as_record(record), condition)
     steps = range(0, record.sizes["time"], every)
     labels, valid = _classes(record, condition), record["valid"].values
     usable = [data is not None for data, _ in _per_step(record, condition, variable)]

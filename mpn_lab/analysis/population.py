@@ -9,7 +9,12 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 
 from mpn_lab.analysis.restore import aligned, as_mpn_record, as_record, step_values
-from mpn_lab.analysis.schema import condition_of, main_state, previous_missing
+from mpn_lab.analysis.schema import (
+    condition_of,
+    main_state,
+    previous_missing,
+    with_condition,
+)
 from mpn_lab.checks import check_choice, check_int
 
 
@@ -135,7 +140,7 @@ def selectivity(
     Raises:
         ValueError: no such variable, condition or period, or a single class.
     """
-    record = as_record(record, variable)
+    record = with_condition(as_record(record, variable), condition)
     labels = condition_of(record, condition).values
     values = _in_period(record, variable, period).mean("time", skipna=True)
     present = np.isfinite(values.values.reshape(len(labels), -1)).all(1)  # has the period

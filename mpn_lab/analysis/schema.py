@@ -163,6 +163,14 @@ def condition_of(record: xr.Dataset, condition: str) -> xr.DataArray:
     return record[condition]
 
 
+def with_condition(record: xr.Dataset, condition: str) -> xr.Dataset:
+    """Return the trials whose condition is known. Raises ValueError if there are none."""
+    known = condition_of(record, condition).notnull().values
+    if not known.any():
+        raise ValueError(f"{condition} is unknown (nan) in all trials; choose another condition.")
+    return record if known.all() else record.isel(trial=known)
+
+
 def condition_names(record: xr.Dataset) -> list[str]:
     """Return the conditions of the trials: all coordinates along `trial` but the trial number."""
     return [str(n) for n, c in record.coords.items() if c.dims == ("trial",) and n != "trial"]

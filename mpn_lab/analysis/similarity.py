@@ -17,7 +17,7 @@ import xarray as xr
 from scipy.linalg import svdvals
 
 from mpn_lab.analysis.restore import as_record, step_values
-from mpn_lab.analysis.schema import condition_of
+from mpn_lab.analysis.schema import condition_of, with_condition
 
 Metric = Literal["procrustes", "cka"]
 
@@ -139,7 +139,8 @@ def condition_averages(
     Args:
         record: from `record`.
         variable: `h`, `M` or any other with the dimensions trial and time.
-        condition: a coordinate of the trials, or several, whose combinations are the conditions.
+        condition: a coordinate of the trials, or several, whose combinations are the conditions;
+            trials in which one is nan are left out.
         period: times are counted from its first step, and trials without it are left out; None:
             from the trial's start.
 
@@ -152,6 +153,8 @@ def condition_averages(
     """
     record = as_record(record, variable, "period")
     names = [condition] if isinstance(condition, str) else list(condition)
+    for name in names:
+        record = with_condition(record, name)
     columns = [condition_of(record, name).values for name in names]
     if len(columns) == 1:
         labels, index = np.unique(columns[0], return_inverse=True)

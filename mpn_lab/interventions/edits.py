@@ -225,7 +225,8 @@ def donors(
         allowed &= values[:, None] == values[None, :]
     if differ is not None:
         values = condition_of(trials, differ).values
-        allowed &= values[:, None] != values[None, :]
+        known = condition_of(trials, differ).notnull().values  # nan differs even from itself
+        allowed &= (values[:, None] != values[None, :]) & known & known[:, None]
     numbers, rng = (
         trials["trial"].values,
         np.random.default_rng(check_int("seed", seed, 0, LARGEST_SEED)),

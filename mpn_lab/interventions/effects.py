@@ -18,7 +18,8 @@ def effect(trials: xr.Dataset, changed: xr.Dataset, by: str | None = None) -> xr
     Args:
         trials: from `record`.
         changed: from `counterfactual`, of the same trials.
-        by: a condition, for each of whose values the effect is computed; None: all trials together.
+        by: a condition, for each of whose values the effect is computed (not for nan); None: all
+            trials together.
 
     Returns:
         With the dimension `by` where it is given, and 95 % intervals along `bound` (low, high):
@@ -51,6 +52,8 @@ def effect(trials: xr.Dataset, changed: xr.Dataset, by: str | None = None) -> xr
         )
     if by is None:
         return _effect(trials, changed)
+    known = condition_of(trials, by).notnull().values
+    trials, changed = trials.isel(trial=known), changed.isel(trial=known)
     values = condition_of(trials, by).values
     parts = [
         _effect(trials.isel(trial=values == v), changed.isel(trial=values == v))

@@ -55,6 +55,7 @@ def closed_loop(network: QNetwork, trials: xr.Dataset, edits: Sequence[Edit]) ->
         change.factual = factual
 
     collected, env = _collect(trials, _EditedPolicy(network, changes, numbers), numbers)
+    _check_same(trials, collected)  # what an edited trial did may change the environment's next one
     lengths = np.array([len(trial) for trial in collected])
     T = max(trials.sizes["time"], int(lengths.max()))
     for change in changes:

@@ -2,9 +2,7 @@
 
 Dynamical similarity analysis (Ostrow, Eisen, Kozachkov & Fiete, NeurIPS 2023; arXiv:2306.10168): a
 linear operator is fitted to delay-embedded trajectories, and two operators are compared under the
-best rotation. Its library, dsa-metric, adds nine packages to an installation, and aligns by
-gradient descent from a start drawn by torch's global generator; here the start is computed and no
-global generator is used.
+best rotation. Its library, dsa-metric, would add nine packages to an installation.
 """
 
 from __future__ import annotations
@@ -40,8 +38,9 @@ def dynamical_distance(
 
         distance(A, B) = min_C |A - C B C^T| / sqrt(rank)     (Frobenius norm)
 
-    which is 0 for the same dynamics in other coordinates, and in the order of the difference of the
-    eigenvalues otherwise: for decays exp(-1 / tau), with tau in steps.
+    at the lowest minimum found from five starts. It is 0 for the same dynamics in other
+    coordinates, and otherwise in the order of the difference of the eigenvalues: for decays
+    exp(-1 / tau), with tau in steps.
 
     The numbers need a scale, the `null`: the same network, other trials. Each record is split in
     halves at random; a network's null is the distance between its two halves, and the distance of

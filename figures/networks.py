@@ -17,7 +17,17 @@ import torch
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from mpn_lab import QNetwork, Run, RunError, SupervisedConfig, load_run, resume, train_supervised
+from mpn_lab import (
+    QNetwork,
+    Run,
+    RunError,
+    SupervisedConfig,
+    TrainConfig,
+    load_run,
+    resume,
+    train,
+    train_supervised,
+)
 from mpn_lab.training.config import paper_config
 from mpn_lab.training.files import read_tensors, write_tensors
 from mpn_lab.training.learner import load_arrays, make_network, network_arrays
@@ -40,12 +50,14 @@ NETWORKS: dict[str, dict[str, Any]] = {
 
 SEEDS = range(10)
 
+Config = SupervisedConfig | TrainConfig
+
 
 class Trained(NamedTuple):
     """A network of the paper and how its training ended."""
 
     network: QNetwork
-    config: SupervisedConfig
+    config: Config
     updates: int
     accuracy: float  # in validation, mean of the last rows of metrics
 
@@ -82,12 +94,17 @@ def network_names(
 
 
 def load_or_train(
-    configs: Mapping[str, SupervisedConfig], *, fresh: bool = False, processes: int = 2
+    configs: Mapping[str, Config],
+    *,
+    old: Mapping[str, Sequence[int]] | None = None,
+    fresh: bool = False,
+    processes: int = 2,
 ) -> dict[str, Trained]:
     """The networks of `configs`, by name: stored ones are loaded, missing ones trained now.
 
     Args:
         configs: NAME -> what to train.
+        old: NAME -> numbers of trials after which the weights are stored too, as NAME-atTRIALS.
         fresh: train all of them anew.
         processes: how many at once.
 
@@ -99,16 +116,18 @@ def load_or_train(
             _file(name).unlink(missing_ok=True)
             shutil.rmtree(RUNS / name, ignore_errors=True)
     missing = [name for name in configs if not _file(name).exists()]
-    jobs = (delayed(_train)(name, configs[name]) for name in missing)
+    jobs = (delayed(_train)(name, configs[name], (old or {}).get(name, ())) for name in missing)
     done = Parallel(n_jobs=processes, return_as="generator_unordered")(jobs)
     for _ in tqdm(done, total=len(missing), unit="network", disable=not missing):
         pass
     return {name: _load(name, config) for name, config in configs.items()}
 
 
-def train_or_resume(path: Path, config: SupervisedConfig) -> Run:
+def train_or_resume(path: Path, config: Config) -> Run:
     """Train a run, or go on with it. Raises RunError where it has another configuration."""
     if not (path / "config.json").exists():
+        if isinstance(config, TrainConfig):
+            return train(config, path, progress=False)
         return train_supervised(config, path, progress=False)
     if load_run(path).config != config:
         raise RunError(f"{path} was begun with another configuration; remove it and run again.")
@@ -128,27 +147,35 @@ def train_in_memory(
     return run.network, int(run.rows[-1]["updates"])
 
 
-def _train(name: str, config: SupervisedConfig) -> None:
+def _train(name: str, config: Config, old: Sequence[int] = ()) -> None:
     torch.set_num_threads(1)
     path = RUNS / name
     run = train_or_resume(path, config)
-    last = run.metrics.iloc[-(config.stop.window if config.stop else 1) :]
+    for trials in old:
+        _write(f"{name}-at{trials}", config, run, trials)
+    _write(name, config, run, run.checkpoints[-1])
+    shutil.rmtree(path)
+
+
+def _write(name: str, config: Config, run: Run, trials: int) -> None:
+    """Store the weights after so many trials, and the accuracy of the last rows up to there."""
+    stop = getattr(config, "stop", None)
+    rows = run.metrics[run.metrics["trials"] <= trials].iloc[-(stop.window if stop else 1) :]
     meta = {
         "config": config.model_dump(mode="json"),
         "obs_size": run.obs_size,
         "n_actions": run.n_actions,
-        "updates": int(last["updates"].iloc[-1]),
-        "accuracy": float(last["accuracy"].mean()),
+        "updates": int(rows["updates"].iloc[-1]),
+        "accuracy": float(rows["accuracy"].mean()),
     }
     _file(name).parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(_file(name), network_arrays(run.network), meta)
-    shutil.rmtree(path)
+    write_tensors(_file(name), network_arrays(run.network_at(trials)), meta)
 
 
-def _load(name: str, config: SupervisedConfig) -> Trained:
+def _load(name: str, config: Config) -> Trained:
     try:
         arrays, meta = read_tensors(_file(name))
-        if SupervisedConfig.model_validate(meta["config"]) != config:
+        if type(config).model_validate(meta["config"]) != config:
             raise ValueError("it was trained with another configuration")
         network = make_network(config, meta["obs_size"], meta["n_actions"])
         load_arrays(network, arrays)

@@ -1,0 +1,1 @@
+"""What the memory in M does: interventions on trained networks."""

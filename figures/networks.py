@@ -17,6 +17,7 @@ import torch
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+import figures.causal.tasks  # noqa: F401  # registers them in every process that trains
 from mpn_lab import (
     QNetwork,
     Run,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import figures.causal.tasks  # noqa: F401  # registers figures/DelayedMatch-v0
 from figures.networks import SEEDS, Config, Trained, config_of, load_or_train
 from mpn_lab import SupervisedConfig, TrainConfig
 

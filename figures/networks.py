@@ -31,6 +31,7 @@ from mpn_lab import (
 )
 from mpn_lab.training.config import paper_config
 from mpn_lab.training.files import read_tensors, write_tensors
+from mpn_lab.training.horizon import resolve_defaults
 from mpn_lab.training.learner import load_arrays, make_network, network_arrays
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -130,7 +131,7 @@ def train_or_resume(path: Path, config: Config) -> Run:
         if isinstance(config, TrainConfig):
             return train(config, path, progress=False)
         return train_supervised(config, path, progress=False)
-    if load_run(path).config != config:
+    if load_run(path).config != resolve_defaults(config):
         raise RunError(f"{path} was begun with another configuration; remove it and run again.")
     return resume(path, progress=False)
 

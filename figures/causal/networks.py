@@ -23,7 +23,7 @@ TASKS: dict[str, dict[str, Any]] = {
 INTEGRATION = "integration"
 """Figure 3's networks, trained by supervision on the paper's task."""
 
-OLD = (500, 1_000, 1_500)
+OLD = (250, 500, 1_000, 1_500)
 """Trials after which the weights of a matching MPN are kept too, to make stale states."""
 
 

@@ -25,12 +25,7 @@ MOMENTS = TASKS[MATCHING].moments
 @pytest.fixture
 def of(values):
     """of(quantity, core): one value per seed."""
-
-    def of_seeds(quantity, core="MPN"):
-        nine = core == "GRU" and quantity.startswith(CONTEXT)  # one was not trained to the end
-        return values("causal", quantity, core, 9 if nine else 10)
-
-    return of_seeds
+    return lambda quantity, core="MPN": values("causal", quantity, core)
 
 
 @pytest.fixture(scope="module")

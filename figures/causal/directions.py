@@ -94,7 +94,7 @@ def behaviour(one: Trained, parts: Components, trials: xr.Dataset) -> Values:
     found: dict[str, list[float]] = {}
     original = state_before(trials, parts.name, parts.at)
     for name, states in changed_states(parts, original, one.config.seed):
-        for what, value in effects(trials, one, parts.at, states).items():
+        for what, value in effects(trials, one, parts.at, name, states).items():
             found.setdefault(f"{what}, {name}", []).append(value)
     return {name: float(np.mean(each)) for name, each in found.items()}
 
@@ -222,24 +222,21 @@ def state_before(trials: xr.Dataset, name: str, period: str) -> np.ndarray:
     return trials[name].values[:, first_step(trials, period) - 1].astype(np.float64)
 
 
-def effects(trials: xr.Dataset, one: Trained, at: str, states: np.ndarray) -> dict[str, float]:
-    """See `behaviour`."""
+def effects(
+    trials: xr.Dataset, one: Trained, at: str, name: str, states: np.ndarray
+) -> dict[str, float]:
+    """What the change `name` does; see `behaviour`."""
     last = trials["length"].values - 1
     before = trials["Q"].values[np.arange(len(last)), last]  # (B, action)
     after = values_after(one, trials, at, states)
     answers = np.array([k for k, name in enumerate(trials["action"].values) if name != "fixation"])
     turned = before[:, answers].argmax(1) != after[:, answers].argmax(1)
-    response, correct = after.argmax(1), trials["correct_response"].values
-    found = {
-        "turned": turned,
-        "flipped": response != trials["response"].values,
-        "accuracy": response == correct,
-        "choice": answers[after[:, answers].argmax(1)] == correct,
-    }
-    if "context" in trials.coords:
+    found = {"turned": turned, "flipped": after.argmax(1) != trials["response"].values}
+    found["accuracy"] = after.argmax(1) == trials["correct_response"].values
+    if "context" in trials.coords and name.startswith("mirror"):
         for k in (0, 1):
             found[f"turned in context {k + 1}"] = turned[trials["context"].values == k]
-    return {name: float(each.mean()) for name, each in found.items()}
+    return {what: float(each.mean()) for what, each in found.items()}
 
 
 def kept(results: Results, network: str, which: str = "only first") -> np.ndarray:
@@ -274,9 +271,9 @@ def at_component(results: Results, network: str, quantity: str, k: np.ndarray) -
 
 CHANGES = {
     "mirror 1": "PC 1\nmirrored",
-    "mirror difference": "difference\nof means\nmirrored",
-    "random": "random,\nanywhere",
-    "random within 2 to 10": "random,\nPC 2 to 10",
+    "mirror difference": "means\nmirrored",
+    "random": "random,\nall",
+    "random within 2 to 10": "random,\nPC 2-10",
 }
 MARKS = {MATCHING: "o", INTEGRATION: "s", CONTEXT: "^"}
 
@@ -304,7 +301,6 @@ def draw_mirrored(
                 label=label,
             )
             ax.hlines(np.median(values), at - 0.09, at + 0.09, color=COLORS[core], lw=2)
-    ax.axhline(0.5, color=GREY, ls="--", lw=1)
     ax.set_xticks(range(len(CHANGES)), list(CHANGES.values()), fontsize=7.5)
     ax.set(ylim=(-0.03, 1.03), ylabel="answers turned")
 

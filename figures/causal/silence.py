@@ -34,10 +34,6 @@ PAPER = "paper"
 
 INPUTS = ("x = 0", "embedding bias", "cue", "random x", "b = 0", "x = 0 before the sample")
 """Edits of what drives h in the delay; `cue`: x of the fixation cue (in the paper's: of null)."""
-USES = ("mean h", "h of another sample", "h of the same sample")
-"""Edits of h in the delay, in every network. In those of the default training also the mean of each
-sample, and random changes: one as large as that by the other sample's h, and half of it, which is
-the size of the change by the mean."""
 
 Edits = list[Edit]
 
@@ -54,19 +50,13 @@ def measurements() -> Measurements:
     paper = load_or_train({n: c for n, c in paper_configs().items() if "MPN" in n})
     result: Measurements = {}
     for seed in SEEDS:
-        result |= of_network(MATCHING, seed, network(MATCHING, "MPN", seed), DRAWS)
-        result |= of_network(PAPER, seed, paper[f"fig5/MPN-seed{seed}"], DRAWS)
-        for kind in VARIANTS:
-            result |= of_network(name_of(kind), seed, variant(kind, seed), 0)
+        networks = {MATCHING: network(MATCHING, "MPN", seed), PAPER: paper[f"fig5/MPN-seed{seed}"]}
+        for name, one in networks.items():
+            result[Key("silence: accuracy, x = 0", name, seed)] = partial(interventions, one)
+        networks |= {name_of(kind): variant(kind, seed) for kind in VARIANTS}
+        for name, one in networks.items():
+            result[Key("silence: decoded from h", name, seed)] = partial(activity, one)
     return result
-
-
-def of_network(name: str, seed: int, one: Trained, draws: int) -> Measurements:
-    """What measures the values of one network. Args: `draws`: of what is random in the edits."""
-    return {
-        Key("silence: decoded from h", name, seed): partial(activity, one),
-        Key("silence: accuracy, x = 0", name, seed): partial(interventions, one, draws),
-    }
 
 
 def label_of(trials: xr.Dataset) -> str:
@@ -102,7 +92,7 @@ def activity(one: Trained) -> Values:
     return {f"silence: {name}": value for name, value in values.items()}
 
 
-def interventions(one: Trained, draws: int) -> Values:
+def interventions(one: Trained) -> Values:
     """What each edit of the delay does to the answers, to h and to the memory.
 
     `accuracy` counts fixating at the response as wrong, `choice` only which of the answers has the
@@ -115,7 +105,7 @@ def interventions(one: Trained, draws: int) -> Values:
     end = int(np.flatnonzero(delay)[-1])
     spread = spread_between(trials["M"].values[:, end], trials[label].values)
     values = {"choice": choice_accuracy(trials)}
-    for name, alternatives in edits_of(one, trials, draws).items():
+    for name, alternatives in edits_of(one, trials).items():
         found: dict[str, list[float]] = {}
         for edit in alternatives:
             changed = counterfactual(one.network, trials, edit)
@@ -126,7 +116,7 @@ def interventions(one: Trained, draws: int) -> Values:
             }
             left = spread_between(changed["M"].values[:, end], trials[label].values)
             now["memory"] = left / spread
-            if name == "cue" or (draws and name in INPUTS):
+            if name in INPUTS:
                 read = decode(changed[["h", "valid"]].isel(time=delay), label, "h")
                 now["decoded"] = float(read.accuracy.mean())
             for what, value in now.items():
@@ -135,11 +125,8 @@ def interventions(one: Trained, draws: int) -> Values:
     return {f"silence: {name}": value for name, value in values.items()}
 
 
-def edits_of(one: Trained, trials: xr.Dataset, draws: int) -> dict[str, list[Edits]]:
-    """The edits, by name: one list for each draw of what is random in it.
-
-    Without draws, only those that tell whether h is used, and the cue where it is not shown.
-    """
+def edits_of(one: Trained, trials: xr.Dataset) -> dict[str, list[Edits]]:
+    """The edits, by name: one list for each draw of what is random in it."""
     rng = np.random.default_rng((one.config.seed, 5))
     delay: dict[str, Any] = {"during": "delay"}
     result: dict[str, list[Edits]] = {"x = 0": [[edits.zero("x", **delay)]]}
@@ -149,22 +136,23 @@ def edits_of(one: Trained, trials: xr.Dataset, draws: int) -> dict[str, list[Edi
     if np.abs(trials["embedded"].values[:, in_delay(trials)] - cue).max() > 1e-5:
         result["cue"] = [[edits.set_to("x", cue, **delay)]]  # which is not shown there anyway
     result["M frozen"] = [[edits.freeze("M", **delay)]]
-    random = rng.standard_normal((draws, len(cue)))
+    random = rng.standard_normal((DRAWS, len(cue)))
     random *= np.linalg.norm(cue) / np.linalg.norm(random, axis=1, keepdims=True)
-    of_h = edits_of_h(trials, rng, draws)
-    if not draws:
-        return result | {name: of_h[name] for name in USES}
     result["random x"] = [[edits.set_to("x", vector, **delay)] for vector in random]
     if one.network.mpn_layers()[0].b is not None:
         result["b = 0"] = [[edits.zero("b", **delay)]]
     if "fixation" in trials["period"].values:
         result["x = 0 before the sample"] = [[edits.zero("x", during="fixation")]]
         result["M frozen before the sample"] = [[edits.freeze("M", during="fixation")]]
-    return result | of_h
+    return result | edits_of_h(trials, rng)
 
 
-def edits_of_h(trials: xr.Dataset, rng: np.random.Generator, draws: int) -> dict[str, list[Edits]]:
-    """Those of h in the delay."""
+def edits_of_h(trials: xr.Dataset, rng: np.random.Generator) -> dict[str, list[Edits]]:
+    """Those of h in the delay.
+
+    The random change is as large as that by the other sample's h; half of it is as large as the
+    change by the mean.
+    """
     label = trials[label_of(trials)].values
     times = trials["time"].values[in_delay(trials)]
     h = trials["h"].values[:, in_delay(trials)].astype(np.float64)  # (B, steps, n)
@@ -179,7 +167,7 @@ def edits_of_h(trials: xr.Dataset, rng: np.random.Generator, draws: int) -> dict
     other = edits.donors(trials, differ=label_of(trials), seed=0)
     same = edits.donors(trials, same=label_of(trials), seed=0)
     size = np.linalg.norm(h[other] - h, axis=2, keepdims=True)  # (B, steps, 1)
-    random = rng.standard_normal((draws, len(h), 1, h.shape[2]))  # one direction in each trial
+    random = rng.standard_normal((DRAWS, len(h), 1, h.shape[2]))  # one direction in each trial
     random /= np.linalg.norm(random, axis=3, keepdims=True)
     half: dict[str, list[Edits]] = {}
     if len(np.unique(label)) == 2:
@@ -280,14 +268,14 @@ def draw_factor_effects(ax: Axes, results: Results) -> None:
 def draw_inputs(ax: Axes, results: Results) -> None:
     """The same decoding, while something else drives the units of a trained network."""
     rows = [
-        (MATCHING, "decoded from h", "fixation cue, as trained"),
-        (MATCHING, "decoded, embedding bias", "embedding's bias alone"),
-        (MATCHING, "decoded, random x", "random constant $x$"),
-        (MATCHING, "decoded, b = 0", "cue, but $b$ = 0"),
+        (MATCHING, "decoded from h", "as trained (cue)"),
+        (MATCHING, "decoded, embedding bias", "embedding bias"),
+        (MATCHING, "decoded, random x", "random $x$"),
+        (MATCHING, "decoded, b = 0", "$b$ = 0"),
         (MATCHING, "decoded, x = 0", "$x$ = 0"),
-        (PAPER, "decoded from h", "noise, as trained"),
+        (PAPER, "decoded from h", "as trained (noise)"),
         (PAPER, "decoded, cue", "null input"),
-        (PAPER, "decoded, random x", "random constant $x$"),
+        (PAPER, "decoded, random x", "random $x$"),
         (PAPER, "decoded, x = 0", "$x$ = 0"),
     ]
     where = [k + 0.7 * (name == PAPER) for k, (name, *_) in enumerate(rows)]
@@ -305,24 +293,27 @@ def draw_inputs(ax: Axes, results: Results) -> None:
 
 
 def draw_uses(ax: Axes, results: Results) -> None:
-    """Accuracy after edits of h or of the update in the delay, in networks trained by reward."""
+    """Accuracy after edits of h or of the update in the delay, in networks trained by reward.
+
+    Grey: the share of trials in which the better valued of the two answers is correct.
+    """
     rows = {
         "accuracy": "no edit",
-        "accuracy, mean h of each sample": "mean $h$ of each sample",
-        "accuracy, h of the same sample": "$h$ of a same-sample trial",
-        "accuracy, M frozen before the sample": "$\\eta$ = 0 before the sample",
-        "accuracy, half the change": "random, size of mean $h$",
-        "accuracy, mean h": "mean $h$ of all trials",
-        "accuracy, M frozen": "$\\eta$ = 0, or $x$ = 0",
-        "accuracy, random change of h": "random, size of swap",
-        "accuracy, h of another sample": "$h$ of the other sample",
+        "accuracy, mean h of each sample": "mean $h$ per sample",
+        "accuracy, h of the same sample": "$h$, same sample",
+        "accuracy, M frozen before the sample": "$\\eta$ = 0 in fixation",
+        "accuracy, half the change": "random, half",
+        "accuracy, mean h": "mean $h$",
+        "accuracy, M frozen": "$\\eta$ = 0 ($x$ = 0)",
+        "accuracy, random change of h": "random",
+        "accuracy, h of another sample": "$h$, other sample",
     }
     for y, quantity in enumerate(rows):
         values = results(f"silence: {quantity}", MATCHING)
         choice = results(f"silence: {quantity.replace('accuracy', 'choice')}", MATCHING)
         for each, color, shift in ((values, SHADES["reward"], -0.16), (choice, GREY, 0.16)):
             ax.plot(each, np.full(len(each), y + shift), "o", ms=2.4, color=color, alpha=0.6, mew=0)
-            ax.plot(median(each).median, y + shift, "|", color=color, ms=8, mew=2)
+            ax.plot(median(each).median, y + shift, "|", color=color, ms=7, mew=2)
     ax.axvline(0.5, color=GREY, ls="--", lw=1)
     ax.set_yticks(range(len(rows)), list(rows.values()), fontsize=7.5)
     ax.set(xlim=(0, 1.03), ylim=(len(rows) - 0.5, -0.5), xlabel="accuracy")

@@ -16,15 +16,17 @@ from mpn_lab import RunError, plotting
 
 LONG = "fig7j"  # hours of training: only when asked for
 SUPPLEMENTS = ("fig3S", "fig5S", "fig6S", "fig7S")  # after figS, some of whose networks they show
+CAUSAL = "causal"  # five pictures that are not the paper's
 NAMES = sorted(
     (folder.parent.name for folder in FIGURES.glob("fig*/plot.py")),
     key=lambda name: (name == LONG, name in SUPPLEMENTS, name),
-)
+) + [CAUSAL]
 
 
 def main(arguments: list[str]) -> None:
     fresh = "--fresh" in arguments
-    asked = [f"fig{name}" for name in arguments if name != "--fresh"]
+    given = [name for name in arguments if name != "--fresh"]
+    asked = [name if name == CAUSAL else f"fig{name}" for name in given]
     if unknown := [name for name in asked if name not in NAMES]:
         known = ", ".join(name.removeprefix("fig") for name in NAMES)
         sys.exit(f"There is no figure {unknown[0].removeprefix('fig')!r}; expected one of {known}.")
@@ -46,6 +48,8 @@ def main(arguments: list[str]) -> None:
 def make_figure(name: str, fresh: bool, train: bool = True) -> None:
     """Make one figure: `figures/NAME/figure.svg` and `.png`, and the values it is drawn from.
 
+    Where it consists of several pictures, each has a name of its own.
+
     Args:
         name: of its folder.
         fresh: train and measure all anew.
@@ -54,9 +58,11 @@ def make_figure(name: str, fresh: bool, train: bool = True) -> None:
     module = import_module(f"figures.{name}.plot")
     options = {} if train else {"train": False}
     with plotting.style():
-        figure: Figure | None = module.make(fresh, **options)
-        if figure is not None:
-            save_figure(figure, FIGURES / name)
+        made: Figure | dict[str, Figure] | None = module.make(fresh, **options)
+        pictures = made if isinstance(made, dict) else {"figure": made}
+        for picture, figure in pictures.items():
+            if figure is not None:
+                save_figure(figure, FIGURES / name, picture)
 
 
 if __name__ == "__main__":

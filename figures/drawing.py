@@ -147,7 +147,7 @@ def room_above(ax: Axes, share: float) -> None:
     ax.set_ylim(low, high + share * (high - low))
 
 
-def save_figure(figure: Figure, folder: Path) -> None:
-    """Write `figure.svg` and `figure.png`; the same figure gives the same bytes."""
-    figure.savefig(folder / "figure.svg", metadata={"Date": None})
-    figure.savefig(folder / "figure.png", dpi=160)
+def save_figure(figure: Figure, folder: Path, name: str = "figure") -> None:
+    """Write `NAME.svg` and `NAME.png`; the same figure gives the same bytes."""
+    figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+    figure.savefig(folder / f"{name}.png", dpi=160)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from figures import cache, networks, table
-from figures.__main__ import NAMES, SUPPLEMENTS
+from figures.__main__ import CAUSAL, NAMES, SUPPLEMENTS
 from figures.cache import FIGURES, Key, compute_missing
 from figures.fig6.second_task import SECOND_INTEGRATION, SecondIntegration
 from figures.networks import config_of, load_or_train, train_in_memory, train_or_resume
@@ -154,7 +154,11 @@ def test_a_supplement_comes_after_the_figures_whose_networks_it_shows():
 
 
 def test_every_figure_has_its_caption_values_and_picture():
-    for name in NAMES:
+    for question in ("memory", "silence", "context", "directions", "stale"):
+        for file in (f"{question}.svg", f"{question}.png", f"test_{question}_claims.py"):
+            assert (FIGURES / CAUSAL / file).exists(), file
+        assert f"({question}.png)" in (FIGURES / CAUSAL / "README.md").read_text()
+    for name in set(NAMES) - {CAUSAL}:
         for file in ("caption.md", "values.csv", "figure.svg", "figure.png", "test_claims.py"):
             assert (FIGURES / name / file).exists(), f"{name}/{file}"
         assert (FIGURES / name / "caption.md").read_text().startswith("# ")

@@ -341,7 +341,7 @@ def draw_contents(ax: Axes, results: Results, core: str) -> None:
             label = f"context {j + 1}" if x == 0 else None
             ax.plot(where, values, "o", ms=2.8, color=shade, alpha=0.75, mew=0, label=label)
             ax.hlines(np.median(values), at - 0.15, at + 0.15, color=shade, lw=2)
-    names = ["context", "evidence\n1", "evidence\n2"]
-    ax.set_xticks(range(len(CONDITIONS)), names)
+    ax.set_xticks(range(len(CONDITIONS)), ["context", "evid. 1", "evid. 2"], fontsize=7.5)
     ax.set(ylim=(-0.03, 1.03), xlim=(-0.5, 2.5), ylabel="answers turned")
-    ax.set_xlabel(f"component mirrored ({core})")
+    ax.set_xlabel("component mirrored")
+    ax.set_title(core, loc="center", weight="normal", size=9, color=COLORS[core])

@@ -56,7 +56,9 @@ def draw(axes: Sequence[Axes], values: Results) -> None:
     """
     for ax, core in zip(axes, CORES, strict=False):
         draw_replaced(ax, values, core)
+        ax.legend(loc="lower left", fontsize=6.5)
     draw_cues(axes[2], values)
+    axes[2].legend(loc="lower right", fontsize=6.5)
 
 
 def draw_replaced(ax: Axes, values: Results, core: str) -> None:

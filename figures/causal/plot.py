@@ -100,8 +100,10 @@ def draw_directions(results: Results) -> Figure:
     a.legend(fontsize=7)
     for ax, core in zip((b, c), CORES, strict=True):
         directions.draw_contents(ax, results, core)
+    for ax in (b, c):
+        ax.set(ylim=(-0.03, 1.2), yticks=(0, 0.5, 1))
     c.set(ylabel="", yticklabels=[])
-    c.legend(fontsize=7, loc="upper left", handletextpad=0.1, bbox_to_anchor=(-0.02, 1.02))
+    c.legend(fontsize=7, loc="upper left", handletextpad=0.1, ncols=2)
     for letter, ax, task in zip("cde", kept, (MATCHING, INTEGRATION, CONTEXT), strict=True):
         directions.draw_kept(ax, results, task)
         _letter(ax, f"{letter}   {task}")

@@ -1,4 +1,4 @@
-"""What the text on the context claims (context.md), and that it is measured as described."""
+"""What the text on the context claims (README.md), and that it is measured as described."""
 
 import re
 
@@ -239,7 +239,9 @@ def test_a_decoder_from_the_other_context_says_what_the_swap_says(values):
 
 
 def test_the_numbers_of_the_text_are_those_of_the_values(compared):
-    text = " ".join((FIGURES / "causal/context.md").read_text().split())
+    page = (FIGURES / "causal/README.md").read_text()
+    section = page.split("## When is the context applied?")[1].split("\n## ")[0]
+    text = " ".join(section.split())
     table = load_values("causal")
     own = table[table["quantity"].str.startswith("selection: ")].dropna()
     known = {str(median(rows["value"])) for _, rows in own.groupby(["quantity", "network"])}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -142,6 +144,26 @@ class Notebook:
         """All that lies below the cell of this name."""
         return self.page.locator(".jp-CodeCell").nth(self.cells.index(cell))
 
+    def drawn(self, cell: str) -> DrawnExplorer:
+        """The explorer that draws in the browser, below the cell of this name."""
+        return DrawnExplorer(self.page, self.output(cell).locator(".mpn-app"))
+
+    def python(self, expression: str):
+        """The value of an expression in the notebook's kernel, by way of JSON."""
+        code = f"import json; print(json.dumps({expression}))"
+        text = self.page.evaluate(
+            """async code => {
+                const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+                const future = kernel.requestExecute({code, store_history: false});
+                let text = '';
+                future.onIOPub = m => { text += m.content.text ?? m.content.evalue ?? ''; };
+                await future.done;
+                return text;
+            }""",
+            code,
+        )
+        return json.loads(text)
+
     def explorer(self, cell: str | None = None) -> Explorer:
         """The explorer with a time slider below the cell of this name, or the last one of all."""
         within = self.output(cell) if cell else self.page
@@ -194,6 +216,80 @@ class Explorer:
         """Press a key on the time slider, or on another one."""
         self.sliders.nth(slider).focus()
         self.page.keyboard.press(key)
+
+
+class DrawnExplorer:
+    """An explorer that draws in the browser, as a person meets it: canvases, keys and menus."""
+
+    def __init__(self, page, root) -> None:
+        self.page, self.root = page, root
+        root.wait_for()
+        root.scroll_into_view_if_needed()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until all that was asked for is there and drawn."""
+        self.root.locator("canvas").first.wait_for()
+        self.root.evaluate(
+            """async root => {
+                const frame = () => new Promise(done => requestAnimationFrame(done));
+                for (let k = 0; k < 3 || (k < 900 && (root.mpn.waiting || root.mpn.asked.size)); k++) {
+                    await frame();
+                }
+                if (root.mpn.asked.size) throw Error(`waits for ${[...root.mpn.asked]}`);
+            }"""
+        )
+
+    def get(self, trait: str):
+        """The value of a trait in the browser."""
+        return self.root.evaluate("(root, name) => root.mpn.get(name)", trait)
+
+    def canvas(self, panel: str):
+        """The canvas of the panel whose heading begins so."""
+        section = self.root.locator(".mpn-panel").filter(
+            has=self.page.locator("h3", has_text=re.compile(f"^{re.escape(panel)}"))
+        )
+        return section.locator("canvas")
+
+    def pixels(self, panel: str) -> str:
+        """The picture of a panel, as a string to compare."""
+        self.settle()
+        return self.canvas(panel).evaluate("canvas => canvas.toDataURL()")
+
+    def menu(self, label: str):
+        """The menu with a label."""
+        return self.root.get_by_label(label, exact=True)
+
+    def choose(self, label: str, value: str) -> None:
+        """Choose from a menu by what it says."""
+        self.menu(label).select_option(label=value)
+        self.settle()
+
+    def press(self, *keys: str) -> None:
+        """Press keys on the explorer."""
+        self.canvas("action values").focus()
+        for key in keys:
+            self.page.keyboard.press(key)
+        self.settle()
+
+    def at(self, panel: str, x: float, y: float) -> tuple[float, float]:
+        """A place of the page: shares of a panel's plot, from the left and from the top."""
+        self.canvas(panel).scroll_into_view_if_needed()
+        frame = self.canvas(panel).bounding_box()
+        left, right, bottom = 52, 12, 36
+        return (
+            frame["x"] + left + x * (frame["width"] - left - right),
+            frame["y"] + 24 + y * (frame["height"] - 24 - bottom),
+        )
+
+    def click(self, panel: str, x: float, y: float) -> None:
+        """Click on a panel."""
+        self.page.mouse.click(*self.at(panel, x, y))
+        self.settle()
+
+    def error(self) -> str:
+        """What went wrong, as the explorer says it."""
+        return self.root.locator(".mpn-error").text_content()
 
 
 @pytest.fixture(scope="module")

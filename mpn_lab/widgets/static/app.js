@@ -12,7 +12,8 @@ const HELD = 96e6; // bytes of trials that the browser keeps
  */
 export class App {
   constructor(root, model) {
-    Object.assign(this, { root, model, cache: new Cache(HELD), lasting: {}, asked: new Set() });
+    Object.assign(this, { root, model, cache: new Cache(HELD), lasting: {}, asked: new Map() });
+    this.failed = new Set();
     this.alert = make("div", { className: "mpn-error", role: "alert", hidden: true });
     this.tip = make("div", { className: "mpn-tip", hidden: true });
     this.live = make("div", { className: "mpn-live", "aria-live": "polite" });
@@ -83,23 +84,25 @@ export class App {
     this.schedule();
   }
 
-  /** What is kept under a key, or null once the kernel is asked for it; `lasting` is never dropped. */
+  /** What is kept under a key; null, and the kernel is asked, where nothing is. */
   load(key, question, lasting = false) {
     const found = lasting ? this.lasting[key] : this.cache.get(key);
-    if (!found && !this.asked.has(key)) {
-      this.asked.add(key);
-      this.model.send({ ...question, key, lasting });
+    if (!found && !this.asked.has(key) && !this.failed.has(key)) {
+      this.asked.set(key, lasting);
+      this.model.send({ ...question, key });
     }
     return found ?? null;
   }
 
   receive(message, buffers) {
-    if (message.error) {
-      this.show(message.error);
+    const { key, header, arrays, error } = message, lasting = this.asked.get(key);
+    this.asked.delete(key);
+    if (error) {
+      this.failed.add(key);
+      this.show(error);
       return;
     }
-    const { key, header, arrays, lasting } = message, entry = { header, ...unpack(arrays, buffers) };
-    this.asked.delete(key);
+    const entry = { header, ...unpack(arrays, buffers) };
     if (lasting) this.lasting[key] = entry; else this.cache.set(key, entry);
     this.schedule();
   }

@@ -20,9 +20,9 @@ export class PageModel {
 
   off(event, act) { this.heard[event]?.delete(act); }
 
-  send({ key, lasting }) {
+  send({ key }) {
     const part = this.parts[key];
-    const message = part ? { key, lasting, header: part.header, arrays: part.arrays }
+    const message = part ? { key, header: part.header, arrays: part.arrays }
       : { key, error: "This page does not hold that; open the explorer in a notebook." };
     queueMicrotask(() => this.heard["msg:custom"]
       ?.forEach((act) => act(message, part ? part.buffers.map(fromBase64) : [])));

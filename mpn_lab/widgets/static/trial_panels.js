@@ -126,7 +126,7 @@ export class Outputs extends OverTime {
   }
 
   base(g) {
-    const { app, names } = this, { Q, Q_sd, greedy, taken, truth, reward } = app.detail;
+    const { app } = this, { Q, Q_sd, greedy, truth, reward } = app.detail;
     const [steps, count] = Q.shape, rows = this.rows(), { c, X } = g;
     const lower = { ...g, height: g.height - rows.length * ROW };
     const scale = (v) => lower.top + lower.height * (g.y[1] - v) / (g.y[1] - g.y[0]);
@@ -165,7 +165,7 @@ export class Outputs extends OverTime {
           c.fillStyle = g.theme.ink;
           if (value) c.fillRect(at - wide / 2, value > 0 ? y - tall : y, wide, tall);
         } else if (value >= 0) {
-          const free = label === "taken" && truth && isFree(value, truth.data[t], reward?.data[t]);
+          const free = label === "taken" && truth && isFree(t, value, truth.data, reward?.data);
           this.free ||= free;
           c.globalAlpha = free ? 0.3 : 1;
           c.fillStyle = this.color(g, value);
@@ -177,7 +177,6 @@ export class Outputs extends OverTime {
     c.strokeStyle = g.theme.line;
     c.strokeRect(g.left + 0.5, g.top + 0.5, g.width - 1, g.height - 1);
     this.lower = lower;
-    void taken;
   }
 
   over(g, step) {
@@ -192,7 +191,7 @@ export class Outputs extends OverTime {
     }
     const entries = this.names.slice(0, MANY).map((name, k) => ({ name, color: this.color(g, k),
       value: words(Q.data[step * count + k], 2) }));
-    if (this.free) entries.push({ name: "faded: not the correct action, but at no cost", note: true });
+    if (this.free) entries.push({ name: "faded: before the decision, at no cost", note: true });
     this.legend(entries);
     const now = entries.filter(({ note }) => !note).map(({ name, value }) => `${name} ${value}`);
     const got = reward ? `; reward ${words(reward.data[step], 2)}` : "";
@@ -209,9 +208,10 @@ export class Outputs extends OverTime {
   }
 }
 
-/** Whether an action that is not the correct one cost nothing. */
-export function isFree(taken, truth, reward) {
-  return truth >= 0 && taken >= 0 && taken !== truth && reward === 0;
+/** Whether an action that is not the correct one came before the decision and cost nothing. */
+export function isFree(step, taken, truth, reward) {
+  const before = truth[step] === truth[0] && step < truth.length - 1; // the last is the response
+  return before && truth[0] >= 0 && taken !== truth[step] && reward?.[step] === 0;
 }
 
 /** Hidden activity h: units over time. */
@@ -582,10 +582,10 @@ function trace(c, xs, ys, count) {
   for (let t = 0; t < count; t++) c.lineTo(xs[t], ys[t]);
 }
 
-/** Outlines a box in the colour of what is selected, so that it shows on every colour. */
+/** Outlines a box in the colour of what is selected; a thin one stays visible within. */
 function outline({ c, theme }, x0, y0, x1, y1) {
   for (const [color, wide] of [[theme.paper, 4], [theme.select, 2]]) {
     Object.assign(c, { strokeStyle: color, lineWidth: wide });
-    c.strokeRect(x0, y0, x1 - x0, y1 - y0);
+    c.strokeRect(x0 - 2, y0 - 2, x1 - x0 + 4, y1 - y0 + 4);
   }
 }

@@ -103,9 +103,13 @@ def test_a_core_with_its_own_M_shows_M_and_its_trajectory(tmp_path):
     trials = make_record("widgets_leaky")
     assert {"u", "M"} <= set(trials.data_vars)
     explorer = mpn_lab.TrialExplorer(trials)
-    assert explorer.components.attrs["variable"] == "M"
-    assert explorer.show.options == ("M",)  # the MPN's equations do not hold
-    walk(explorer, [(explorer.time, 400), (explorer.trial, 3), (explorer.order, "cluster")])
+    assert explorer.variable == "M"
+    with pytest.raises(ValueError, match="show is 'effective weights'; expected one of M"):
+        explorer.show = "effective weights"  # the MPN's equations do not hold
+    arrays = explorer._answer({"ask": "trial", "trial": 3})[1]
+    np.testing.assert_allclose(arrays["M"], trials.M.values[3, : len(arrays["M"])], atol=2e-3)
+    explorer.variable = "u"
+    assert explorer._answer({"ask": "components", "variable": "u"})[1]["trajectory"].ndim == 3
     svg = explorer.save(tmp_path / "trial.svg").read_text()
     assert "There is no M" not in svg
     ax = plotting.new_figure(3, 3).subplots()
@@ -118,9 +122,10 @@ def test_a_core_with_its_own_M_shows_M_and_its_trajectory(tmp_path):
 @pytest.mark.parametrize("core", ["widgets_correlator", "widgets_square"])
 def test_a_core_without_M_shows_h(core, tmp_path):
     explorer = mpn_lab.TrialExplorer(make_record(core))
-    assert explorer.components.attrs["variable"] == "h"
-    assert explorer.show.disabled
-    walk(explorer, [(explorer.time, 400), (explorer.trial, 3), (explorer.order, "index")])
+    assert explorer.variable == "h"
+    arrays = explorer._answer({"ask": "trial", "trial": 3})[1]
+    assert "inputs" not in explorer._header
+    assert not {"M", "x"} & set(arrays)
     svg = explorer.save(tmp_path / "trial.svg").read_text()
     assert f"There is no M: the core is {CORES[core].__name__}." in svg
     assert explorer.to_html(tmp_path / "trial.html").stat().st_size > 10_000

@@ -1,4 +1,4 @@
-"""The base of explorers that draw in the browser: one module of code, messages, a static picture."""
+"""The base of explorers that draw in the browser: its code, messages and static picture."""
 
 from __future__ import annotations
 

@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mpn_lab.analysis.population import effective_weights, modulation_change
 from mpn_lab.analysis.schema import condition_names, step_duration, trial_length
 from mpn_lab.plotting.panel import has_logits, has_modulations, period_spans
 from mpn_lab.plotting.style import largest, limits
-from mpn_lab.plotting.trial import TITLES, modulation_choices, trial_matrices
+from mpn_lab.plotting.trial import TITLES, modulation_choices
 from mpn_lab.plotting.view import outcome, trial_conditions, trial_title, verdict
 
 COMPONENTS = 6  # principal components to choose two from
 FEW = 12  # a condition with more values than this is a number, not a set of classes
-SAMPLED = 64  # trials whose largest values set the scales of the colours
+SAMPLED = 32  # trials whose largest values set the scales of the colours
 TOLERANCE = 0.004  # largest error of M from its factors, as a share of the largest M
 MOST = 64_000_000  # bytes of one message
 
@@ -131,7 +132,7 @@ def overview(record: xr.Dataset) -> tuple[dict[str, Any], Arrays]:
         "scales": scales(record),
         "modulation": record.attrs.get("modulation", ""),
     }
-    arrays: Arrays = {"time": record["time"].values.astype(np.float32)}
+    arrays: Arrays = {"time": record["time"].values.astype(np.float64)}
     if has_modulations(record):
         header["inputs"] = int(record.sizes["input"])
         shape = record["M"].shape[2:]
@@ -144,14 +145,13 @@ def overview(record: xr.Dataset) -> tuple[dict[str, Any], Arrays]:
 def scales(record: xr.Dataset) -> dict[str, Any]:
     """Return the largest magnitude of each map over all trials, of up to SAMPLED of them."""
     count = record.sizes["trial"]
-    sample = np.unique(np.linspace(0, count - 1, min(count, SAMPLED)).astype(int))
-    found: dict[str, Any] = {"sampled": len(sample)}
-    for name in ("h", "obs"):
-        found[name] = largest(record[name].values[sample])
+    some = record.isel(trial=np.unique(np.linspace(0, count - 1, min(count, SAMPLED)).astype(int)))
+    found: dict[str, Any] = {name: largest(some[name].values) for name in ("h", "obs")}
     found["Q"] = limits(record["Q"].values)
     found["reward"] = largest(record["reward"].values) if "reward" in record else 1.0
+    maps = {"effective weights": effective_weights, "change of M": modulation_change}
     for show in modulation_choices(record):
-        found[show] = max(largest(trial_matrices(record, int(i), show)) for i in sample)
+        found[show] = largest((maps[show](some) if show in maps else some["M"]).values)
     return found
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from mpn_lab.analysis.population import hidden_order, pca
 from mpn_lab.analysis.restore import as_record, explorable, step_values
-from mpn_lab.analysis.schema import main_state, time_step, trial_length, trial_position
+from mpn_lab.analysis.schema import time_step, trial_length, trial_position
 from mpn_lab.checks import check_choice, check_path, show
 from mpn_lab.plotting.panel import has_modulations
 from mpn_lab.plotting.style import save_figure, style
@@ -115,9 +115,8 @@ class TrialExplorer(BrowserExplorer):
         """
         trial, time = self._frame(trial, time)
         with self.hold_sync():
-            if not self._passes(trial_position(self.record, trial), self.where):
-                self.where = {}
-            self.trial, self.time = trial, time
+            self.trial = trial
+            self.time = time
         return self
 
     def png(self) -> bytes:
@@ -315,9 +314,15 @@ class TrialExplorer(BrowserExplorer):
         return value
 
     @traitlets.observe("trial")
-    def _fit_time(self, _: Any) -> None:
-        """Keep the time within the trial."""
-        last = float(self.record["time"][trial_length(self.record, trial_position(self.record,
-                                                                                  self.trial)) - 1])
-        if self.time > last:
-            self.time = last
+    def _fit(self, _: Any) -> None:
+        """Keep the time within the trial, and the trial among those that `where` leaves."""
+        i = trial_position(self.record, self.trial)
+        self.time = min(self.time, float(self.record["time"][trial_length(self.record, i) - 1]))
+        if not self._passes(i, self.where):
+            self.where = {}
+
+    @traitlets.observe("where")
+    def _choose(self, _: Any) -> None:
+        """Go to the first trial left if the one that is shown is not."""
+        if self.trial not in (left := self._left()):
+            self.trial = left[0]

@@ -144,9 +144,12 @@ class Notebook:
         """All that lies below the cell of this name."""
         return self.page.locator(".jp-CodeCell").nth(self.cells.index(cell))
 
-    def drawn(self, cell: str) -> DrawnExplorer:
-        """The explorer that draws in the browser, below the cell of this name."""
-        return DrawnExplorer(self.page, self.output(cell).locator(".mpn-app"))
+    def drawn(self, cell: str | None = None) -> DrawnExplorer:
+        """The explorer that draws in the browser, below a cell, or the last one of all."""
+        within = self.output(cell) if cell else self.page
+        found = within.locator(".mpn-app")
+        found.first.wait_for()
+        return DrawnExplorer(self.page, found.last)
 
     def python(self, expression: str):
         """The value of an expression in the notebook's kernel, by way of JSON."""
@@ -233,9 +236,8 @@ class DrawnExplorer:
         self.root.evaluate(
             """async root => {
                 const frame = () => new Promise(done => requestAnimationFrame(done));
-                for (let k = 0; k < 3 || (k < 900 && (root.mpn.waiting || root.mpn.asked.size)); k++) {
-                    await frame();
-                }
+                const busy = () => root.mpn.waiting || root.mpn.asked.size;
+                for (let k = 0; k < 3 || (k < 900 && busy()); k++) await frame();
                 if (root.mpn.asked.size) throw Error(`waits for ${[...root.mpn.asked]}`);
             }"""
         )
@@ -343,3 +345,9 @@ def open_page(chromium):
     yield open_
     context.close()
     assert problems == []
+
+
+@pytest.fixture
+def open_explorer():
+    """Finds the explorer of a page."""
+    return lambda page: DrawnExplorer(page, page.locator(".mpn-app"))

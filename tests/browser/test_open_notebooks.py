@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-TRIAL = 2  # the slider of trials among those of StalenessExplorer
+TRIAL = 2  # the slider of trials of StalenessExplorer
 FOLDER = Path(__file__).parent.parent.parent / "notebooks"
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb") if "Explorer(" in path.read_text())
 
@@ -36,6 +36,35 @@ def test_notebook(open_notebook, name):
     assert committed
     run = notebook.page.evaluate("() => jupyterapp.shell.currentWidget.context.model.toJSON()")
     assert marked_outputs(run) == committed
+    if "TrialExplorer(" in (FOLDER / name).read_text():
+        walk_in_the_browser(notebook.drawn())
+    if "StalenessExplorer(" in (FOLDER / name).read_text():
+        walk(notebook)
+    assert [t for t in notebook.page.locator(".mpn-error").all_text_contents() if t] == []
+
+
+def walk_in_the_browser(explorer):
+    """Move, move back, play, another trial and its view over all trials."""
+    explorer.press("Home")
+    first = explorer.pixels("action values")
+    explorer.press("ArrowRight")
+    assert explorer.pixels("action values") != first
+    explorer.press("ArrowLeft")
+    assert explorer.pixels("action values") == first
+    explorer.press(" ")
+    explorer.page.wait_for_function(
+        "root => root.mpn.step() >= 3", arg=explorer.root.element_handle()
+    )
+    explorer.press(" ")
+    before = explorer.pixels("hidden activity")
+    explorer.press("ArrowDown")
+    assert explorer.pixels("hidden activity") != before
+    explorer.choose("view", "mean over trials")
+    assert "mean of" in explorer.root.inner_text()
+
+
+def walk(notebook):
+    """The same with the explorer of stale states, which the kernel draws."""
     explorer = notebook.explorer()
     explorer.press("Home")
     notebook.page.wait_for_timeout(500)
@@ -48,11 +77,6 @@ def test_notebook(open_notebook, name):
     played = explorer.wait_for_new(first)
     explorer.wait_for_new(played)
     explorer.play()
-    menus = [m for m in explorer.output.locator("select").all() if ":" in m.text_content()]
     before = explorer.pixels()
-    if menus:  # of trials; the explorer of stale states has a slider in its place
-        menus[0].select_option(index=1)
-    else:
-        explorer.press("ArrowRight", TRIAL)
+    explorer.press("ArrowRight", TRIAL)
     explorer.wait_for_new(before)
-    assert notebook.page.locator(".mpn-error").all_text_contents() == []

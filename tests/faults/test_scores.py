@@ -125,8 +125,8 @@ def test_a_record_says_unknown_not_wrong():
 def test_an_explorer_of_unjudged_trials_offers_no_verdicts():
     env = TrialEnv("Bandit-v0", seed=0)
     explorer = mpn_lab.TrialExplorer(mpn_lab.record(network(env), "Bandit-v0", trials=8))
-    assert explorer.outcome.disabled
-    assert all("return" in label and "wrong" not in label for label, _ in explorer.trial.options)
+    assert "outcome" not in explorer._header["conditions"]
+    assert all("return" in label and "wrong" not in label for label in explorer._header["labels"])
 
 
 def trial(performance, reward=1.0):

@@ -102,7 +102,7 @@ export function words(value, digits = 3) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (Number.isInteger(value) && Math.abs(value) < 1e5) return `${value}`.replace("-", "−");
   const rounded = Number(value.toPrecision(digits)), size = Math.abs(rounded);
-  const text = size !== 0 && (size < 1e-3 || size >= 1e5) ? rounded.toExponential() : `${rounded}`;
+  const text = size !== 0 && (size < 1e-3 || size >= 1e5) ? rounded.toExponential().replace("+", "") : `${rounded}`;
   return text.replaceAll("-", "−");
 }
 

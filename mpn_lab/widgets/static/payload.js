@@ -1,7 +1,8 @@
 /** Decodes what the kernel sends, and keeps trials up to a number of bytes. */
 
 const KINDS = {
-  float32: Float32Array, uint16: Uint16Array, int8: Int8Array, int16: Int16Array, int32: Int32Array,
+  float64: Float64Array, float32: Float32Array, uint16: Uint16Array, int16: Int16Array,
+  int32: Int32Array,
 };
 let halves = null;
 

@@ -5,7 +5,7 @@ import { words } from "./axes.js";
 import { button, make, menu, slider } from "./controls.js";
 import { Inputs, Hidden, Matrix, Outputs, Trace, Trajectories } from "./trial_panels.js";
 
-const ORDERS = [["index", "unsorted"], ["selectivity", "by preferred response"],
+const ORDERS = [["index", "unsorted"], ["selectivity", "by response"],
   ["cluster", "clustered"]];
 const VIEWS = [["trial", "one trial"], ["mean", "mean over trials"],
   ["difference", "trial − mean"]];
@@ -16,7 +16,8 @@ const ANY = ""; // of a filter
 class TrialExplorer extends App {
   build() {
     const { header, time } = this.overview;
-    Object.assign(this, { dt: header.dt, times: time.data, rate: 10 });
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    Object.assign(this, { dt: header.dt, times: time.data, rate: calm ? 5 : 10 });
     const bar = make("div", { className: "mpn-bar-top" }), title = make("div", { className: "mpn-title" });
     const grid = make("div", { className: "mpn-grid" });
     this.title = title;
@@ -47,7 +48,7 @@ class TrialExplorer extends App {
     const speed = menu(bar, "speed", "Steps a second while playing", (value) => {
       this.rate = Number(value);
     });
-    speed.choices([["5", "5 / s"], ["10", "10 / s"], ["20", "20 / s"]], "10");
+    speed.choices([["5", "5 / s"], ["10", "10 / s"], ["20", "20 / s"]], this.rate);
     this.chooser = menu(bar, "trial", "The trial: its number, the response and the outcome "
       + "(arrow keys up and down)", (value) => this.set(this.frame(Number(value))));
     const filter = (value) => this.filter(value);

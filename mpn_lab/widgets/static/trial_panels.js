@@ -499,7 +499,8 @@ export class Trajectories extends Panel {
       if (view !== "trial" && paths.length) this.way(g, this.mean(paths), step, view !== "mean");
       if (view !== "mean" && own) this.way(g, own, step, false);
     });
-    this.legend(this.entries ?? []);
+    const name = app.get("color_by").replaceAll("_", " ");
+    this.legend(this.entries?.length ? [{ name, note: true }, ...this.entries] : []);
     const [first, second] = app.get("components"), { trajectory } = this.found() ?? {};
     const count = Array.from({ length: trajectory?.shape[2] ?? 2 }, (_, k) => String(k + 1));
     this.axes[0].choices(count, first);

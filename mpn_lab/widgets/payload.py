@@ -36,7 +36,7 @@ def pack(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], list[memoryv
     for k, (name, array) in enumerate(arrays.items()):
         array = np.ascontiguousarray(array)
         header[name] = {"dtype": str(array.dtype), "shape": list(array.shape), "at": k}
-        buffers.append(memoryview(array.reshape(-1).view(np.uint8)))
+        buffers.append(array.reshape(-1).view(np.uint8).data)
     return header, buffers
 
 

@@ -32,8 +32,10 @@ from mpn_lab.widgets.payload import (
 
 ORDERS = {"index": "unsorted", "selectivity": "sorted by response", "cluster": "clustered"}
 VIEWS = ("trial", "mean", "difference")
-TRAITS = ("trial", "time", "selection", "variable", "components", "color_by", "show", "order")
-TRAITS += ("view", "where")
+TRAITS = (
+    *("trial", "time", "selection", "variable", "components", "color_by", "show", "order"),
+    *("view", "where"),
+)
 ON_PAGE = 50  # trials of an exported page unless others are asked for
 
 
@@ -91,7 +93,9 @@ class TrialExplorer(BrowserExplorer):
         header, arrays = overview(record)
         check_size(arrays, f"an overview of {record.sizes['trial']} trials")
         check_size(detail(record, int(np.argmax(header["lengths"])))[1], "the longest trial")
-        self._header, self._pcas, self._orders = header, {}, {}
+        self._header = header
+        self._pcas: dict[str, xr.Dataset] = {}
+        self._orders: dict[str, np.ndarray] = {}
         super().__init__(
             record,
             f"TrialExplorer({record.sizes['trial']} trials of {record.attrs['task']}, "
@@ -162,7 +166,7 @@ class TrialExplorer(BrowserExplorer):
             ValueError: no such trial, or none.
             OSError: the file cannot be written.
         """
-        path = check_path("path", path)
+        path, record = check_path("path", path), self.record
         if trials is None:
             left = self._left()
             first = next((k for k, n in enumerate(left) if n == self.trial), 0)
@@ -171,8 +175,8 @@ class TrialExplorer(BrowserExplorer):
             numbers = [trials] if isinstance(trials, int) else list(trials)
         if not numbers:
             raise ValueError("trials is empty; expected numbers of trials.")
-        positions = [trial_position(self.record, number) for number in numbers]
-        some = self.record.isel(trial=positions)
+        positions = [trial_position(record, number) for number in numbers]
+        some = record.isel(trial=positions)
         header, arrays = overview(some)
         parts = {"overview": (header | {"page": True}, arrays)}
         parts |= {f"trial {number}": detail(some, k) for k, number in enumerate(numbers)}
@@ -182,6 +186,7 @@ class TrialExplorer(BrowserExplorer):
             kept = {"trajectory": arrays["trajectory"][positions].astype(np.float16)}
             parts[f"components {name}"] = header, kept
         values = {name: getattr(self, name) for name in TRAITS} | {"view": "trial"}
+        values["where"] = self.where if trials is None else {}
         if self.trial not in numbers:
             values |= {"trial": numbers[0], "time": float(some["time"][0])}
         return write_explorer_page(path, self.description, self.module, values, parts)

@@ -303,7 +303,7 @@ class TrialExplorer(BrowserExplorer):
         return value
 
     def _check_color_by(self, value: str) -> str:
-        return check_choice("color_by", value, ["", *self._header["colors"]])
+        return value and check_choice("color_by", value, self._header["colors"])
 
     def _check_show(self, value: str) -> str:
         return check_choice("show", value, self._header["shows"] or ["M"])

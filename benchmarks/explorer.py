@@ -111,7 +111,8 @@ def in_the_browser(page: Path) -> dict:
         )
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
         tab.goto(page.as_uri())
-        tab.wait_for_function("document.querySelector('.mpn-app').dataset.frames > 2")
+        tab.wait_for_function("document.querySelector('.mpn-app')?.dataset.frames > 0")
+        tab.wait_for_function("!document.querySelector('.mpn-app').mpn.asked.size")
         found = tab.evaluate(IN_THE_BROWSER)
         browser.close()
     result = {"frames_shown_of_played": found["played"][:2]}

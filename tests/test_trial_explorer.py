@@ -164,6 +164,14 @@ def test_the_page_holds_the_trials_asked_for_and_nothing_from_outside(explorer, 
     assert parts["overview"]["header"]["numbers"] == [0, 3, 6, 9, 12, 15]
 
 
+def test_a_page_of_values_that_never_differ_is_still_json(trials, tmp_path):
+    flat = trials.assign(Q=trials["Q"] * 0)
+    page = TrialExplorer(flat).to_html(tmp_path / "flat.html", trials=[0]).read_text()
+    text = re.search(r'id="parts">(.*?)</script>', page, re.S).group(1)
+    parts = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert parts["components Q"]["header"]["shares"] == [None] * 3
+
+
 @pytest.mark.parametrize("core", ["lstm", "gru", "rnn"])
 def test_networks_without_M_can_be_explored(core, tmp_path):
     network = mpn_lab.QNetwork(3, 3, hidden_size=5, core=core)

@@ -157,4 +157,4 @@ def write_explorer_page(
 
 def _json(value: Any) -> str:
     """Return JSON that can stand in a page's script."""
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

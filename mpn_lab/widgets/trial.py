@@ -210,7 +210,8 @@ class TrialExplorer(BrowserExplorer):
     def _of_components(self, variable: str) -> tuple[dict[str, Any], Arrays]:
         """Return the trajectories in the principal components of a variable."""
         found = self._pca(variable)
-        header = {"shares": found["explained_variance_ratio"].values.tolist()}
+        shares = found["explained_variance_ratio"].values.tolist()
+        header = {"shares": [share if share == share else None for share in shares]}  # nan: flat
         return header, {"trajectory": found["trajectory"].values.astype(np.float32)}
 
     def _of_order(self, by: str) -> tuple[dict[str, Any], Arrays]:

@@ -29,7 +29,7 @@ class BrowserExplorer(anywidget.AnyWidget):
     is not closed (`close`), it stays in memory with its record.
 
     Args:
-        record: what it shows.
+        record: what it shows, if it shows a record.
         description: one line that describes it.
         overview: a header and arrays, which the browser gets at opening.
     """
@@ -42,7 +42,7 @@ class BrowserExplorer(anywidget.AnyWidget):
 
     def __init__(
         self,
-        record: xr.Dataset,
+        record: xr.Dataset | None,
         description: str,
         overview: tuple[dict[str, Any], Mapping[str, np.ndarray]],
         **values: Any,

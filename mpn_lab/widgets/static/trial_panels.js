@@ -13,7 +13,7 @@ const ROW = 15; // pixels of a row of actions
 const GONE = "zoom: drag, or wheel with Ctrl; all: double click";
 
 /** A panel over the time of the trial; all share their zoom. */
-class OverTime extends Panel {
+export class OverTime extends Panel {
   constructor(app, stack, title, hint, sizes) {
     super(app, stack, title, `${hint}. Click: go to that time; ${GONE}; drag with Shift: a span.`,
       sizes);
@@ -584,7 +584,7 @@ function trace(c, xs, ys, count) {
 }
 
 /** Outlines a box in the colour of what is selected; a thin one stays visible within. */
-function outline({ c, theme }, x0, y0, x1, y1) {
+export function outline({ c, theme }, x0, y0, x1, y1) {
   for (const [color, wide] of [[theme.paper, 4], [theme.select, 2]]) {
     Object.assign(c, { strokeStyle: color, lineWidth: wide });
     c.strokeRect(x0 - 2, y0 - 2, x1 - x0 + 4, y1 - y0 + 4);

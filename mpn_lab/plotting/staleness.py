@@ -5,8 +5,8 @@ time in ms, an age in updates (None: the oldest) and a strategy (None: "stored")
 `AnimatedPanel`: the artists that change with time and, in its background, those that change with
 the age.
 
-M, and distances of M, are drawn at the step after which they hold, as in the panels of a record: M_t
-at step t. The Dataset holds M_{t-1} there, which acts at t.
+M, and distances of M, are drawn at the step after which they hold, as in the panels of a record:
+M_t at step t. The Dataset holds M_{t-1} there, which acts at t.
 
 A distance is drawn on one scale for all ages and strategies of the trial: linear from 0 to
 `LINEAR`, logarithmic above, so that 0 and values a thousand times larger are both readable.

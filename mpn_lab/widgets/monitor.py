@@ -97,7 +97,7 @@ class TrainingMonitor(BrowserExplorer):
             with style():
                 figure, _ = draw_training(table, self.configs[name].trials)
                 if name:
-                    figure.text(0.045, 0.985, name, weight="bold", va="top")
+                    figure.text(0.005, 0.995, name, fontsize=9, va="top")
                 strips.append(Image.open(io.BytesIO(figure._repr_png_())))  # type: ignore[attr-defined]
         height = sum(strip.height for strip in strips)
         picture, top = Image.new("RGB", (strips[0].width, height), "white"), 0
@@ -213,8 +213,8 @@ def _panels(tables: list[Table], loops: set[str]) -> list[dict[str, Any]]:
         ),
         (
             "trial return",
-            "The mean sum of rewards of a trial: of evaluated trials, whose actions are greedy, and "
-            f"of the trials trained on, {'of the expert' if supervised else 'which explore'}",
+            "The mean sum of rewards of a trial: of evaluated trials, whose actions are greedy, "
+            f"and of the trials trained on, {'of the expert' if supervised else 'which explore'}",
             [("mean_return", "greedy"), ("train_return", "expert" if supervised else "exploring")],
             "linear",
         ),

@@ -167,59 +167,6 @@ class Notebook:
         )
         return json.loads(text)
 
-    def explorer(self, cell: str | None = None) -> Explorer:
-        """The explorer with a time slider below the cell of this name, or the last one of all."""
-        within = self.output(cell) if cell else self.page
-        found = within.locator(".jp-OutputArea-output:has(.noUi-handle):has(.mpn-picture)")
-        found.first.wait_for()
-        return Explorer(self.page, found.last)
-
-
-class Explorer:
-    """An explorer as a person meets it: a picture, sliders (time first), buttons and menus."""
-
-    def __init__(self, page, output) -> None:
-        self.page, self.output = page, output
-        self.picture = output.locator("img.mpn-picture")
-        self.sliders = output.locator(".noUi-handle")
-        self.slider = self.sliders.first
-        self.slider.scroll_into_view_if_needed()
-
-    def pixels(self) -> str:
-        """The bytes of the picture, as a string to compare."""
-        return self.picture.evaluate(
-            """async image => {
-                const bytes = new Uint8Array(await (await fetch(image.src)).arrayBuffer());
-                let text = ''; for (const b of bytes) text += String.fromCharCode(b);
-                return btoa(text);
-            }"""
-        )
-
-    def wait_for_new(self, pixels: str, seconds: float = 20) -> str:
-        """Wait until the picture differs; the new one."""
-        for _ in range(int(seconds * 20)):
-            if (now := self.pixels()) != pixels:
-                return now
-            self.page.wait_for_timeout(50)
-        raise AssertionError("the picture did not change")
-
-    def wait_for(self, pixels: str, seconds: float = 20) -> None:
-        """Wait until the picture is this one."""
-        for _ in range(int(seconds * 20)):
-            if self.pixels() == pixels:
-                return
-            self.page.wait_for_timeout(50)
-        raise AssertionError("the picture did not come back")
-
-    def play(self) -> None:
-        """Click on play, or on pause where it plays."""
-        self.output.locator(".widget-play button, .jupyter-widgets-play button").first.click()
-
-    def press(self, key: str, slider: int = 0) -> None:
-        """Press a key on the time slider, or on another one."""
-        self.sliders.nth(slider).focus()
-        self.page.keyboard.press(key)
-
 
 class DrawnExplorer:
     """An explorer that draws in the browser, as a person meets it: canvases, keys and menus."""

@@ -188,7 +188,7 @@ def test_progress_and_monitor_show_the_return_where_the_accuracy_is_unknown(shor
     assert "nan" not in str(words)
     assert all("accuracy" not in one and "return" in one for one in words)
     assert f"return {run.metrics['mean_return'].iloc[-1]:.3g} after 75" in monitor.description
-    titles = [ax.get_title(loc="left") for ax in monitor._picture.figure.axes]
+    titles = [panel["title"] for panel in monitor._overview["header"]["panels"]]
     assert "accuracy" not in titles
     assert "trial return" in titles
 

@@ -1,7 +1,7 @@
 /** TrainingMonitor: the learning curves of one run or several, while they train. */
 
 import { App } from "./app.js";
-import { conditionColor, limitsOf, words } from "./axes.js";
+import { conditionColor, limitsOf, ticks, words } from "./axes.js";
 import { legend, make } from "./controls.js";
 import { Panel, clipped, drawAxes, drawLine } from "./panels.js";
 import { unpack } from "./payload.js";
@@ -102,19 +102,25 @@ class Curves extends Panel {
   }
 
   base(g) {
-    const { app } = this, { runs } = app.overview.header, last = this.lines.length - 1;
-    const decades = Array.from({ length: 25 }, (_, k) => k - 12), shown = decades.filter((v) => v >= g.y[0]
-      && v <= g.y[1]), yTicks = (shown.length > 1 ? decades : decades.flatMap((v) => [1, 2, 5].map((f) =>
-      v + Math.log10(f)))).map((v) => [v, words(10 ** v)]);
-    drawAxes(g, "trials", "", this.scale === "log" ? { yTicks } : {});
+    const { app } = this, { runs } = app.overview.header;
+    drawAxes(g, "trials", "", { yTicks: this.ticks(g.y).map((v) => [v, words(this.scale === "log" ? 10 ** v
+      : v)]) });
     clipped(g, (c) => runs.forEach((_, k) => [...this.lines.keys()].reverse().forEach((n) => {
       const xs = app.column(k, "trials"), ys = this.values(k, this.lines[n].column), style = this.style(k, n);
       drawLine(g, { timeOf: (t) => xs[t], dt: 0 }, ys.length, (t) => ys[t], style);
       c.fillStyle = style.color;
-      for (let t = 0; n === 0 && t < ys.length && (last >= 0) && ys.length < 200; t++) {
+      for (let t = 0; n === 0 && t < ys.length && ys.length < 200; t++) {
         if (Number.isFinite(ys[t])) disc(c, g.X(xs[t]), g.Y(ys[t]), 2);
       }
     })));
+  }
+
+  /** Ticks of the values; of a loss at powers of ten, and within fewer than two of them in between. */
+  ticks([from, to]) {
+    if (this.scale !== "log") return ticks(from, to, 5);
+    const whole = Array.from({ length: 25 }, (_, k) => k - 12);
+    return whole.filter((v) => v >= from && v <= to).length > 1 ? whole
+      : whole.flatMap((v) => [1, 2, 5].map((factor) => v + Math.log10(factor)));
   }
 
   over(g) {
@@ -124,9 +130,9 @@ class Curves extends Panel {
       c.fillStyle = theme.ink;
       c.fillRect(g.X(app.at) - 0.75, g.top, 1.5, g.height);
     }
-    runs.forEach((_, k) => lines.forEach(({ column }, n) => {
+    runs.forEach((_, k) => lines.forEach(({ column, ideal }, n) => {
       const x = app.column(k, "trials")[rows[k]], y = this.scaled(app.column(k, column)[rows[k]]);
-      if (!Number.isFinite(y) || !(x <= g.x[1])) return;
+      if (!Number.isFinite(y) || !(x <= g.x[1]) || ideal) return;
       c.fillStyle = this.style(k, n).color;
       disc(c, g.X(x), g.Y(y), 4);
     }));

@@ -12,7 +12,7 @@ const TRAITS = ["time", "trial", "age", "strategy", "measure", "order", "selecti
 const DASH = [5, 3];
 const DECADES = [0, 0.01, 0.1, 1, 10, 100, 1e3, 1e4];
 const WIDE = 62; // pixels left of the panels over time
-const MAPS = { stored: "stored M", replayed: "replayed M", difference: "replayed − stored" };
+const MAPS = { stored: "stored M", replayed: "replayed M", difference: "replayed minus stored" };
 
 class StalenessExplorer extends Trials {
   build() {
@@ -141,6 +141,7 @@ class BothQ extends Outputs {
   constructor(app, stack) {
     super(app, stack);
     Object.assign(this, { left: WIDE, top: 26 });
+    this.plot.style.flex = "1.7 1 260px";
     this.heading.title += ". Lines: from the replayed state; dashes: from the stored state, with the same "
       + "parameters. Below: the greedy actions of both, framed where they differ, and the correct action";
   }

@@ -182,7 +182,7 @@ def test_bad_requests_get_one_sentence(explorer, data):
         (lambda: explorer.go_to(time=1e6), "lies outside trial 0, which lasts"),
         (lambda: explorer.save("x.svg", age=5), "there is no age of 5 updates"),
         (lambda: explorer.save("x.xyz"), "expected a file ending in"),
-        (lambda: explorer.to_html("x.html", trials=-3), "there is no trial -3"),
+        (lambda: explorer.to_html("x.html", trials=[-3]), "there is no trial -3"),
         (lambda: explorer.to_html("x.html", trials=[]), "trials is empty"),
     ):
         with pytest.raises(ValueError, match=words):

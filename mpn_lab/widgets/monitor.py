@@ -119,6 +119,9 @@ class TrainingMonitor(BrowserExplorer):
 
     def _append(self, name: str, row: Row) -> None:
         table, trials = self.tables[name], self.configs[name].trials
+        missing = [column for column in table if column not in row]
+        if missing:
+            raise ValueError(f"a row of the metrics lacks {missing[0]}; expected those of train.")
         if not table["trials"]:  # only now are all columns known
             table = {column: [] for column in row}
         values = {column: float(row[column]) for column in table}

@@ -343,9 +343,9 @@ def _detail(data: xr.Dataset, position: int) -> tuple[dict[str, Any], Arrays]:
     arrays: Arrays = {
         "Q_stored": stored,
         "Q_replayed": replayed,
-        "greedy_stored": greedy_actions(stored).astype(np.int8),
-        "greedy_replayed": greedy_actions(replayed).astype(np.int8),
-        "flipped": one["flipped"].transpose(*base).values.astype(np.int8),
+        "greedy_stored": greedy_actions(stored).astype(np.int16),
+        "greedy_replayed": greedy_actions(replayed).astype(np.int16),
+        "flipped": one["flipped"].transpose(*base).values.astype(np.int16),
         "truth": one["ground_truth"].values.astype(np.int16),
     }
     for name in {name for pair in MEASURES.values() for name in pair} & set(data.data_vars):

@@ -49,7 +49,7 @@ def test_the_version_of_a_tree_that_is_not_installed_is_unknown():
     ("name", "library"),
     [
         ("mpn_lab.TrialExplorer", "anywidget"),
-        ("mpn_lab.widgets.StalenessExplorer", "ipywidgets"),
+        ("mpn_lab.widgets.StalenessExplorer", "anywidget"),
         ("mpn_lab.TrainingMonitor", "IPython"),
     ],
 )

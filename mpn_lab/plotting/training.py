@@ -2,7 +2,7 @@
 
 Each function draws columns of a table of metrics into an `ax`. The table is `run.metrics` of
 `train` or `train_supervised`, or any mapping from names of columns to equally long sequences. The
-function returns the lines and the names of their columns, so that a monitor can update them.
+function returns the lines and the names of their columns, so that they can be updated.
 Columns that are missing or all nan are left out.
 """
 

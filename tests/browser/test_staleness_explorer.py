@@ -21,7 +21,7 @@ data = runpy.run_path({str(DATA)!r})["make_staleness"]()
     "error": "failing = mpn_lab.StalenessExplorer(data); failing",
 }
 Q, OF_Q, OF_M, AGES = "action values", "distance of Q", "distance of M", "distance of Q by age"
-MAPS = ("stored M", "replayed M", "replayed minus stored")
+MAPS = ("stored M", "replayed M", "difference")
 
 
 def picture(explorer, panel):
@@ -63,7 +63,7 @@ def test_keys_move_time_trial_and_age_and_python_follows(notebook):
         assert picture(explorer, name) != before
     explorer.press("Home", "PageDown")
     assert notebook.python("keys.age") == 64
-    for name in (OF_Q, AGES, "replayed M", "replayed minus stored"):
+    for name in (OF_Q, AGES, "replayed M", "difference"):
         assert picture(explorer, name) != first[name]
     assert picture(explorer, "stored M") == first["stored M"]  # as it was stored, at any age
     explorer.press("PageUp", "PageUp")

@@ -12,7 +12,7 @@ const TRAITS = ["time", "trial", "age", "strategy", "measure", "order", "selecti
 const DASH = [5, 3];
 const DECADES = [0, 0.01, 0.1, 1, 10, 100, 1e3, 1e4];
 const WIDE = 62; // pixels left of the panels over time
-const MAPS = { stored: "stored M", replayed: "replayed M", difference: "replayed minus stored" };
+const MAPS = { stored: "stored M", replayed: "replayed M", difference: "difference" };
 
 class StalenessExplorer extends Trials {
   build() {
@@ -223,7 +223,8 @@ class Distance extends OverTime {
     clipped(g, () => [...last, s].forEach((k) => drawLine(g, app, Q.shape[0], (t) => squash(at(k, a, t)),
       { color: app.color(k), dash: strategies[k].early ? DASH : [], width: k === s ? 3.2 : 1.3 })));
     drawAxes(g, this.of === "Q" ? "time (ms)" : "", label,
-      { yTicks: DECADES.map((value) => [squash(value), words(value)]) });
+      { yTicks: DECADES.filter((value) => value !== 0.01 || g.Y(0) - g.Y(squash(value)) > 13)
+        .map((value) => [squash(value), words(value)]) });
   }
 
   over(g, step) {
@@ -293,7 +294,8 @@ class ByAge extends Distance {
 /** M_t as a map: stored, replayed, or their difference. */
 class Modulations extends Panel {
   constructor(app, stack, which) {
-    super(app, stack, MAPS[which], `${MAPS[which]}, after the step at the time shown (M_t, which acts at `
+    const what = which === "difference" ? "replayed M minus stored M" : MAPS[which];
+    super(app, stack, MAPS[which], `${what}, after the step at the time shown (M_t, which acts at `
       + "the next step): from an input (across) to a hidden unit (down). Click: select a synapse; drag: "
       + "zoom; double click: all", { least: 240, left: which === "stored" ? 52 : 16, bottom: 36 });
     Object.assign(this, { which, n: app.overview.header.hidden, d: app.overview.header.inputs });

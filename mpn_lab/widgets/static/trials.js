@@ -9,7 +9,8 @@ export class Trials extends App {
   build() {
     const { header, time } = this.overview, bar = make("div", { className: "mpn-bar-top" });
     const grid = make("div", { className: "mpn-grid" });
-    Object.assign(this, { dt: header.dt, times: time.data, rate: 10 });
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    Object.assign(this, { dt: header.dt, times: time.data, rate: calm ? 5 : 10 });
     this.title = make("div", { className: "mpn-title" });
     this.root.append(bar, this.title, grid);
     this.player = button(bar, "▶", "play", "Play, or pause (space)", () => this.toggle());

@@ -37,7 +37,7 @@ class StalenessExplorer extends Trials {
 
   controls(bar) {
     const { header } = this.overview, { strategies, ages, numbers, labels, measures } = header;
-    this.years = slider(bar, "age", "How many updates ago the states were stored (Page Up: older, Page "
+    this.aging = slider(bar, "age", "How many updates ago the states were stored (Page Up: older, Page "
       + "Down: younger); replayed states and both Q are computed with the parameters of this age",
     (k) => this.set({ age: ages[k] }));
     const chosen = (trait, label, hint, options, values = (value) => ({ [trait]: value })) => {
@@ -104,7 +104,7 @@ class StalenessExplorer extends Trials {
     if (!this.detail) return;
     const { header } = this.overview, step = this.step(), { s, a } = this.detail;
     this.showTime(step);
-    this.years.show(a, header.ages.length - 1, `${header.ages[a]} updates`);
+    this.aging.show(a, header.ages.length - 1, `${header.ages[a]} updates`);
     for (const show of this.menus) show();
     const title = header.titles[this.position()].replaceAll("   ", " · "), rest = ` states stored ${
       header.ages[a]} updates ago; replayed ${header.strategies[s].label}`;

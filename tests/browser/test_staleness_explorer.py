@@ -113,7 +113,7 @@ def test_the_pointer_sets_time_and_age_selects_zooms_and_reads(notebook):
 
 def test_menus_choose_strategy_measure_and_order(notebook):
     explorer = notebook.drawn("pointer")
-    explorer.press("Home", "PageUp", "PageUp")
+    notebook.python("pointer.go_to(trial=0, time=1500, age=256).time")
     first = {name: picture(explorer, name) for name in (OF_Q, "stored M", "replayed M")}
     explorer.choose("replayed", "from zero")
     assert picture(explorer, "replayed M") != first["replayed M"]

@@ -22,8 +22,6 @@ from mpn_lab.widgets.payload import Arrays, pack
 
 SHARE = 0.03
 """Maximum share of the time spent on sending; rows that come too soon are sent with the next."""
-EVERY = 0.2
-"""Seconds after which a row is sent in any case."""
 
 Table = dict[str, list[float]]
 _EXPECTED = "the TrainConfig or SupervisedConfig of the training to watch"
@@ -110,9 +108,11 @@ class TrainingMonitor(BrowserExplorer):
 
     def _take(self, name: str, row: Row) -> None:
         """Append a row; what goes wrong is shown, since it must not end the training."""
+        shown, self.error = self.error, ""
         try:
-            self.error = ""
             self._append(name, row)
+            if shown:
+                self._refresh()
         except Exception as error:
             self.error = sentence(error)
             self._refresh()
@@ -131,7 +131,7 @@ class TrainingMonitor(BrowserExplorer):
         self.description = self._describe()
         last = row["trials"] >= trials
         since = perf_counter() - self._sent_at
-        if last or since > min(EVERY, self._cost / SHARE):
+        if last or since > self._cost / SHARE:
             self._refresh()
         if last and self._shown is not None:  # so that the saved notebook shows the whole curve
             self._shown.update(self._repr_mimebundle_()[0], raw=True)

@@ -125,6 +125,18 @@ def test_several_trainings_are_shown_together():
     assert both.size == (one.width, 2 * one.height)
 
 
+def test_both_loops_are_shown_together():
+    configs = {"dqn": TrainConfig(trials=500), "taught": SupervisedConfig(trials=500)}
+    monitor = TrainingMonitor(configs)
+    for name in configs:
+        monitor[name](row(500) | {"step_accuracy": 0.5})
+    assert monitor.error == ""
+    assert "loss" in panels(monitor)
+    assert [line["name"] for line in panels(monitor)["trial return"]["lines"]] == [
+        "greedy", "trained on"
+    ]  # fmt: skip
+
+
 def test_bad_requests_get_one_sentence():
     monitor = TrainingMonitor({"a": TrainConfig(trials=500), "b": TrainConfig(trials=500)})
     for ask, words in (

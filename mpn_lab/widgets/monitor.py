@@ -168,7 +168,7 @@ class TrainingMonitor(BrowserExplorer):
         return header, arrays
 
     def _describe(self) -> str:
-        (task, *_) = (config.task for config in self.configs.values())
+        task = ", ".join(dict.fromkeys(config.task for config in self.configs.values()))
         if len(self.tables) > 1:
             going = sum(bool(table["trials"]) for table in self.tables.values())
             return f"TrainingMonitor({task}: {going} of {len(self.tables)} trainings)"
@@ -202,8 +202,10 @@ def _panels(tables: list[Table], loops: set[str]) -> list[dict[str, Any]]:
 
     Each is a title, a hint, its lines (column and name), and how its axis is scaled.
     """
-    supervised = loops == {"supervised"}
-    loss = "cross-entropy (nats per step)" if supervised else "TD loss"
+    loss, trained_on, of = {
+        ("dqn",): ("TD loss", "exploring", "which explore"),
+        ("supervised",): ("cross-entropy (nats per step)", "expert", "of the expert"),
+    }.get(tuple(loops), ("loss", "trained on", "which explore, or of the expert"))
     reported = list(dict.fromkeys(name for table in tables for name in core_columns(table)))
     of_mpn = {"eta": "η", "lam": "λ"}
     panels = [
@@ -217,8 +219,8 @@ def _panels(tables: list[Table], loops: set[str]) -> list[dict[str, Any]]:
         (
             "trial return",
             "The mean sum of rewards of a trial: of evaluated trials, whose actions are greedy, "
-            f"and of the trials trained on, {'of the expert' if supervised else 'which explore'}",
-            [("mean_return", "greedy"), ("train_return", "expert" if supervised else "exploring")],
+            f"and of the trials trained on, {of}",
+            [("mean_return", "greedy"), ("train_return", trained_on)],
             "linear",
         ),
         (loss, "The loss, a mean over the updates since the last row", [("loss", "loss")], "log"),

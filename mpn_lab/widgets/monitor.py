@@ -24,6 +24,11 @@ SHARE = 0.03
 """Maximum share of the time spent on sending; rows that come too soon are sent with the next."""
 
 Table = dict[str, list[float]]
+_OF_LOOP = {
+    "dqn": ("TD loss", "exploring", "which explore"),
+    "supervised": ("cross-entropy (nats per step)", "expert", "of the expert"),
+    "both": ("loss", "trained on", "which explore, or of the expert"),
+}
 _EXPECTED = "the TrainConfig or SupervisedConfig of the training to watch"
 
 
@@ -202,10 +207,7 @@ def _panels(tables: list[Table], loops: set[str]) -> list[dict[str, Any]]:
 
     Each is a title, a hint, its lines (column and name), and how its axis is scaled.
     """
-    loss, trained_on, of = {
-        ("dqn",): ("TD loss", "exploring", "which explore"),
-        ("supervised",): ("cross-entropy (nats per step)", "expert", "of the expert"),
-    }.get(tuple(loops), ("loss", "trained on", "which explore, or of the expert"))
+    loss, trained_on, of = _OF_LOOP[loops.pop() if len(loops) == 1 else "both"]
     reported = list(dict.fromkeys(name for table in tables for name in core_columns(table)))
     of_mpn = {"eta": "η", "lam": "λ"}
     panels = [

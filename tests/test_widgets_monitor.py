@@ -120,13 +120,16 @@ def test_several_trainings_are_shown_together():
     assert "0 eta" in monitor._overview["arrays"]
     assert "1 eta" not in monitor._overview["arrays"]
     assert repr(monitor) == "TrainingMonitor(DelayMatchSample-v0: 2 of 2 trainings)"
+    named = TrainingMonitor({"MPN": TrainConfig(trials=500)})
+    named["MPN"](row(500))
+    assert named._overview["header"]["words"].startswith("accuracy 0.500")
     one = Image.open(io.BytesIO(TrainingMonitor(TrainConfig(trials=500)).png()))
     both = Image.open(io.BytesIO(monitor.png()))
     assert both.size == (one.width, 2 * one.height)
 
 
 def test_both_loops_are_shown_together():
-    configs = {"dqn": TrainConfig(trials=500), "taught": SupervisedConfig(trials=500)}
+    configs = {"dqn": TrainConfig(trials=500), "taught": SupervisedConfig(trials=512)}
     monitor = TrainingMonitor(configs)
     for name in configs:
         monitor[name](row(500) | {"step_accuracy": 0.5})

@@ -158,14 +158,14 @@ class TrainingMonitor(BrowserExplorer):
             for column in shown & set(table):
                 arrays[f"{k} {column}"] = np.array(table[column], np.float32)
         tasks = dict.fromkeys(config.task for config in self.configs.values())
-        single = len(self.tables) == 1
+        runs = [
+            {"name": name, "words": _score(table, self.configs[name].trials)}
+            for name, table in self.tables.items()
+        ]
         header = {
             "title": ", ".join(tasks),
-            "words": _score(self.rows, self.configs[""].trials) if single else "",
-            "runs": [
-                {"name": name, "words": _score(table, self.configs[name].trials)}
-                for name, table in self.tables.items()
-            ],
+            "words": runs[0]["words"] if len(runs) == 1 else "",
+            "runs": runs,
             "last": max(config.trials for config in self.configs.values()),
             "panels": panels,
             "error": self.error,

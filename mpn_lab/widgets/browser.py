@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import anywidget
 import numpy as np
 import traitlets
 import xarray as xr
+from matplotlib.backend_bases import FigureCanvasBase
 
+from mpn_lab.checks import check_path, show
 from mpn_lab.widgets.modules import bundle, source
 from mpn_lab.widgets.payload import pack
 
@@ -114,3 +117,14 @@ def sentence(error: Exception) -> str:
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})"
     return text
+
+
+def figure_path(path: Any) -> Path:
+    """Return the path of a figure. Raises ValueError for a format that is not known."""
+    path = check_path("path", path)
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix[1:].lower() not in formats:
+        raise ValueError(
+            f"path is {show(str(path))}; expected a file ending in .{' or .'.join(formats)}."
+        )
+    return path

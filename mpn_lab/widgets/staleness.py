@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import traitlets
 import xarray as xr
-from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from mpn_lab.analysis.population import leaf_order
@@ -35,7 +34,7 @@ from mpn_lab.plotting.view import (
     trial_conditions,
     trial_title,
 )
-from mpn_lab.widgets.browser import BrowserExplorer, TraitError
+from mpn_lab.widgets.browser import BrowserExplorer, TraitError, figure_path
 from mpn_lab.widgets.page import write_explorer_page
 from mpn_lab.widgets.payload import Arrays, check_size, half, trial_label
 
@@ -162,12 +161,7 @@ class StalenessExplorer(BrowserExplorer):
                 that is not known.
             OSError: the file cannot be written.
         """
-        path = check_path("path", path)
-        formats = FigureCanvasBase.get_supported_filetypes()
-        if path.suffix[1:].lower() not in formats:
-            raise ValueError(
-                f"path is {show(str(path))}; expected a file ending in .{' or .'.join(formats)}."
-            )
+        path = figure_path(path)
         with style():
             return save_figure(self._draw(self._frame(trial, time, age, strategy)), path)
 

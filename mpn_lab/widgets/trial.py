@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import traitlets
 import xarray as xr
-from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from mpn_lab.analysis.population import hidden_order, pca
@@ -19,7 +18,7 @@ from mpn_lab.checks import check_choice, check_path, show
 from mpn_lab.plotting.panel import has_modulations
 from mpn_lab.plotting.style import save_figure, style
 from mpn_lab.plotting.view import SHOWN, draw_trial
-from mpn_lab.widgets.browser import BrowserExplorer, TraitError
+from mpn_lab.widgets.browser import BrowserExplorer, TraitError, figure_path
 from mpn_lab.widgets.page import write_explorer_page
 from mpn_lab.widgets.payload import (
     COMPONENTS,
@@ -145,12 +144,7 @@ class TrialExplorer(BrowserExplorer):
             ValueError: no such trial, a time outside it, or a format that is not known.
             OSError: the file cannot be written.
         """
-        path = check_path("path", path)
-        formats = FigureCanvasBase.get_supported_filetypes()
-        if path.suffix[1:].lower() not in formats:
-            raise ValueError(
-                f"path is {show(str(path))}; expected a file ending in .{' or .'.join(formats)}."
-            )
+        path = figure_path(path)
         with style():
             return save_figure(self._draw(*self._frame(trial, time)), path)
 

@@ -6,7 +6,6 @@ pytestmark = pytest.mark.browser
 
 CELLS = {  # one page and one kernel for all tests, and an explorer for each
     "setup": """
-import tempfile
 import torch; torch.set_num_threads(1)
 import mpn_lab
 from IPython.display import display
@@ -17,13 +16,6 @@ trials = mpn_lab.record(network, "DelayMatchSample-v0", trials=20, epsilon=0.05)
     "pointer": "pointer = mpn_lab.TrialExplorer(trials); pointer",
     "menus": "menus = mpn_lab.TrialExplorer(trials); menus",
     "error": "failing = mpn_lab.TrialExplorer(trials); failing",
-    "monitor": """
-config = mpn_lab.TrainConfig(trials=600, eval_freq=100, eval_trials=50, hidden_size=16)
-monitor = mpn_lab.TrainingMonitor(config)
-display(monitor)
-run = mpn_lab.train(config, tempfile.mkdtemp(), progress=False, on_row=monitor)
-print(f"{len(monitor.rows['trials'])} rows")
-""",
 }
 Q = "action values"
 
@@ -166,10 +158,3 @@ def test_it_follows_the_theme_and_every_control_has_a_label(notebook):
     assert unnamed == 0
     wide = explorer.root.evaluate("root => [root.scrollWidth, root.clientWidth]")
     assert wide[0] <= wide[1]
-
-
-def test_the_monitor_fills_while_training_runs(notebook):
-    output = notebook.output("monitor")
-    assert output.locator("img.mpn-picture").count() == 1
-    assert "6 rows" in output.locator(".jp-OutputArea").first.inner_text()
-    assert output.locator(".mpn-error").all_text_contents() == []

@@ -8,7 +8,6 @@ CELLS = {  # one page and one kernel for all tests, and an explorer for each
     "setup": """
 import torch; torch.set_num_threads(1)
 import mpn_lab
-from IPython.display import display
 network = mpn_lab.QNetwork(3, 3, generator=torch.Generator().manual_seed(0))
 trials = mpn_lab.record(network, "DelayMatchSample-v0", trials=20, epsilon=0.05)
 """,

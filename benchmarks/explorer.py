@@ -1,49 +1,85 @@
-"""How fast the explorer is: frames, memory, the exported page, records.
+"""How fast the trial explorer is: frames, trials, bytes, the exported page, memory.
 
     python benchmarks/explorer.py
 
-One process, hidden 100, input 10, 40 steps: the time from a slider event to the new picture beside
-redrawing the figure whole, the growth of memory over 2,000 frames, the size of the exported page,
-and the time that recording 500 trials of DelayMatchSample-v0 takes at hidden 64.
+Hidden 100, input 50, 40 steps, 200 trials. In the kernel: the time to make an explorer, its static
+picture and the answers to the browser; the bytes at opening; the memory that 50 explorers leave
+behind. In a headless Chromium, on the exported page of 50 trials: from a key to its frame, the
+drawing in it, another trial, and the frames shown of those played at 20 a second.
 """
 
 from __future__ import annotations
 
 import gc
 import json
+import shutil
 import tempfile
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 import torch
-from matplotlib import pyplot
 
 import mpn_lab
-from mpn_lab.plotting.style import style
-from mpn_lab.widgets.explorer import png
+from mpn_lab.widgets.payload import pack
 
 torch.set_num_threads(1)
 
+IN_THE_BROWSER = """async () => {
+  const root = document.querySelector(".mpn-app"), app = root.mpn;
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  const canvas = root.querySelector("canvas"), drawn = [], draw = app.draw.bind(app);
+  app.draw = () => { const start = performance.now(); draw(); drawn.push(performance.now() - start); };
+  const press = (key) => canvas.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  const timed = async (keys) => {
+    const found = { key_to_frame: [], drawing: [] };
+    for (const key of keys) {
+      await frame();
+      drawn.length = 0;
+      const start = performance.now();
+      press(key);
+      while (!drawn.length) await frame();
+      found.key_to_frame.push(performance.now() - start);
+      found.drawing.push(drawn[0]);
+    }
+    return found;
+  };
+  press("Home");
+  await timed(Array(10).fill("ArrowRight"));
+  const times = await timed(Array.from({ length: 200 }, (_, k) => (k % 60 < 30 ? "ArrowRight" : "ArrowLeft")));
+  const trials = await timed(Array(20).fill("ArrowDown"));
+  press("Home");
+  await frame();
+  app.rate = 20;
+  const seen = new Set(), start = performance.now();
+  press(" ");
+  while (app.playing) { await frame(); seen.add(app.step()); }
+  return { times, trials, played: [seen.size, app.steps(), performance.now() - start] };
+}"""  # noqa: E501
 
-def long_trials(trials: int = 100):
-    """A record of trials of 40 steps at hidden 100, input 10."""
+
+def long_trials(trials: int = 200):
+    """A record of trials of 40 steps at hidden 100, input 50."""
     timing = {"fixation": 300, "sample": 500, "delay": 1800, "test": 500, "decision": 900}
     network = mpn_lab.QNetwork(
-        3, 3, hidden_size=100, embedding_size=10, generator=torch.Generator().manual_seed(0)
+        3, 3, hidden_size=100, embedding_size=50, generator=torch.Generator().manual_seed(0)
     )
     torch.nn.init.zeros_(network.readout.weight)  # fixate to the end
     return mpn_lab.record(network, "DelayMatchSample-v0", {"timing": timing}, trials=trials)
 
 
-def milliseconds(act, repeats: int) -> float:
-    """Median time of `act(k)`."""
-    times = []
+def milliseconds(act, repeats: int) -> dict[str, float]:
+    """Median wall and processor time of `act(k)`: on a busy machine they differ."""
+    wall, cpu = [], []
     for k in range(repeats):
-        start = perf_counter()
+        start = perf_counter(), process_time()
         act(k)
-        times.append(perf_counter() - start)
-    return round(1000 * float(np.median(times)), 1)
+        wall.append(perf_counter() - start[0])
+        cpu.append(process_time() - start[1])
+    return {
+        "wall_ms": round(1000 * float(np.median(wall)), 1),
+        "cpu_ms": round(1000 * float(np.median(cpu)), 1),
+    }
 
 
 def resident() -> float:
@@ -52,59 +88,66 @@ def resident() -> float:
     return pages * 4096 / 1e6
 
 
+def opened_bytes(explorer: mpn_lab.TrialExplorer) -> int:
+    """Bytes that the browser gets before it has drawn all panels: code, overview and answers."""
+    sent = explorer._overview
+    size = len(json.dumps({"header": sent["header"], "arrays": sent["arrays"]}))
+    size += sum(map(len, sent["buffers"])) + len(explorer._esm) + len(explorer._css)
+    asked = [{"ask": "trial", "trial": n} for n in explorer._header["numbers"][:4]]
+    asked += [{"ask": "components", "variable": explorer.variable}]
+    for question in [*asked, {"ask": "order", "order": explorer.order}]:
+        size += sum(map(len, pack(explorer._answer(question)[1])[1]))
+    return size
+
+
+def in_the_browser(page: Path) -> dict:
+    """Measure the exported page in a headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-gpu"]
+        )
+        tab = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab.goto(page.as_uri())
+        tab.wait_for_function("document.querySelector('.mpn-app')?.dataset.frames > 0")
+        tab.wait_for_function("!document.querySelector('.mpn-app').mpn.asked.size")
+        found = tab.evaluate(IN_THE_BROWSER)
+        browser.close()
+    result = {"frames_shown_of_played": found["played"][:2]}
+    for name in ("times", "trials"):
+        for what, values in found[name].items():
+            result[f"{name}_{what}_ms"] = {
+                "median": round(float(np.median(values)), 1),
+                "p95": round(float(np.percentile(values, 95)), 1),
+            }
+    return result
+
+
 def main() -> None:
     """Measure, and print one JSON object."""
     trials = long_trials()
     explorer = mpn_lab.TrialExplorer(trials)
-    picture, unit, steps = explorer._picture, explorer._unit, int(trials["length"][0])
-
-    def slide(k: int) -> None:
-        explorer.time.value = (k + 1) % steps * unit
-
-    def redraw(k: int) -> None:
-        with style():
-            picture.panel.update(k % steps)
-            picture.canvas.draw()
-        explorer.set_frame(png(picture.image()))
-
-    slide(0)
-    frame = milliseconds(slide, 200)
-    for artist in picture.panel.artists:
-        artist.set_animated(False)
-    whole = milliseconds(redraw, 30)
-    explorer = mpn_lab.TrialExplorer(trials)
-    switch = milliseconds(lambda k: setattr(explorer.trial, "value", k + 1), 15)
-    for k in range(100):
-        slide(k)
-    gc.collect()
-    before = resident()
-    for k in range(2000):
-        slide(k)
-    gc.collect()
-    growth = resident() - before
+    result = {
+        "make": milliseconds(lambda _: mpn_lab.TrialExplorer(trials).close(), 3),
+        "first_static_picture": milliseconds(lambda _: explorer.png(), 1),
+        "another_static_picture": milliseconds(lambda _: explorer.png(), 3),
+        "answer_of_a_trial": milliseconds(
+            lambda k: explorer._answer({"ask": "trial", "trial": k}), 20
+        ),
+        "bytes_at_opening_MB": round(opened_bytes(explorer) / 1e6, 2),
+    }
     with tempfile.TemporaryDirectory() as folder:
-        page = explorer.to_html(Path(folder) / "trial.html").stat().st_size
-    network = mpn_lab.QNetwork(3, 3, hidden_size=64)
-    start = perf_counter()
-    record = mpn_lab.record(network, "DelayMatchSample-v0", trials=500)
-    seconds = perf_counter() - start
-    print(
-        json.dumps(
-            {
-                "steps": steps,
-                "frame_ms": frame,
-                "whole_redraw_ms": whole,
-                "times_faster": round(whole / frame, 1),
-                "other_trial_ms": switch,
-                "growth_over_2000_frames_MB": round(growth, 1),
-                "pyplot_figures": len(pyplot.get_fignums()),
-                "page_MB": round(page / 1e6, 2),
-                "record_500_trials_s": round(seconds, 2),
-                "record_M_MB": round(record["M"].nbytes / 1e6, 1),
-            },
-            indent=2,
-        )
-    )
+        page = explorer.to_html(Path(folder) / "trials.html", trials=range(50))
+        result["page_of_50_trials_MB"] = round(page.stat().st_size / 1e6, 2)
+        result |= in_the_browser(page)
+    before = resident()
+    for _ in range(50):
+        mpn_lab.TrialExplorer(trials).close()
+        gc.collect()
+    result["growth_over_50_explorers_MB"] = round(resident() - before, 1)
+    print(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":

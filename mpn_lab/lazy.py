@@ -7,7 +7,7 @@ from typing import Any
 
 import lazy_loader
 
-EXTRAS = {"ipywidgets": "lab", "IPython": "lab"}  # library -> the extra with it
+EXTRAS = {"anywidget": "lab", "ipywidgets": "lab", "IPython": "lab"}  # library -> the extra with it
 
 
 def attach_stub(package: str, file: str) -> tuple[Callable[[str], Any], Any, Any]:

@@ -48,8 +48,8 @@ def test_the_version_of_a_tree_that_is_not_installed_is_unknown():
 @pytest.mark.parametrize(
     ("name", "library"),
     [
-        ("mpn_lab.TrialExplorer", "ipywidgets"),
-        ("mpn_lab.widgets.StalenessExplorer", "ipywidgets"),
+        ("mpn_lab.TrialExplorer", "anywidget"),
+        ("mpn_lab.widgets.StalenessExplorer", "anywidget"),
         ("mpn_lab.TrainingMonitor", "IPython"),
     ],
 )
@@ -73,7 +73,7 @@ def test_an_unknown_name_stays_an_attribute_error():
 
 WITHOUT_EXTRAS = """
 import json, sys, warnings
-for name in ("ipywidgets", "IPython", "jupyterlab", "beartype", "numba", "llvmlite"):
+for name in ("anywidget", "ipywidgets", "IPython", "jupyterlab", "beartype", "numba", "llvmlite"):
     sys.modules[name] = None
 import torch
 torch.set_num_threads(1)

@@ -31,6 +31,11 @@ def lengths(data, trial):
     return int(data["length"].sel(trial=trial))
 
 
+def drawn(values, variable):
+    """Distances as they are drawn: those of M_t at t, which the Dataset has at t + 1."""
+    return np.append(values[1:], np.nan) if variable.startswith("dM") else values
+
+
 @pytest.mark.parametrize("variable", ["dM", "dQ", "dM_raw", "dQ_raw", "dQ_from_start"])
 def test_a_line_for_each_strategy_follows_the_age(data, ax, variable):
     panel = plotting.plot_staleness_over_trial(ax, data, 2, 500, 4, "zero", variable)
@@ -41,12 +46,13 @@ def test_a_line_for_each_strategy_follows_the_age(data, ax, variable):
         panel.background.update(position)
         for name, line in lines.items():
             own = data[variable].sel(strategy=name, age=age, trial=2).values[:n]
-            np.testing.assert_array_equal(line.get_ydata(), own)
+            np.testing.assert_array_equal(line.get_ydata(), drawn(own, variable))
     widths = {name: line.get_linewidth() for name, line in lines.items()}
     assert max(widths, key=widths.get) == "zero"
     panel.update(7)
     head = panel.artists[-1]
-    assert head.get_ydata()[0] == data[variable].sel(strategy="zero", age=256, trial=2).values[7]
+    own = drawn(data[variable].sel(strategy="zero", age=256, trial=2).values[:n], variable)
+    assert head.get_ydata()[0] == own[7]
     values = data[variable].sel(trial=2).values
     assert ax.get_ylim()[0] < 0 < np.nanmax(values) < ax.get_ylim()[1]  # all ages fit
 
@@ -76,7 +82,7 @@ def test_a_distance_that_is_not_defined_is_left_out(data, ax):
     values = data["dM"].values[:, :, :, 10]  # the first step of the second window, from zero
     assert np.isnan(values[0]).all()
     plotting.plot_staleness_map(ax, data, 0, strategy="zero", variable="dM")
-    assert ax.images[0].get_array().mask[:, 10].all()
+    assert ax.images[0].get_array().mask[:, 9].all()  # of the M after the step before
 
 
 def test_many_ages_are_not_all_written(data, ax):
@@ -127,8 +133,9 @@ def test_matrices_share_one_scale_that_is_centred_on_zero(data):
         for panel in panels.values():
             panel.background.update(j)
             panel.update(step)
-        expected = {"stored": stored[step], "replayed": replayed[j, step]}
-        expected["difference"] = replayed[j, step] - stored[step]
+        after = step + 1  # M_t, which the Dataset has where it acts
+        expected = {"stored": stored[after], "replayed": replayed[j, after]}
+        expected["difference"] = replayed[j, after] - stored[after]
         for show, panel in panels.items():
             image = panel.artists[0]
             np.testing.assert_array_equal(image.get_array(), expected[show][order])
@@ -141,6 +148,20 @@ def test_window_starts_are_marked(data, ax):
     assert [line.get_xdata()[0] for line in dotted] == [
         t - 50 for t in (1000, 2000, 3000) if t < lengths(data, 0) * 100
     ]
+
+
+def test_windows_are_marked_before_the_M_that_they_start_from(data, ax):
+    plotting.plot_staleness_over_trial(ax, data, 0, variable="dM")
+    dotted = [line for line in ax.lines if line.get_color() == "#707070"]
+    assert [line.get_xdata()[0] for line in dotted] == [
+        t - 150 for t in (1000, 2000, 3000) if t < lengths(data, 0) * 100
+    ]
+
+
+def test_no_M_is_drawn_after_the_last_step(data, ax):
+    last = lengths(data, 1) - 1
+    panel = plotting.plot_staleness_modulations(ax, data, 1, last * 100, show="stored")
+    assert np.isnan(np.ma.filled(panel.artists[0].get_array(), np.nan)).all()
 
 
 def test_inputs_of_these_trials_can_be_drawn_too(data, ax):

@@ -103,9 +103,13 @@ def test_a_core_with_its_own_M_shows_M_and_its_trajectory(tmp_path):
     trials = make_record("widgets_leaky")
     assert {"u", "M"} <= set(trials.data_vars)
     explorer = mpn_lab.TrialExplorer(trials)
-    assert explorer.components.attrs["variable"] == "M"
-    assert explorer.show.options == ("M",)  # the MPN's equations do not hold
-    walk(explorer, [(explorer.time, 400), (explorer.trial, 3), (explorer.order, "cluster")])
+    assert explorer.variable == "M"
+    with pytest.raises(ValueError, match="show is 'effective weights'; expected one of M"):
+        explorer.show = "effective weights"  # the MPN's equations do not hold
+    arrays = explorer._answer({"ask": "trial", "trial": 3})[1]
+    np.testing.assert_allclose(arrays["M"], trials.M.values[3, : len(arrays["M"])], atol=2e-3)
+    explorer.variable = "u"
+    assert explorer._answer({"ask": "components", "variable": "u"})[1]["trajectory"].ndim == 3
     svg = explorer.save(tmp_path / "trial.svg").read_text()
     assert "There is no M" not in svg
     ax = plotting.new_figure(3, 3).subplots()
@@ -118,9 +122,10 @@ def test_a_core_with_its_own_M_shows_M_and_its_trajectory(tmp_path):
 @pytest.mark.parametrize("core", ["widgets_correlator", "widgets_square"])
 def test_a_core_without_M_shows_h(core, tmp_path):
     explorer = mpn_lab.TrialExplorer(make_record(core))
-    assert explorer.components.attrs["variable"] == "h"
-    assert explorer.show.disabled
-    walk(explorer, [(explorer.time, 400), (explorer.trial, 3), (explorer.order, "index")])
+    assert explorer.variable == "h"
+    arrays = explorer._answer({"ask": "trial", "trial": 3})[1]
+    assert "inputs" not in explorer._header
+    assert not {"M", "x"} & set(arrays)
     svg = explorer.save(tmp_path / "trial.svg").read_text()
     assert f"There is no M: the core is {CORES[core].__name__}." in svg
     assert explorer.to_html(tmp_path / "trial.html").stat().st_size > 10_000
@@ -134,9 +139,17 @@ def test_a_core_without_M_shows_h(core, tmp_path):
 def test_staleness_of_any_core_can_be_explored(run, has_M, tmp_path):
     data = mpn_lab.staleness(run, window=8, burn_in=2)
     explorer = mpn_lab.StalenessExplorer(data)
-    assert explorer.order.disabled != has_M
-    age, trial = data.age.values.tolist(), data.trial.values.tolist()
-    walk(explorer, [(explorer.time, 900), (explorer.trial, trial[1]), (explorer.age, age[0])])
+    assert ("inputs" in explorer._header) == has_M
+    ages, trials = data.age.values.tolist(), data.trial.values.tolist()
+    seen = {explorer.png()}
+    for name, value in (("time", 900), ("trial", trials[1]), ("age", ages[0])):
+        setattr(explorer, name, value)
+        assert explorer.png() not in seen
+        seen.add(explorer.png())
+    _, sent = explorer._answer({"ask": "trial", "trial": trials[1]})
+    T = int(data["length"].values[1])  # of the state after each step, which acts at the next
+    own = data["dM"].values[:, :, 1, 1:T].astype(np.float32)
+    np.testing.assert_array_equal(sent["dM"][:, :, :-1], own)
     svg = explorer.save(tmp_path / "stale.svg").read_text()
     assert "distance of stored from replayed state" in svg
     assert ("There is no M: the core is" in svg) != has_M
@@ -147,5 +160,6 @@ def test_the_monitor_shows_what_the_core_reports(run):
     monitor = mpn_lab.TrainingMonitor(run.config)
     for row in run.metrics.to_dict("records"):
         monitor(row)
-    assert monitor.message.value == ""
-    assert [name for _, name in monitor._lines].count("W_norm") == 1
+    assert monitor.error == ""
+    panels = {panel["title"]: panel["lines"] for panel in monitor._overview["header"]["panels"]}
+    assert [line["column"] for line in panels["core metrics"]] == ["W_norm"]

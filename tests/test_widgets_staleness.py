@@ -1,24 +1,20 @@
-"""The explorer of stored and replayed states acts on its controls, and shows what goes wrong."""
+"""The explorer of stored and replayed states sends what the Dataset holds, and refuses the rest."""
 
 import base64
-import gc
-import io
 import json
 import re
 import runpy
-import weakref
 from pathlib import Path
 
-import ipywidgets
 import numpy as np
 import pytest
+import torch
+import traitlets
 import xarray as xr
 from matplotlib import pyplot
-from PIL import Image
 
-from mpn_lab.plotting.style import style
-from mpn_lab.widgets.explorer import Picture, png
-from mpn_lab.widgets.staleness import StalenessExplorer
+import mpn_lab
+from mpn_lab.widgets.staleness import TRAITS, StalenessExplorer
 
 make_staleness = runpy.run_path(str(Path(__file__).with_name("staleness_data.py")))[
     "make_staleness"
@@ -35,109 +31,86 @@ def explorer(data):
     return StalenessExplorer(data)
 
 
-def pixels(data):
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
-
-
-def test_the_explorer_opens_where_dQ_is_largest(explorer, data):
-    assert (explorer.age.value, explorer.strategy.value) == (256, "stored")
+def test_the_explorer_opens_where_dQ_is_largest_and_M_is_known(explorer, data):
+    assert (explorer.age, explorer.strategy, explorer.trial) == (256, "stored", 0)
     distance = data["dQ"].sel(age=256, strategy="stored", trial=0).values
-    assert explorer.time.value == np.nanargmax(distance) * 100
-    assert explorer.message.value == ""
+    last = int(data["length"][0]) - 1
+    assert explorer.time == np.nanargmax(distance[:last]) * 100
 
 
-@pytest.mark.parametrize(
-    ("name", "there", "back"), [("age", 4, 256), ("strategy", "zero", "stored")]
-)
-def test_a_control_changes_the_picture_and_restores_it(explorer, name, there, back):
-    first, control = explorer.image.value, getattr(explorer, name)
-    control.value = there
-    assert explorer.image.value != first
-    control.value = back
-    assert explorer.image.value == first
+def test_the_stored_M_is_that_of_a_record_at_the_same_time():
+    """M_t, after the step, as TrialExplorer shows it."""
+    generator = torch.Generator().manual_seed(0)
+    collector = mpn_lab.QNetwork(3, 3, hidden_size=6, generator=generator)
+    record = mpn_lab.record(collector, "DelayMatchSample-v0", trials=2, epsilon=0.05)
+    explorer = StalenessExplorer(make_staleness(trials=2, ages=(0, 16), hidden=6))
+    _, sent = explorer._answer({"ask": "trial", "trial": 1})
+    last = int(record["length"][1]) - 1
+    np.testing.assert_allclose(sent["M_stored"][:last], record["M"].values[1, :last], rtol=2e-3)
+    assert np.isnan(sent["M_stored"][last]).all()  # no step follows
 
 
-def test_the_time_slider_changes_the_picture_and_restores_it(explorer):
-    first, time = explorer.image.value, explorer.time.value
-    explorer.time.value = 300
-    assert explorer.image.value != first
-    explorer.time.value = time
-    assert explorer.image.value == first
+def test_a_trial_is_sent_as_the_Dataset_has_it(explorer, data):
+    header, sent = explorer._answer({"ask": "trial", "trial": 2})
+    T, one = int(data["length"][2]), data.sel(trial=2)
+    assert header["periods"][0][0] == "fixation"
+    for name in ("Q_stored", "Q_replayed", "dQ", "dQ_raw", "dQ_from_start", "flipped"):
+        own = one[name].isel(time=slice(0, T)).values
+        np.testing.assert_array_equal(sent[name], own.astype(sent[name].dtype))
+    np.testing.assert_array_equal(sent["greedy_stored"], sent["Q_stored"].argmax(-1))
+    for name in ("dM", "dM_raw"):  # of the M after each step, which acts at the next
+        own = one[name].values[:, :, 1:T].astype(np.float32)
+        np.testing.assert_array_equal(sent[name][:, :, :-1], own)
+        assert np.isnan(sent[name][:, :, -1]).all()
+    _, sent = explorer._answer({"ask": "M", "trial": 2, "strategy": "zero, burn-in 4"})
+    own = one["M_replayed"].sel(strategy="zero, burn-in 4").values[:, 1:T]
+    np.testing.assert_allclose(sent["M"][:, :-1].astype(float), own, rtol=2e-3, atol=1e-6)
 
 
-def test_every_control_changes_the_picture(explorer):
-    seen = {explorer.image.value}
-    for control, value in (
-        (explorer.time, 300),
-        (explorer.age, 16),
-        (explorer.trial, 4),
-        (explorer.strategy, "zero, burn-in 4"),
-        (explorer.measure, "absolute"),
-        (explorer.measure, "relative, from the start"),
-        (explorer.order, "unsorted"),
-    ):
-        control.value = value
-        assert explorer.message.value == ""
-        assert explorer.image.value not in seen
-        seen.add(explorer.image.value)
+def test_strategies_are_said_in_words(explorer):
+    said = {one["name"]: one["label"] for one in explorer._header["strategies"]}
+    assert said == {
+        "zero": "from zero",
+        "stored": "from the stored state",
+        "zero, burn-in 4": "from zero, 4 steps earlier",
+        "stored, burn-in 4": "from the stored state, 4 steps earlier",
+        "start": "from the trial's start",
+    }
 
 
-def test_a_change_of_age_equals_a_figure_drawn_for_it(explorer, data):
-    explorer.go_to(time=700)
-    drawn = weakref.ref(explorer._picture.figure.axes[0])
-    explorer.age.value = 4
-    assert explorer._picture.figure.axes[0] is drawn()  # the figure was not redrawn
-    other = StalenessExplorer(data).go_to(time=700, strategy="zero").go_to(age=4)
-    other.strategy.value = "stored"
-    np.testing.assert_array_equal(pixels(other.image.value), pixels(explorer.image.value))
+def test_scales_are_those_of_all_trials(explorer, data):
+    scales = explorer._header["scales"]
+    assert scales["dQ"] == pytest.approx(float(np.nanmax(data["dQ"].values)))
+    largest = max(np.nanmax(np.abs(data[name].values)) for name in ("M_stored", "M_replayed"))
+    assert scales["M"] == pytest.approx(float(largest))
 
 
-def test_a_frame_equals_the_figure_drawn_whole(explorer):
-    explorer.go_to(time=700, age=16)
-    picture = explorer._picture
-    frame = pixels(explorer.image.value)
-    for artist in (*picture.panel.artists, *picture.panel.background.artists):
-        artist.set_animated(False)
-    with style():
-        picture.canvas.draw()
-    different = (np.abs(pixels(png(picture.image())) - frame) > 8).any(2).mean()
-    assert different < 0.006  # lines lie above the axes' edges in a frame
+def test_every_trait_changes_the_static_picture(explorer):
+    seen = {explorer.png()}
+    for name, value in (
+        ("time", 300.0), ("age", 16), ("trial", 4), ("strategy", "zero, burn-in 4"),
+        ("measure", "absolute"), ("order", "index"),
+    ):  # fmt: skip
+        setattr(explorer, name, value)
+        picture = explorer.png()
+        assert picture.startswith(b"\x89PNG")
+        assert picture not in seen
+        seen.add(picture)
 
 
-def test_an_error_in_a_callback_is_shown_and_then_cleared(explorer, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(Picture, "redraw_background", lambda self, position: 1 / 0)
-        explorer.age.value = 4
-    assert "ZeroDivisionError: division by zero" in explorer.message.value
-    assert 'role="alert"' in explorer.message.value
-    explorer.time.value = 300
-    assert explorer.message.value == ""
-    assert "age: 4 updates" in explorer._picture.panel.background.artists[-1].get_text()
-
-
-def test_many_frames_leave_no_figure_and_no_memory(explorer, data):
-    ages = data.age.values.tolist()
-
-    def move(k):
-        explorer.time.value = (k % 10) * 100
-        explorer.age.value = ages[k % len(ages)]
-
-    for k in range(30):
-        move(k)
-    gc.collect()
-    before = len(gc.get_objects())
-    for k in range(40):
-        move(k)
-    gc.collect()
-    assert len(gc.get_objects()) - before < 200
-    assert pyplot.get_fignums() == []
-    figure = weakref.ref(explorer._picture.figure)
-    explorer.strategy.value = "zero"
-    assert explorer._picture.figure is figure()  # one figure, with new content
+def test_time_stays_within_the_trial(explorer, data):
+    lengths = data["length"].values
+    longest, shortest = int(lengths.argmax()), int(lengths.argmin())
+    assert lengths[longest] > lengths[shortest]
+    explorer.go_to(trial=longest, time=float(lengths[longest] - 1) * 100)
+    explorer.trial = shortest
+    assert explorer.time == (lengths[shortest] - 1) * 100
+    explorer.time = 350
+    assert explorer.time == 300  # the step that it falls in
 
 
 def test_save_writes_editable_text(explorer, tmp_path):
-    shown = explorer.image.value
+    shown = [getattr(explorer, name) for name in TRAITS]
     path = explorer.save(tmp_path / "a.svg", trial=3, time=400, age=16, strategy="zero")
     text = path.read_text()
     assert re.search(r"<text[^>]*>[^<]*400 ms", text)
@@ -145,60 +118,59 @@ def test_save_writes_editable_text(explorer, tmp_path):
     pdf = explorer.save(tmp_path / "frame.pdf").read_bytes()
     assert pdf.startswith(b"%PDF")
     assert b"/Type3" not in pdf
-    assert explorer.save(tmp_path / "frame.png").read_bytes().startswith(b"\x89PNG")
-    assert explorer.image.value == shown
+    assert [getattr(explorer, name) for name in TRAITS] == shown
+    assert pyplot.get_fignums() == []
 
 
-def test_the_save_button_names_the_file(explorer, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    explorer.go_to(time=300, age=4, strategy="zero, burn-in 4")
-    explorer.svg.click()
-    (path,) = tmp_path.iterdir()
-    assert path.name == "DelayMatchSample-v0_trial0_300ms_age4_zero-burn-in-4.svg"
-    assert path.name in explorer.message.value
-
-
-def test_the_page_holds_every_frame_of_the_age_that_is_asked_for(explorer, data, tmp_path):
-    page = explorer.to_html(tmp_path / "a.html", trial=2, age=16, strategy="zero").read_text()
-    frames = json.loads(re.search(r"const frames = (\[.*?\]), labels", page).group(1))
-    n = int(data["length"][2])
-    assert len(frames) == len({*frames}) == n
+def test_the_page_holds_every_age_and_strategy_of_the_chosen_trials(explorer, data, tmp_path):
+    page = explorer.to_html(tmp_path / "a.html", trials=[2, 5]).read_text()
     assert "http://" not in page
     assert "https://" not in page
-    explorer.go_to(trial=2, time=500, age=16, strategy="zero")
-    shown, exported = pixels(explorer.image.value), pixels(base64.b64decode(frames[5]))
-    assert np.abs(shown - exported).mean() < 1
-
-
-def test_without_widgets_the_picture_is_shown(explorer):
-    bundle = explorer._repr_mimebundle_()
-    assert base64.b64decode(bundle["image/png"]) == explorer.image.value
-    assert bundle["text/plain"] == (
-        "StalenessExplorer(6 trials of DelayMatchSample-v0, MPN, 0 to 256 updates old)"
+    parts, values = (
+        json.loads(re.search(rf'id="{name}">(.*?)</script>', page).group(1))
+        for name in ("parts", "values")
     )
+    names = data.strategy.values.tolist()
+    assert set(parts) == {
+        "overview", *(f"trial {n}" for n in (2, 5)), *(f"M {n} {s}" for n in (2, 5) for s in names)
+    }  # fmt: skip
+    assert (values["trial"], values["time"], values["age"]) == (2, 0, 256)
+    layout = parts["M 5 zero"]["arrays"]["M"]
+    raw = base64.b64decode(parts["M 5 zero"]["buffers"][layout["at"]])
+    found = np.frombuffer(raw, layout["dtype"]).reshape(layout["shape"])
+    np.testing.assert_array_equal(
+        found, explorer._answer({"ask": "M", "trial": 5, "strategy": "zero"})[1]["M"]
+    )
+    assert parts["overview"]["header"]["scales"] == explorer._header["scales"]
+
+
+def test_without_a_front_end_the_picture_is_shown(explorer):
+    bundle, _ = explorer._repr_mimebundle_()
+    assert base64.b64decode(bundle["image/png"]) == explorer.png()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert bundle["text/plain"] == repr(explorer) == (
+        "StalenessExplorer(6 trials of DelayMatchSample-v0, MPN, 0 to 256 updates old)"
+    )  # fmt: skip
 
 
 def test_networks_without_M_can_be_explored(tmp_path):
     explorer = StalenessExplorer(make_staleness(trials=2, ages=(0, 4), core="gru"))
-    assert explorer.order.disabled
-    first = explorer.image.value
-    explorer.age.value = 0
-    assert explorer.image.value != first
-    assert explorer.message.value == ""
+    assert explorer._header["without"] == "There is no M: the core is GRU."
+    assert "inputs" not in explorer._header
+    assert "M_stored" not in explorer._answer({"ask": "trial", "trial": 1})[1]
     svg = explorer.save(tmp_path / "frame.svg").read_text()
     assert "There is no M: the core is GRU." in svg
+    assert explorer.to_html(tmp_path / "a.html").stat().st_size > 10_000
 
 
-def test_one_age_or_trial_has_a_menu_in_place_of_a_slider(data):
-    explorer = StalenessExplorer(data.isel(age=[1], trial=[2]))
-    assert isinstance(explorer.age, ipywidgets.Dropdown)
-    assert isinstance(explorer.trial, ipywidgets.Dropdown)
-    explorer.time.value = 200
-    assert explorer.message.value == ""
+def test_one_age_trial_and_strategy_are_enough(data):
+    explorer = StalenessExplorer(data.isel(age=[1], trial=[2], strategy=[4]))
+    assert (explorer.age, explorer.trial, explorer.strategy) == (4, 2, "start")
+    assert explorer.png()
 
 
 def test_bad_requests_get_one_sentence(explorer, data):
-    shown = explorer.image.value
+    shown = [getattr(explorer, name) for name in TRAITS]
     for ask, words in (
         (lambda: StalenessExplorer(xr.Dataset()), "holds no stored and replayed states"),
         (lambda: StalenessExplorer(data.isel(trial=[])), "has no trials left"),
@@ -210,9 +182,29 @@ def test_bad_requests_get_one_sentence(explorer, data):
         (lambda: explorer.go_to(time=1e6), "lies outside trial 0, which lasts"),
         (lambda: explorer.save("x.svg", age=5), "there is no age of 5 updates"),
         (lambda: explorer.save("x.xyz"), "expected a file ending in"),
-        (lambda: explorer.to_html("x.html", trial=-3), "there is no trial -3"),
-        (lambda: explorer.to_html("x.html", strategy="all"), "there is no strategy 'all'"),
+        (lambda: explorer.to_html("x.html", trials=[-3]), "there is no trial -3"),
+        (lambda: explorer.to_html("x.html", trials=[]), "trials is empty"),
     ):
         with pytest.raises(ValueError, match=words):
             ask()
-    assert explorer.image.value == shown
+    for name, value, words in (
+        ("trial", 77, "there is no trial 77"),
+        ("age", 5, "there is no age of 5 updates"),
+        ("strategy", "all", "there is no strategy 'all'"),
+        ("time", -1.0, "time -1 ms lies outside"),
+        ("measure", "cosine", "measure is 'cosine'; expected one of relative"),
+        ("order", "size", "order is 'size'; expected one of cluster, index"),
+        ("selection", {"unit": 12, "input": 0}, "unit is 12; expected a number from 0 to 11"),
+        ("selection", {"row": 1}, "selection is 'row'; expected one of unit, input, span"),
+    ):
+        with pytest.raises(traitlets.TraitError, match=words):
+            setattr(explorer, name, value)
+    assert [getattr(explorer, name) for name in TRAITS] == shown
+
+
+def test_what_goes_wrong_in_an_answer_is_sent_as_a_sentence(explorer, monkeypatch):
+    sent = []
+    monkeypatch.setattr(explorer, "send", lambda content, buffers=None: sent.append(content))
+    explorer._on_message(None, {"ask": "trial", "trial": 77, "key": "trial 77"}, [])
+    assert sent[0]["key"] == "trial 77"
+    assert "there is no trial 77" in sent[0]["error"]

@@ -5,6 +5,9 @@ time in ms, an age in updates (None: the oldest) and a strategy (None: "stored")
 `AnimatedPanel`: the artists that change with time and, in its background, those that change with
 the age.
 
+M, and distances of M, are drawn at the step after which they hold, as in the panels of a record:
+M_t at step t. The Dataset holds M_{t-1} there, which acts at t.
+
 A distance is drawn on one scale for all ages and strategies of the trial: linear from 0 to
 `LINEAR`, logarithmic above, so that 0 and values a thousand times larger are both readable.
 """
@@ -47,6 +50,8 @@ DISTANCES = {
     "dQ_from_start": ("distance of X from a replay of the whole trial", r"$\Delta X$", "relative"),
 }
 """Title, symbol and unit of each distance; X stands for Q, M, or the state of another core."""
+OF_STATE = ("dM", "dM_raw")
+"""The distances of M, or of the state of another core."""
 MATRICES = {"stored": "stored $M$", "replayed": "replayed $M$", "difference": "difference"}
 _COLORS = {"zero": ("#E69F00", "#D55E00"), "stored": ("#56B4E9", "#0072B2")}
 _START = "#009E73"
@@ -101,7 +106,7 @@ def plot_staleness_over_trial(
     title, _, label = _words(data, variable)
     ax.set(xlabel="time (ms)", ylabel=label, title=title)
     side_legend(ax, len(names), title="replayed from")
-    _mark_windows(ax, data, times)
+    _mark_windows(ax, data, times, variable)
     cursor = over_time(ax, data, i, step, times)
     (head,) = ax.plot([], [], "o", ms=7, mec="white", color=strategy_color(names[s]), zorder=5)
     shown = {"age": j}
@@ -163,7 +168,7 @@ def plot_staleness_map(
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02, aspect=18, label=label)
     bar.ax.yaxis.set_major_formatter(FuncFormatter(_plain))
     bar.ax.yaxis.set_minor_locator(NullLocator())
-    _mark_windows(ax, data, times)
+    _mark_windows(ax, data, times, variable)
     cursor = over_time(ax, data, i, step, times, bands="strip")
     frame = Rectangle(
         (extent[0], j - 0.5), extent[1] - extent[0], 1, fill=False, ec="#0072B2", lw=1.8, zorder=4
@@ -215,7 +220,7 @@ def plot_staleness_q(
     room = max(high - low, 0.1)
     bottom, top = low - 0.52 * room, high + 0.08 * room
     ax.set_ylim(bottom, top)
-    greedy = [_greedy(stored), _greedy(replayed)]
+    greedy = [greedy_actions(stored), greedy_actions(replayed)]
     rows = [
         action_row(ax, times, greedy[0][j], 0.26, "stored"),
         action_row(ax, times, greedy[1][j], 0.16, "replayed"),
@@ -264,9 +269,11 @@ def plot_staleness_modulations(
     show: str = "difference",
     order: np.ndarray | None = None,
 ) -> AnimatedPanel:
-    """Plot M_{t-1}, which acts at the step, as a heat map: stored, replayed, or their difference.
+    """Plot M_t, after the step, as a heat map: stored, replayed, or their difference.
 
-    The difference is replayed minus stored. The scale is centred on zero and the same for all
+    The replayed M_t is that from which step t + 1 is computed: at the end of a window, that from
+    which the next one starts. After the trial's last step there is none, and the map is empty. The
+    difference is replayed minus stored. The scale is centred on zero and the same for all
     three, for all times and all ages of the trial and the strategy.
 
     Args:
@@ -288,8 +295,8 @@ def plot_staleness_modulations(
         raise ValueError(f"show is {show!r}; expected one of {', '.join(MATRICES)}.")
     units = data["M_stored"].shape[2]
     chosen = slice(None) if order is None else check_order(order, units)
-    stored = data["M_stored"].values[i, : len(times)]  # (T, n, d)
-    replayed = data["M_replayed"].values[s, :, i, : len(times)]  # (age, T, n, d)
+    stored = after_step(data["M_stored"].values[i, : len(times)], 0)  # (T, n, d)
+    replayed = after_step(data["M_replayed"].values[s, :, i, : len(times)], 1)  # (age, T, n, d)
     scale = max(largest(stored), largest(replayed))
     shown = {"age": j}
 
@@ -333,7 +340,14 @@ def _distances(data: xr.Dataset, variable: str, position: int, length: int) -> n
     """Return a distance in one trial, [strategy, age, time]."""
     if variable not in DISTANCES:
         raise ValueError(f"variable is {variable!r}; expected one of {', '.join(DISTANCES)}.")
-    return as_staleness(data, variable)[variable].values[:, :, position, :length]
+    values = as_staleness(data, variable)[variable].values[:, :, position, :length]
+    return after_step(values, 2) if variable in OF_STATE else values
+
+
+def after_step(values: np.ndarray, axis: int) -> np.ndarray:
+    """Return what holds after each step in place of what holds before it; nan after the last."""
+    last = np.full_like(np.take(values, [0], axis), np.nan)
+    return np.concatenate([np.delete(values, 0, axis), last], axis)
 
 
 def _words(data: xr.Dataset, variable: str) -> tuple[str, str, str]:
@@ -342,6 +356,15 @@ def _words(data: xr.Dataset, variable: str) -> tuple[str, str, str]:
     name = "Q" if variable.startswith("dQ") else "M" if is_mpn(data) else "state"
     symbol = symbol.replace("X", "s" if name == "state" else name)
     return title.replace("X", name), symbol, f"{symbol} ({unit})" if unit else symbol
+
+
+def distance_words(data: xr.Dataset, variable: str) -> str:
+    """Return the axis label of a distance in plain text."""
+    if variable == "dQ_from_start":
+        return "ΔQ from whole replay"
+    relative = DISTANCES[variable][2] == "relative"
+    of = "Q" if variable.startswith("dQ") else "M" if is_mpn(data) else "state"
+    return f"Δ{of} (relative)" if relative else f"‖Δ{of}‖"
 
 
 def _top(values: np.ndarray) -> float:
@@ -367,16 +390,21 @@ def _age_ticks(ax: Axes, ages: np.ndarray) -> None:
     ax.set_yticks(positions, [f"{ages[k]:,}" for k in positions])
 
 
-def _mark_windows(ax: Axes, data: xr.Dataset, times: np.ndarray) -> list[Line2D]:
-    """Draw a dotted line where a window starts, except at the trial's start."""
+def _mark_windows(
+    ax: Axes, data: xr.Dataset, times: np.ndarray, variable: str = ""
+) -> list[Line2D]:
+    """Draw a dotted line where a window starts, except at the trial's start.
+
+    Among distances of M, it lies a step earlier: before the M that the window starts from.
+    """
     if "step_in_window" not in data:
         return []
     first = data["step_in_window"].values[: len(times)] == 0
-    half = step_duration(data) / 2
-    starts = [t - half for t, is_first in zip(times[1:], first[1:], strict=True) if is_first]
+    before = step_duration(data) * (1.5 if variable in OF_STATE else 0.5)
+    starts = [t - before for t, is_first in zip(times[1:], first[1:], strict=True) if is_first]
     return [ax.axvline(t, color="#707070", lw=0.8, ls=(0, (1, 2)), zorder=1) for t in starts]
 
 
-def _greedy(q: np.ndarray) -> np.ndarray:
+def greedy_actions(q: np.ndarray) -> np.ndarray:
     """Return the greedy action along the last axis; -1 where a value is nan."""
     return np.where(np.isfinite(q).all(-1), np.nan_to_num(q).argmax(-1), -1)

@@ -2,7 +2,7 @@
 
 Each function draws columns of a table of metrics into an `ax`. The table is `run.metrics` of
 `train` or `train_supervised`, or any mapping from names of columns to equally long sequences. The
-function returns the lines and the names of their columns, so that a monitor can update them.
+function returns the lines and the names of their columns, so that they can be updated.
 Columns that are missing or all nan are left out.
 """
 
@@ -137,7 +137,7 @@ def _panels(metrics: Table) -> list[Callable[[Axes, Table], Lines]]:
     return [
         panel
         for panel, names in columns.items()
-        if panel is plot_loss or any(_has(metrics, name) for name in names)
+        if panel is plot_loss or any(has_column(metrics, name) for name in names)
     ]
 
 
@@ -182,7 +182,7 @@ def _is_supervised(metrics: Table) -> bool:
     return "step_accuracy" in metrics and "epsilon" not in metrics
 
 
-def _has(metrics: Table, name: str) -> bool:
+def has_column(metrics: Table, name: str) -> bool:
     """Whether a column exists and is not all nan; an empty column counts as existing."""
     if name not in metrics:
         return False
@@ -194,7 +194,7 @@ def _line(
     ax: Axes, metrics: Table, name: str, color: str, label: str | None = None, style: str = "-"
 ) -> Lines:
     """Draw a column over the number of trials, if the table has it."""
-    if name != "loss" and not _has(metrics, name):
+    if name != "loss" and not has_column(metrics, name):
         return []
     marker = "o" if style == "-" else ""
     x, y = np.asarray(metrics["trials"], float), np.asarray(metrics[name], float)

@@ -186,14 +186,14 @@ def _heat_map(ax: Axes, record: xr.Dataset, values: np.ndarray, times: np.ndarra
 def plot_trajectory(
     ax: Axes, record: xr.Dataset, components: xr.Dataset, trial: int, time: float | int = 0
 ) -> AnimatedPanel:
-    """Plot the trial's trajectory in the first two principal components, among all other trials.
+    """Plot the trial's trajectory in two principal components, among all other trials.
 
     The other trials are coloured by their correct response, this one by its periods.
 
     Args:
         ax: where to draw.
         record: from `record`.
-        components: from `pca`, of this record.
+        components: from `pca`, of this record; its first two components are shown.
         trial: the trial's number.
         time: in ms.
     """
@@ -206,6 +206,7 @@ def plot_trajectory(
     dims = ("trial", "time", "component")
     paths = aligned(components["trajectory"], record, "trajectory", *dims).values[..., :2]
     paths = paths if paths.shape[2] == 2 else np.pad(paths, ((0, 0), (0, 0), (0, 1)))
+    numbers = components["component"].values[:2].tolist()
     correct = record["correct_response"].values
     colors = [action_color(int(a)) if a >= 0 else GREY for a in correct]
     lines = [paths[k, : trial_length(record, k)] for k in range(len(paths))]
@@ -223,8 +224,8 @@ def plot_trajectory(
     share = components["explained_variance_ratio"].values
     variable = str(components.attrs["variable"])
     ax.set(
-        xlabel=_component(1, share),
-        ylabel=_component(2, share),
+        xlabel=_component(numbers, share, 0),
+        ylabel=_component(numbers, share, 1),
         title=f"trajectory of ${variable}_t$, among all trials",
     )
     ax.margins(0.08)
@@ -242,12 +243,11 @@ def plot_trajectory(
     return AnimatedPanel([head], update)
 
 
-def _component(number: int, share: np.ndarray) -> str:
+def _component(numbers: list[int], share: np.ndarray, k: int) -> str:
     """Label the axis of a principal component; there may be none, or no variance to explain."""
-    if number > len(share):
+    if k >= len(numbers):
         return ""
-    of_variance = share[number - 1]
-    return f"PC {number}" + (f" ({of_variance:.0%})" if np.isfinite(of_variance) else "")
+    return f"PC {numbers[k]}" + (f" ({share[k]:.0%})" if np.isfinite(share[k]) else "")
 
 
 def modulation_choices(record: xr.Dataset) -> list[str]:

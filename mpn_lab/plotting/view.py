@@ -163,7 +163,7 @@ def draw_staleness(
         if legend := over_trial[2].get_legend():
             legend.set_visible(False)  # the same as in the panel above
     else:
-        _write_instead(over_trial[1], _no_M(data))
+        _write_instead(over_trial[1], no_modulations(data))
     for ax in over_trial[:2]:
         ax.tick_params(labelbottom=False)
         ax.set_xlabel("")
@@ -176,9 +176,9 @@ def draw_staleness(
             ax.set_ylabel("")
             ax.tick_params(labelleft=False)
         bar = figure.add_axes((0.932, 0.515, 0.009, 0.34))
-        figure.colorbar(axes[0].images[0], cax=bar, label="modulation $M_{t-1}$")
+        figure.colorbar(axes[0].images[0], cax=bar, label="modulation $M_t$")
     else:
-        _write_instead(figure.add_subplot(upper[0, :]), _no_M(data))
+        _write_instead(figure.add_subplot(upper[0, :]), no_modulations(data))
     subtitle = figure.text(0.985, 0.93, "", fontsize=8.5, va="center", ha="right", color="#404040")
 
     def update_age(position: int) -> None:
@@ -232,7 +232,7 @@ def trial_conditions(record: xr.Dataset, position: int) -> str:
     return "   ".join(parts)
 
 
-def _no_M(data: xr.Dataset) -> str:
+def no_modulations(data: xr.Dataset) -> str:
     """Say why the panels of M are empty."""
     if is_mpn(data):
         return "M was left out (states=False)."

@@ -1,6 +1,5 @@
-from .explorer import Explorer
 from .monitor import TrainingMonitor
 from .staleness import StalenessExplorer
 from .trial import TrialExplorer
 
-__all__ = ["Explorer", "StalenessExplorer", "TrainingMonitor", "TrialExplorer"]
+__all__ = ["StalenessExplorer", "TrainingMonitor", "TrialExplorer"]

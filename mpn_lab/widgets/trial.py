@@ -1,94 +1,110 @@
-"""TrialExplorer: the inputs, states and outputs of a network in a trial, frame by frame."""
+"""TrialExplorer: the inputs, states and outputs of a network in a trial, drawn in the browser."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import ipywidgets as w
 import numpy as np
+import traitlets
 import xarray as xr
 from matplotlib.figure import Figure
 
 from mpn_lab.analysis.population import hidden_order, pca
-from mpn_lab.analysis.restore import as_record, explorable
-from mpn_lab.analysis.schema import condition_names
-from mpn_lab.plotting.panel import AnimatedPanel, has_modulations
-from mpn_lab.plotting.trial import modulation_choices
-from mpn_lab.plotting.view import SHOWN, draw_trial, verdict
-from mpn_lab.widgets.explorer import report_errors
-from mpn_lab.widgets.frames import FrameExplorer, row, trial_options
+from mpn_lab.analysis.restore import as_record, explorable, step_values
+from mpn_lab.analysis.schema import time_step, trial_length, trial_position
+from mpn_lab.checks import check_choice, check_path, show
+from mpn_lab.plotting.panel import has_modulations
+from mpn_lab.plotting.style import save_figure, style
+from mpn_lab.plotting.view import SHOWN, draw_trial
+from mpn_lab.widgets.browser import BrowserExplorer, TraitError, figure_path
+from mpn_lab.widgets.page import write_explorer_page
+from mpn_lab.widgets.payload import (
+    COMPONENTS,
+    Arrays,
+    averaged,
+    check_size,
+    detail,
+    overview,
+)
 
-_EVERY = "all trials"
-_ANY = "any condition"
-_FEW = 12  # a condition with more values than this is not offered as a filter
+ORDERS = {"index": "unsorted", "selectivity": "sorted by response", "cluster": "clustered"}
+VIEWS = ("trial", "mean", "difference")
+TRAITS = (
+    *("trial", "time", "selection", "variable", "components", "color_by", "show", "order"),
+    *("view", "where"),
+)
+ON_PAGE = 50  # trials of an exported page unless others are asked for
 
 
-class TrialExplorer(FrameExplorer):
-    """Shows the inputs, states and outputs of a network in a trial, with a slider for time.
+class TrialExplorer(BrowserExplorer):
+    """Shows the inputs, states and outputs of a network in a trial, under one cursor.
 
-    The panels share one cursor: observations, Q (or logits) and h over time; M_t, the effective
-    weights or the change of M as a heat map; and the trajectory of M_t (of h for a core without M)
-    among those of all trials. Menus select the trial, from all, the correct or the wrong ones, or
-    those of one condition. Move through time by the slider, the arrow keys or play.
+    The browser draws the panels: observations, Q (or logits) with actions and rewards, and h over
+    time; M_t, the effective weights or the change of M as a heat map; the selected unit or synapse
+    over time; and the trials' trajectories in two principal components. A click sets the time,
+    selects a synapse or goes to the trial of a trajectory; dragging or turning the wheel zooms, a
+    double click shows all again. Keys: arrows for time and trial, space to play, Home and End.
+
+    What the user does and what Python sets are the same traits:
+
+    - `trial`, its number, and `time`, in ms;
+    - `selection`: `unit`, `input` and `span` (from, to in ms), those that are chosen;
+    - `variable`, `components` and `color_by` of the trajectories;
+    - `show` (M, effective weights, change of M) and `order` (of hidden units) of the maps;
+    - `view`: the `trial`, the `mean` of the trials that `where` leaves, or the `difference` of the
+      trial from it;
+    - `where`: the trials to choose from, condition -> value, such as {"outcome": "wrong"}.
 
     Args:
         record: from `record`, or loaded with `load_record`, of any core.
 
     Raises:
-        ValueError: a Dataset that is not a record or has no trials.
+        ValueError: a Dataset that is not a record or has no trials; a trial too large for a
+            browser.
 
     Example:
         >>> explorer = TrialExplorer(trials)  # doctest: +SKIP
         >>> explorer  # in a notebook: displays the explorer  # doctest: +SKIP
+        >>> explorer.color_by = "context"  # doctest: +SKIP
         >>> explorer.save("trial.svg", trial=3, time=1400)  # doctest: +SKIP
-        >>> explorer.to_html("trial.html", trial=3)  # doctest: +SKIP
+        >>> explorer.to_html("trials.html", trials=range(20))  # doctest: +SKIP
     """
 
-    _held = (*FrameExplorer._held, "components", "_orders")
+    module = "trial.js"
+
+    trial = traitlets.Int().tag(sync=True)
+    time = traitlets.Float().tag(sync=True)
+    selection = traitlets.Dict().tag(sync=True)
+    variable = traitlets.Unicode().tag(sync=True)
+    components = traitlets.List(traitlets.Int(), [1, 2], minlen=2, maxlen=2).tag(sync=True)
+    color_by = traitlets.Unicode().tag(sync=True)
+    show = traitlets.Unicode("M").tag(sync=True)
+    order = traitlets.Enum(list(ORDERS), "selectivity").tag(sync=True)
+    view = traitlets.Enum(VIEWS, "trial").tag(sync=True)
+    where = traitlets.Dict().tag(sync=True)
 
     def __init__(self, record: xr.Dataset) -> None:
         record = explorable(as_record(record, *SHOWN, "h", "Q", "obs"))
-        self._record = record  # _filters reads it
         variable = "M" if has_modulations(record) else "h"
-        self.components = pca(record, variable, _two(record, variable))
+        step_values(record, variable)
+        header, arrays = overview(record)
+        check_size(arrays, f"an overview of {record.sizes['trial']} trials")
+        check_size(detail(record, int(np.argmax(header["lengths"])))[1], "the longest trial")
+        self._header = header
+        self._pcas: dict[str, xr.Dataset] = {}
         self._orders: dict[str, np.ndarray] = {}
-        conditions = [_ANY, *(self._label(name, value) for name, value in self._filters())]
-        self._verdicts = np.array([verdict(record, i) for i in range(record.sizes["trial"])])
-        self.outcome = w.Dropdown(
-            options=[_EVERY, "correct", "wrong"],
-            layout={"width": "120px"},
-            disabled=not np.isin(self._verdicts, ("correct", "wrong")).any(),
-        )
-        self.condition = w.Dropdown(options=conditions, layout={"width": "190px"})
-        self.trial = w.Dropdown(
-            options=trial_options(record, record["trial"].values),
-            description="trial",
-            layout={"width": "290px"},
-            style={"description_width": "35px"},
-        )
-        shows = modulation_choices(record)
-        self.show = w.Dropdown(
-            options=shows or ["M"], layout={"width": "150px"}, disabled=len(shows) < 2
-        )
-        self.order = w.Dropdown(
-            options=[
-                ("sorted by response", "selectivity"),
-                ("clustered", "cluster"),
-                ("unsorted", "index"),
-            ],
-            layout={"width": "150px"},
-        )
-        self._filter = self.outcome.value, self.condition.value  # the ones that found trials
-        for control in (self.outcome, self.condition):
-            control.observe(self._on_filter, "value")
-        n = record.sizes["trial"]
         super().__init__(
             record,
-            f"TrialExplorer({n} trials of {record.attrs['task']}, {record.attrs['core']})",
-            {"trial": self.trial, "show": self.show, "order": self.order},
+            f"TrialExplorer({record.sizes['trial']} trials of {record.attrs['task']}, "
+            f"{record.attrs['core']})",
+            (header, arrays),
+            trial=header["numbers"][0],
+            time=float(record["time"][0]),
+            variable=variable,
+            color_by=header["colors"][0] if header["colors"] else "",
         )
-        self._refresh()
 
     def go_to(self, trial: int | None = None, time: float | int | None = None) -> TrialExplorer:
         """Show a frame; what is None stays as it is. Returns itself.
@@ -100,14 +116,19 @@ class TrialExplorer(FrameExplorer):
         Raises:
             ValueError: no such trial, or a time outside it.
         """
-        trial = self.trial.value if trial is None else trial
-        time = self._time(trial, time)
-        if trial not in [number for _, number in self.trial.options]:
-            with self._hold():
-                self.outcome.value, self.condition.value = self._filter = _EVERY, _ANY
-                self.trial.options = trial_options(self.record, self.record["trial"].values)
-        self._show(time, trial=trial)
+        trial, time = self._frame(trial, time)
+        with self.hold_sync():
+            self.trial = trial
+            self.time = time
         return self
+
+    def png(self) -> bytes:
+        """Return the static picture of what is shown, as PNG.
+
+        It shows the trial as a publication figure does, coloured by the correct response.
+        """
+        figure = self._draw(self.trial, self.time)
+        return figure._repr_png_()  # type: ignore[attr-defined]
 
     def save(
         self, path: str | Path, trial: int | None = None, time: float | int | None = None
@@ -123,66 +144,81 @@ class TrialExplorer(FrameExplorer):
             ValueError: no such trial, a time outside it, or a format that is not known.
             OSError: the file cannot be written.
         """
-        return self._save(path, time, trial=trial)
+        path = figure_path(path)
+        with style():
+            return save_figure(self._draw(*self._frame(trial, time)), path)
 
-    def to_html(self, path: str | Path, trial: int | None = None) -> Path:
-        """Write one self-contained page on which the time slider works without a kernel.
+    def to_html(self, path: str | Path, trials: Iterable[int] | None = None) -> Path:
+        """Write the explorer of some trials as one page that needs no kernel and no network.
 
         Args:
             path: the file.
-            trial: the trial's number; None: the one that is shown.
+            trials: numbers of the trials; None: those that `where` leaves, at most 50, from the one
+                that is shown on.
 
         Raises:
-            ValueError: no such trial.
+            ValueError: no such trial, or none.
             OSError: the file cannot be written.
         """
-        return self._page(path, trial=trial)
+        path, record = check_path("path", path), self.record
+        if trials is None:
+            left = self._left()
+            first = next((k for k, n in enumerate(left) if n == self.trial), 0)
+            numbers = sorted((left[first:] + left[:first])[:ON_PAGE])
+        else:
+            numbers = [trials] if isinstance(trials, int) else list(trials)
+        if not numbers:
+            raise ValueError("trials is empty; expected numbers of trials.")
+        positions = [trial_position(record, number) for number in numbers]
+        some = record.isel(trial=positions)
+        header, arrays = overview(some)
+        parts = {"overview": (header | {"page": True}, arrays)}
+        parts |= {f"trial {number}": detail(some, k) for k, number in enumerate(numbers)}
+        parts |= {f"order {name}": self._of_order(name) for name in ORDERS}
+        for name in self._header["variables"]:
+            header, arrays = self._of_components(name)
+            kept = {"trajectory": arrays["trajectory"][positions].astype(np.float16)}
+            parts[f"components {name}"] = header, kept
+        values = {name: getattr(self, name) for name in TRAITS} | {"view": "trial"}
+        values["where"] = self.where if trials is None else {}
+        if self.trial not in numbers:
+            values |= {"trial": numbers[0], "time": float(some["time"][0])}
+        return write_explorer_page(path, self.description, self.module, values, parts)
 
-    @report_errors
-    def _on_filter(self, _: Any) -> None:
-        if self._on_hold:
-            return
-        keep = np.ones(self.record.sizes["trial"], bool)
-        if self.outcome.value != _EVERY:
-            keep &= self._verdicts == self.outcome.value
-        if self.condition.value != _ANY:
-            name, value = self._filters()[self.condition.index - 1]
-            keep &= self.record[name].values == value
-        if not keep.any():
-            wanted = [
-                v for v in (self.outcome.value, self.condition.value) if v not in (_EVERY, _ANY)
-            ]
-            with self._hold():
-                self.outcome.value, self.condition.value = self._filter
-            raise ValueError(
-                f"No trial of this record is {' and has '.join(wanted)}; the filter was taken back."
-            )
-        self._filter = self.outcome.value, self.condition.value
-        numbers, before = self.record["trial"].values[keep], self.trial.value
-        with self._hold():
-            self.trial.options = trial_options(self.record, numbers)
-            self.trial.value = before if before in numbers else int(numbers[0])
-        self._refresh()
+    def _release(self) -> None:
+        super()._release()
+        self._pcas, self._orders, self._header = {}, {}, {}
 
-    def _rows(self) -> list[w.Widget]:
-        return [
-            row(self.play, self.time, self.show, self.order),
-            row(self.trial, self.outcome, self.condition, self.svg, self.pdf),
-        ]
+    def _answer(self, asked: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
+        kind, record = asked["ask"], self.record
+        if kind == "trial":
+            return detail(record, trial_position(record, asked["trial"]))
+        if kind == "components":
+            return self._of_components(asked["variable"])
+        if kind == "order":
+            return self._of_order(asked["order"])
+        positions = [trial_position(record, number) for number in asked["trials"]]
+        minus = None if kind == "mean" else trial_position(record, asked["trial"])
+        return averaged(record, positions, minus)
 
-    def _draw(
-        self, chosen: dict[str, Any], time: float | int, figure: Figure | None
-    ) -> tuple[Figure, AnimatedPanel]:
-        order = self._ordered(chosen["order"])
-        return draw_trial(
-            self.record,
-            self.components,
-            chosen["trial"],
-            time,
-            show=chosen["show"],
-            order=order,
-            figure=figure,
-        )
+    def _of_components(self, variable: str) -> tuple[dict[str, Any], Arrays]:
+        """Return the trajectories in the principal components of a variable."""
+        found = self._pca(variable)
+        shares = found["explained_variance_ratio"].values.tolist()
+        header = {"shares": [share if share == share else None for share in shares]}  # nan: flat
+        return header, {"trajectory": found["trajectory"].values.astype(np.float32)}
+
+    def _of_order(self, by: str) -> tuple[dict[str, Any], Arrays]:
+        return {}, {"order": self._ordered(by).astype(np.int32)}
+
+    def _pca(self, variable: str) -> xr.Dataset:
+        """Return the principal components of a variable, computed once."""
+        if variable not in self._pcas:
+            record = self.record
+            features = int(np.prod(record[variable].shape[2:]))
+            count = min(COMPONENTS, features, int(record["valid"].sum()))
+            self._pcas[variable] = pca(record, variable, count)
+        return self._pcas[variable]
 
     def _ordered(self, by: str) -> np.ndarray:
         """Return an order of the hidden units, computed once."""
@@ -192,27 +228,101 @@ class TrialExplorer(FrameExplorer):
             self._orders[by] = hidden_order(record, by)
         return self._orders[by]
 
-    def _filters(self) -> list[tuple[str, Any]]:
-        """List the conditions that have few values, each with each of its values."""
-        skip = {"correct", "performance", "length", "trial_ground_truth"}
-        pairs = []
-        for name in condition_names(self.record):
-            values = np.unique(self.record[name].values)
-            values = values[values == values]  # without nan: the trials that lack the condition
-            if name not in skip and 1 < len(values) <= _FEW:
-                pairs += [(name, value) for value in values]
-        return pairs
+    def _draw(self, trial: int, time: float | int) -> Figure:
+        """Draw the figure of a trial at a time, with what else is chosen."""
+        found = self._pca(self.variable)
+        chosen = [number - 1 for number in self.components]
+        found = found.isel(component=[k for k in chosen if k < found.sizes["component"]])
+        with style():
+            figure, _ = draw_trial(
+                self.record, found, trial, time, show=self.show, order=self._ordered(self.order)
+            )
+        return figure
 
-    def _label(self, name: str, value: Any) -> str:
-        """Name a condition's value in words: an action by its name, a number rounded."""
-        if name in ("correct_response", "response", "ideal_response"):
-            value = self.record["action"].values[value] if value >= 0 else "none"
-        elif isinstance(value, np.number):
-            value = f"{value:.4g}"
-        return f"{name.replace('_', ' ')} = {value}"
+    def _frame(self, trial: int | None, time: float | int | None) -> tuple[int, float]:
+        """Return a trial and a time, those shown where None, checked; a time fits the trial."""
+        record = self.record
+        trial = self.trial if trial is None else trial
+        i = trial_position(record, trial)
+        if time is None:
+            time = min(self.time, float(record["time"][trial_length(record, i) - 1]))
+        return trial, float(record["time"][time_step(record, i, time)])
 
+    def _left(self) -> list[int]:
+        """Return the numbers of the trials that `where` leaves."""
+        numbers = self._header["numbers"]
+        return [n for i, n in enumerate(numbers) if self._passes(i, self.where)]
 
-def _two(record: xr.Dataset, variable: str) -> int:
-    """Count the components to compute: two, or one where the record has no more."""
-    features = int(np.prod(record[variable].shape[2:]))
-    return min(2, features, int(record["valid"].sum()))
+    def _passes(self, position: int, where: Mapping[str, Any]) -> bool:
+        classes = self._header["conditions"]
+        return all(
+            classes[name]["code"][position] == classes[name]["labels"].index(str(label))
+            for name, label in where.items()
+        )
+
+    @traitlets.validate("trial", "time", "selection", "variable", "components", "color_by", "show",
+                        "where")  # fmt: skip
+    def _check(self, proposal: Any) -> Any:
+        """Refuse what the record does not have, with one sentence."""
+        name, value = proposal.trait.name, proposal.value
+        try:
+            return getattr(self, f"_check_{name}")(value)
+        except ValueError as error:
+            raise TraitError(str(error)) from None
+
+    def _check_trial(self, value: int) -> int:
+        trial_position(self.record, value)
+        return value
+
+    def _check_time(self, value: float) -> float:
+        record = self.record
+        return float(record["time"][time_step(record, trial_position(record, self.trial), value)])
+
+    def _check_selection(self, value: dict[str, Any]) -> dict[str, Any]:
+        sizes = {"unit": self._header["hidden"], "input": self._header.get("inputs", 0)}
+        for name, chosen in value.items():
+            check_choice("selection", name, ("unit", "input", "span"))
+            if name in sizes and not (isinstance(chosen, int) and 0 <= chosen < sizes[name]):
+                raise ValueError(
+                    f"{name} is {show(chosen)}; expected a number from 0 to {sizes[name] - 1}."
+                )
+        return value
+
+    def _check_variable(self, value: str) -> str:
+        return check_choice("variable", value, self._header["variables"])
+
+    def _check_components(self, value: list[int]) -> list[int]:
+        for number in value:
+            if not 1 <= number <= COMPONENTS:
+                raise ValueError(f"components has {number}; expected 1 to {COMPONENTS}.")
+        return value
+
+    def _check_color_by(self, value: str) -> str:
+        return value and check_choice("color_by", value, self._header["colors"])
+
+    def _check_show(self, value: str) -> str:
+        return check_choice("show", value, self._header["shows"] or ["M"])
+
+    def _check_where(self, value: dict[str, Any]) -> dict[str, Any]:
+        classes = {k: c["labels"] for k, c in self._header["conditions"].items() if "labels" in c}
+        for name, label in value.items():
+            check_choice("where", name, classes)
+            check_choice(name, str(label), classes[name])
+        if not any(self._passes(i, value) for i in range(len(self._header["numbers"]))):
+            asked = " and ".join(f"{name} = {label}" for name, label in value.items())
+            raise ValueError(f"no trial of this record has {asked}; choose others.")
+        return value
+
+    @traitlets.observe("trial")
+    def _fit(self, _: Any) -> None:
+        """Keep the time within the trial, and the trial among those that `where` leaves."""
+        i = trial_position(self.record, self.trial)
+        self.time = min(self.time, float(self.record["time"][trial_length(self.record, i) - 1]))
+        if not self._passes(i, self.where):
+            self.where = {}
+
+    @traitlets.observe("where")
+    def _choose(self, _: Any) -> None:
+        """Go to the first trial left if the one that is shown is not."""
+        if self.trial not in (left := self._left()):
+            self.trial = left[0]

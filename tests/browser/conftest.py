@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -142,58 +144,101 @@ class Notebook:
         """All that lies below the cell of this name."""
         return self.page.locator(".jp-CodeCell").nth(self.cells.index(cell))
 
-    def explorer(self, cell: str | None = None) -> Explorer:
-        """The explorer with a time slider below the cell of this name, or the last one of all."""
+    def drawn(self, cell: str | None = None) -> DrawnExplorer:
+        """The explorer that draws in the browser, below a cell, or the last one of all."""
         within = self.output(cell) if cell else self.page
-        found = within.locator(".jp-OutputArea-output:has(.noUi-handle):has(.mpn-picture)")
+        found = within.locator(".mpn-app")
         found.first.wait_for()
-        return Explorer(self.page, found.last)
+        return DrawnExplorer(self.page, found.last)
+
+    def python(self, expression: str):
+        """The value of an expression in the notebook's kernel, by way of JSON."""
+        code = f"import json; print(json.dumps({expression}))"
+        text = self.page.evaluate(
+            """async code => {
+                const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+                const future = kernel.requestExecute({code, store_history: false});
+                let text = '';
+                future.onIOPub = m => { text += m.content.text ?? m.content.evalue ?? ''; };
+                await future.done;
+                return text;
+            }""",
+            code,
+        )
+        return json.loads(text)
 
 
-class Explorer:
-    """An explorer as a person meets it: a picture, sliders (time first), buttons and menus."""
+class DrawnExplorer:
+    """An explorer that draws in the browser, as a person meets it: canvases, keys and menus."""
 
-    def __init__(self, page, output) -> None:
-        self.page, self.output = page, output
-        self.picture = output.locator("img.mpn-picture")
-        self.sliders = output.locator(".noUi-handle")
-        self.slider = self.sliders.first
-        self.slider.scroll_into_view_if_needed()
+    def __init__(self, page, root) -> None:
+        self.page, self.root = page, root
+        root.wait_for()
+        root.scroll_into_view_if_needed()
+        self.settle()
 
-    def pixels(self) -> str:
-        """The bytes of the picture, as a string to compare."""
-        return self.picture.evaluate(
-            """async image => {
-                const bytes = new Uint8Array(await (await fetch(image.src)).arrayBuffer());
-                let text = ''; for (const b of bytes) text += String.fromCharCode(b);
-                return btoa(text);
+    def settle(self) -> None:
+        """Wait until all that was asked for is there and drawn."""
+        self.root.locator("canvas").first.wait_for()
+        self.root.evaluate(
+            """async root => {
+                const frame = () => new Promise(done => requestAnimationFrame(done));
+                const busy = () => root.mpn.waiting || root.mpn.asked.size;
+                for (let k = 0; k < 3 || (k < 900 && busy()); k++) await frame();
+                if (root.mpn.asked.size) throw Error(`waits for ${[...root.mpn.asked]}`);
             }"""
         )
 
-    def wait_for_new(self, pixels: str, seconds: float = 20) -> str:
-        """Wait until the picture differs; the new one."""
-        for _ in range(int(seconds * 20)):
-            if (now := self.pixels()) != pixels:
-                return now
-            self.page.wait_for_timeout(50)
-        raise AssertionError("the picture did not change")
+    def get(self, trait: str):
+        """The value of a trait in the browser."""
+        return self.root.evaluate("(root, name) => root.mpn.get(name)", trait)
 
-    def wait_for(self, pixels: str, seconds: float = 20) -> None:
-        """Wait until the picture is this one."""
-        for _ in range(int(seconds * 20)):
-            if self.pixels() == pixels:
-                return
-            self.page.wait_for_timeout(50)
-        raise AssertionError("the picture did not come back")
+    def canvas(self, panel: str):
+        """The canvas of the panel whose heading begins so."""
+        section = self.root.locator(".mpn-panel").filter(
+            has=self.page.locator("h3", has_text=re.compile(f"^{re.escape(panel)}"))
+        )
+        return section.locator("canvas")
 
-    def play(self) -> None:
-        """Click on play, or on pause where it plays."""
-        self.output.locator(".widget-play button, .jupyter-widgets-play button").first.click()
+    def pixels(self, panel: str) -> str:
+        """The picture of a panel, as a string to compare."""
+        self.settle()
+        return self.canvas(panel).evaluate("canvas => canvas.toDataURL()")
 
-    def press(self, key: str, slider: int = 0) -> None:
-        """Press a key on the time slider, or on another one."""
-        self.sliders.nth(slider).focus()
-        self.page.keyboard.press(key)
+    def menu(self, label: str):
+        """The menu with a label."""
+        return self.root.get_by_label(label, exact=True)
+
+    def choose(self, label: str, value: str) -> None:
+        """Choose from a menu by what it says."""
+        self.menu(label).select_option(label=value)
+        self.settle()
+
+    def press(self, *keys: str) -> None:
+        """Press keys on the explorer."""
+        self.canvas("action values").focus()
+        for key in keys:
+            self.page.keyboard.press(key)
+        self.settle()
+
+    def at(self, panel: str, x: float, y: float) -> tuple[float, float]:
+        """A place of the page: shares of a panel's plot, from the left and from the top."""
+        self.canvas(panel).scroll_into_view_if_needed()
+        frame = self.canvas(panel).bounding_box()
+        left, right, bottom = 52, 12, 36
+        return (
+            frame["x"] + left + x * (frame["width"] - left - right),
+            frame["y"] + 24 + y * (frame["height"] - 24 - bottom),
+        )
+
+    def click(self, panel: str, x: float, y: float) -> None:
+        """Click on a panel."""
+        self.page.mouse.click(*self.at(panel, x, y))
+        self.settle()
+
+    def error(self) -> str:
+        """What went wrong, as the explorer says it."""
+        return self.root.locator(".mpn-error").text_content()
 
 
 @pytest.fixture(scope="module")
@@ -247,3 +292,9 @@ def open_page(chromium):
     yield open_
     context.close()
     assert problems == []
+
+
+@pytest.fixture
+def open_explorer():
+    """Finds the explorer of a page."""
+    return lambda page: DrawnExplorer(page, page.locator(".mpn-app"))

@@ -1,4 +1,4 @@
-"""The explorer in a real JupyterLab: keys, play, menus, errors, themes."""
+"""TrialExplorer in a real JupyterLab: pointer, keys, menus, play, Python, errors, themes."""
 
 import pytest
 
@@ -6,104 +6,154 @@ pytestmark = pytest.mark.browser
 
 CELLS = {  # one page and one kernel for all tests, and an explorer for each
     "setup": """
-import tempfile
 import torch; torch.set_num_threads(1)
 import mpn_lab
-from IPython.display import display
 network = mpn_lab.QNetwork(3, 3, generator=torch.Generator().manual_seed(0))
 trials = mpn_lab.record(network, "DelayMatchSample-v0", trials=20, epsilon=0.05)
 """,
-    "keys": "mpn_lab.TrialExplorer(trials)",
-    "play": "mpn_lab.TrialExplorer(trials)",
-    "menus": "mpn_lab.TrialExplorer(trials)",
-    "error": """
-explorer = mpn_lab.TrialExplorer(trials)
-display(explorer)
-explorer._picture.panel = None  # whatever may go wrong in a frame
-explorer._show_picture = lambda *_: None.panel  # the same once others have freed its figure
-""",
-    "all correct": "mpn_lab.TrialExplorer(trials.assign_coords(correct=trials.correct | True))",
-    "theme": "mpn_lab.TrialExplorer(trials)",
-    "monitor": """
-config = mpn_lab.TrainConfig(trials=600, eval_freq=100, eval_trials=50, hidden_size=16)
-monitor = mpn_lab.TrainingMonitor(config)
-display(monitor)
-run = mpn_lab.train(config, tempfile.mkdtemp(), progress=False, on_row=monitor)
-print(f"{len(monitor.rows['trials'])} rows")
-""",
+    "keys": "keys = mpn_lab.TrialExplorer(trials); keys",
+    "pointer": "pointer = mpn_lab.TrialExplorer(trials); pointer",
+    "menus": "menus = mpn_lab.TrialExplorer(trials); menus",
+    "error": "failing = mpn_lab.TrialExplorer(trials); failing",
 }
+Q = "action values"
 
 
-def test_keys_move_time_forward_and_back(notebook):
-    explorer = notebook.explorer("keys")
-    first = explorer.pixels()
+def test_keys_move_time_and_trial_and_python_follows(notebook):
+    explorer = notebook.drawn("keys")
+    first = explorer.pixels(Q)
+    explorer.press("ArrowRight", "ArrowRight")
+    assert explorer.get("time") == 200
+    assert explorer.pixels(Q) != first
+    assert notebook.python("keys.time") == 200
+    explorer.press("ArrowLeft", "ArrowLeft")
+    assert explorer.pixels(Q) == first
+    explorer.press("ArrowDown", "End")
+    assert notebook.python("[keys.trial, keys.time]") == [1, 2300]
+    explorer.press("ArrowUp", "Home")
+    assert explorer.pixels(Q) == first
+    assert explorer.error() == ""
+
+
+def test_space_plays_and_pauses(notebook):
+    explorer = notebook.drawn("keys")
+    explorer.press("Home")
+    explorer.choose("speed", "20 / s")
+    explorer.press(" ")
+    notebook.page.wait_for_function(
+        "root => root.mpn.get('time') >= 500", arg=explorer.root.element_handle()
+    )
+    explorer.press(" ")
+    stopped = explorer.get("time")
+    notebook.page.wait_for_timeout(300)
+    assert explorer.get("time") == stopped
+
+
+def test_the_pointer_sets_time_selects_zooms_and_reads(notebook):
+    explorer = notebook.drawn("pointer")
+    explorer.click(Q, 0.5, 0.3)
+    assert 1000 <= explorer.get("time") <= 1300
+    explorer.click("modulations M", 0.32, 0.5)
+    chosen = explorer.get("selection")
+    assert chosen["input"] == 3
+    assert notebook.python("pointer.selection") == chosen
+    trace = explorer.pixels("M of unit")
+    explorer.click("modulations M", 0.72, 0.5)
+    assert explorer.pixels("M of unit") != trace
+    notebook.page.mouse.move(*explorer.at("hidden activity", 0.5, 0.5))
+    explorer.settle()
+    assert "h = " in explorer.root.locator(".mpn-tip").inner_text()
+    before = explorer.pixels("observations")
+    for place, act in (((0.2, 0.4), "down"), ((0.5, 0.4), "up")):
+        notebook.page.mouse.move(*explorer.at(Q, *place))
+        getattr(notebook.page.mouse, act)()
+    zoomed = explorer.pixels("observations")  # all panels over time follow
+    assert zoomed != before
+    notebook.page.mouse.dblclick(*explorer.at(Q, 0.5, 0.4))
+    explorer.press("Escape")
+    explorer.settle()
+    assert explorer.root.evaluate("root => root.mpn.timeZoom") == {}
+    assert explorer.error() == ""
+
+
+def test_a_click_on_a_path_goes_to_its_trial(notebook):
+    explorer = notebook.drawn("pointer")
+    x, y = explorer.root.evaluate(
+        """root => {
+            const panel = root.mpn.panels.find(p => p.paths), path = panel.pixels[7];
+            const frame = panel.canvas.getBoundingClientRect();
+            return [frame.left + path.xs.at(-1), frame.top + path.ys.at(-1)];
+        }"""
+    )
+    notebook.page.mouse.click(x, y)
+    explorer.settle()
+    ends = explorer.root.evaluate(
+        "root => root.mpn.panels.find(p => p.paths).pixels.map(p => [p.xs.at(-1), p.ys.at(-1)])"
+    )
+    found = notebook.python("pointer.trial")
+    apart = ((ends[found][0] - ends[7][0]) ** 2 + (ends[found][1] - ends[7][1]) ** 2) ** 0.5
+    assert apart < 2  # the same, or one that ends at the same place
+
+
+def test_menus_choose_trials_colours_and_views(notebook):
+    explorer = notebook.drawn("menus")
+    first = explorer.pixels("trajectories")
+    explorer.choose("colour", "response")
+    assert explorer.pixels("trajectories") != first
+    explorer.choose("trials", "wrong")
+    wrong = notebook.python("trials.trial.values[~trials.correct.values].tolist()")
+    assert explorer.get("trial") in wrong
+    assert explorer.menu("trial").locator("option").count() == len(wrong)
+    explorer.choose("view", "mean over trials")
+    assert f"mean of {len(wrong)} trials" in explorer.root.inner_text()
+    explorer.choose("view", "one trial")
+    explorer.choose("show", "change of M")
+    assert notebook.python("[menus.show, menus.where]") == ["change of M", {"outcome": "wrong"}]
+    assert notebook.python("menus.go_to(trial=5, time=700).where") == {}
+    explorer.settle()
+    assert explorer.get("trial") == 5
+    assert "700 ms" in explorer.root.locator("output").inner_text()
+    assert explorer.error() == ""
+
+
+def test_filters_that_leave_nothing_are_taken_back(notebook):
+    explorer = notebook.drawn("menus")
+    explorer.choose("trials", "wrong")
+    empty = notebook.python(
+        "next(f'response = {a}' for k, a in enumerate(trials.action.values)"
+        " if not (~trials.correct & (trials.response == k)).any() and (trials.response == k).any())"
+    )
+    explorer.choose("with", empty)
+    assert "No trial of this record has outcome = wrong and response" in explorer.error()
+    assert explorer.get("where") == {"outcome": "wrong"}
+    explorer.choose("trials", "all")
+    assert explorer.error() == ""
+
+
+def test_what_goes_wrong_is_shown_in_the_explorers_place(notebook):
+    explorer = notebook.drawn("error")
+    notebook.python("setattr(failing, '_answer', lambda asked: {}[0])")
+    explorer.choose("of", "h")
+    assert "KeyError: 0" in explorer.error()
+    explorer.root.evaluate(
+        "root => { root.mpn.panels[0].over = () => { throw Error('broken'); }; }"
+    )
     explorer.press("ArrowRight")
-    second = explorer.wait_for_new(first)
-    explorer.press("ArrowRight")
-    explorer.wait_for_new(second)
-    explorer.press("ArrowLeft")
-    explorer.press("ArrowLeft")
-    explorer.wait_for(first)
+    assert "Error: broken" in explorer.error()
 
 
-def test_play_advances(notebook):
-    explorer = notebook.explorer("play")
-    seen = {explorer.pixels()}
-    explorer.play()
-    for _ in range(40):
-        notebook.page.wait_for_timeout(100)
-        seen.add(explorer.pixels())
-        if len(seen) >= 5:
-            break
-    explorer.play()  # it would go on while the next tests run
-    assert len(seen) >= 5, f"only {len(seen)} pictures in 4 seconds of playing"
-
-
-def test_the_trial_can_be_switched_and_filtered(notebook):
-    explorer = notebook.explorer("menus")
-    first = explorer.pixels()
-    menus = explorer.output.locator("select")
-    trial = next(m for m in menus.all() if "0:" in m.text_content())
-    trial.select_option(index=3)
-    fourth = explorer.wait_for_new(first)
-    trial.select_option(index=0)
-    explorer.wait_for(first)
-    show = next(m for m in menus.all() if "effective" in m.text_content())
-    show.select_option(index=2)
-    assert explorer.wait_for_new(first) != fourth
-
-
-def test_an_error_in_a_callback_is_shown(notebook):
-    explorer = notebook.explorer("error")
-    explorer.press("ArrowRight")
-    alert = explorer.output.get_by_role("alert")
-    alert.wait_for()
-    assert "AttributeError" in alert.inner_text()
-
-
-def test_a_filter_that_leaves_no_trial_says_so(notebook):
-    explorer = notebook.explorer("all correct")
-    menus = explorer.output.locator("select")
-    next(
-        m for m in menus.all() if "wrong" in m.text_content() and "0:" not in m.text_content()
-    ).select_option(label="wrong")
-    alert = explorer.output.get_by_role("alert")
-    alert.wait_for()
-    assert "No trial of this record is wrong" in alert.inner_text()
-
-
-def test_the_dark_theme_inverts_the_picture(notebook):
-    explorer = notebook.explorer("theme")
-    style, light = "image => getComputedStyle(image).filter", "document.body.dataset.jpThemeLight"
-    assert explorer.picture.evaluate(style) == "none"
-    notebook.page.evaluate(f"{light} = 'false'")
-    dark = explorer.picture.evaluate(style)
-    notebook.page.evaluate(f"{light} = 'true'")  # as the other tests of this page expect it
-    assert "invert" in dark
-
-
-def test_the_monitor_fills_while_training_runs(notebook):
-    output = notebook.output("monitor")
-    assert output.locator("img.mpn-picture").count() == 1
-    assert "6 rows" in output.locator(".jp-OutputArea").first.inner_text()
-    assert output.locator(".mpn-error").all_text_contents() == []
+def test_it_follows_the_theme_and_every_control_has_a_label(notebook):
+    explorer = notebook.drawn("menus")
+    light = explorer.pixels(Q)
+    notebook.page.evaluate("document.body.dataset.jpThemeLight = 'false'")
+    dark = explorer.pixels(Q)
+    notebook.page.evaluate("document.body.dataset.jpThemeLight = 'true'")
+    assert dark != light
+    assert explorer.pixels(Q) == light
+    unnamed = explorer.root.evaluate(
+        """root => [...root.querySelectorAll("button, input, select, canvas")]
+            .filter(c => !c.ariaLabel && !c.getAttribute("aria-label")).length"""
+    )
+    assert unnamed == 0
+    wide = explorer.root.evaluate("root => [root.scrollWidth, root.clientWidth]")
+    assert wide[0] <= wide[1]

@@ -11,7 +11,6 @@ import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-TRIAL = 2  # the slider of trials among those of StalenessExplorer
 FOLDER = Path(__file__).parent.parent.parent / "notebooks"
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb") if "Explorer(" in path.read_text())
 
@@ -36,23 +35,27 @@ def test_notebook(open_notebook, name):
     assert committed
     run = notebook.page.evaluate("() => jupyterapp.shell.currentWidget.context.model.toJSON()")
     assert marked_outputs(run) == committed
-    explorer = notebook.explorer()
+    text = (FOLDER / name).read_text()
+    walk(notebook.drawn(), several_views="StalenessExplorer(" not in text)
+    assert [t for t in notebook.page.locator(".mpn-error").all_text_contents() if t] == []
+
+
+def walk(explorer, several_views):
+    """Move, move back, play, another trial and its view over all trials."""
     explorer.press("Home")
-    notebook.page.wait_for_timeout(500)
-    first = explorer.pixels()
+    first = explorer.pixels("action values")
     explorer.press("ArrowRight")
-    explorer.wait_for_new(first)
+    assert explorer.pixels("action values") != first
     explorer.press("ArrowLeft")
-    explorer.wait_for(first)
-    explorer.play()
-    played = explorer.wait_for_new(first)
-    explorer.wait_for_new(played)
-    explorer.play()
-    menus = [m for m in explorer.output.locator("select").all() if ":" in m.text_content()]
-    before = explorer.pixels()
-    if menus:  # of trials; the explorer of stale states has a slider in its place
-        menus[0].select_option(index=1)
-    else:
-        explorer.press("ArrowRight", TRIAL)
-    explorer.wait_for_new(before)
-    assert notebook.page.locator(".mpn-error").all_text_contents() == []
+    assert explorer.pixels("action values") == first
+    explorer.press(" ")
+    explorer.page.wait_for_function(
+        "root => root.mpn.step() >= 3", arg=explorer.root.element_handle()
+    )
+    explorer.press(" ")
+    before = explorer.pixels("action values")
+    explorer.press("ArrowDown")
+    assert explorer.pixels("action values") != before
+    if several_views:
+        explorer.choose("view", "mean over trials")
+        assert "mean of" in explorer.root.inner_text()

@@ -1,4 +1,4 @@
-"""The exported page, opened from disk: its slider moves the picture, without kernel or network."""
+"""The exported page, opened from disk: it explores its trials without kernel or network."""
 
 import pytest
 import torch
@@ -11,35 +11,56 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     network = mpn_lab.QNetwork(3, 3, hidden_size=8, generator=torch.Generator().manual_seed(0))
-    trials = mpn_lab.record(network, "DelayMatchSample-v0", trials=5)
-    return mpn_lab.TrialExplorer(trials).to_html(tmp_path_factory.mktemp("page") / "trial.html")
+    trials = mpn_lab.record(network, "DelayMatchSample-v0", trials=9)
+    explorer = mpn_lab.TrialExplorer(trials).go_to(trial=2, time=500)
+    page = tmp_path_factory.mktemp("page") / "trial.html"
+    return explorer.to_html(page, trials=[1, 2, 5])
 
 
 @pytest.fixture
-def page(open_page, path):
-    return open_page(path)
+def explorer(open_page, open_explorer, path):
+    return open_explorer(open_page(path))
 
 
-def source(page):
-    return page.locator("#picture").get_attribute("src")
+def test_keys_and_menus_explore_the_trials_that_it_holds(explorer):
+    assert (explorer.get("trial"), explorer.get("time")) == (2, 500)
+    first = explorer.pixels("action values")
+    explorer.press("ArrowRight")
+    assert explorer.pixels("action values") != first
+    assert "600 ms" in explorer.root.locator("output").inner_text()
+    explorer.press("ArrowDown")
+    assert explorer.get("trial") == 5
+    explorer.press("ArrowUp", "ArrowLeft")
+    assert explorer.pixels("action values") == first
+    for variable in ("h", "Q", "M"):
+        explorer.choose("of", variable)
+    for order in ("unsorted", "clustered"):
+        explorer.choose("units", order)
+    assert explorer.error() == ""
 
 
-def test_the_slider_moves_the_picture(page):
-    first = source(page)
-    size = page.locator("#picture").evaluate("i => [i.complete, i.naturalWidth, i.naturalHeight]")
-    assert size == [True, 1100, 660]
-    page.locator("#time").focus()
-    page.keyboard.press("ArrowRight")
-    assert source(page) != first
-    assert page.locator("#label").inner_text() == "100 ms, fixation"
-    page.keyboard.press("ArrowLeft")
-    assert source(page) == first
-
-
-def test_play_goes_to_the_end_and_stops(page):
-    page.locator("#play").click()
-    page.wait_for_function(
-        "document.getElementById('time').value === document.getElementById('time').max"
+def test_play_goes_to_the_end_and_stops(explorer):
+    explorer.choose("speed", "20 / s")
+    explorer.press(" ")
+    explorer.page.wait_for_function("document.querySelector('.mpn-app').mpn.playing")
+    explorer.page.wait_for_function("!document.querySelector('.mpn-app').mpn.playing")
+    explorer.settle()
+    assert explorer.get("time") == explorer.root.evaluate(
+        "root => root.mpn.timeOf(root.mpn.steps() - 1)"
     )
-    page.wait_for_function("document.getElementById('play').textContent === '\\u25b6'")
-    assert "ms" in page.locator("#label").inner_text()
+
+
+@pytest.mark.parametrize("width", [600, 1280, 2400])
+def test_it_fits_every_width_with_text_that_can_be_read(explorer, width):
+    explorer.page.set_viewport_size({"width": width, "height": 900})
+    explorer.settle()
+    sizes = explorer.page.evaluate(
+        """() => [...document.querySelectorAll(".mpn-app *")].filter(e => e.innerText)
+            .map(e => parseFloat(getComputedStyle(e).fontSize))"""
+    )
+    assert min(sizes) >= 11
+    assert explorer.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert explorer.root.evaluate(
+        """root => [...root.querySelectorAll("canvas")].every(c => c.clientWidth > 150
+            && c.width === Math.round(c.clientWidth * devicePixelRatio))"""
+    )

@@ -125,8 +125,8 @@ def test_a_record_says_unknown_not_wrong():
 def test_an_explorer_of_unjudged_trials_offers_no_verdicts():
     env = TrialEnv("Bandit-v0", seed=0)
     explorer = mpn_lab.TrialExplorer(mpn_lab.record(network(env), "Bandit-v0", trials=8))
-    assert explorer.outcome.disabled
-    assert all("return" in label and "wrong" not in label for label, _ in explorer.trial.options)
+    assert "outcome" not in explorer._header["conditions"]
+    assert all("return" in label and "wrong" not in label for label in explorer._header["labels"])
 
 
 def trial(performance, reward=1.0):
@@ -188,7 +188,7 @@ def test_progress_and_monitor_show_the_return_where_the_accuracy_is_unknown(shor
     assert "nan" not in str(words)
     assert all("accuracy" not in one and "return" in one for one in words)
     assert f"return {run.metrics['mean_return'].iloc[-1]:.3g} after 75" in monitor.description
-    titles = [ax.get_title(loc="left") for ax in monitor._picture.figure.axes]
+    titles = [panel["title"] for panel in monitor._overview["header"]["panels"]]
     assert "accuracy" not in titles
     assert "trial return" in titles
 

@@ -7,7 +7,6 @@ import threading
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import mpn_lab
 from mpn_lab import RecordError, RunError, load_run, resume, save_record, train
@@ -16,7 +15,7 @@ from mpn_lab.files import make_folder, write_whole
 from mpn_lab.plotting import new_figure
 from mpn_lab.plotting.style import save_figure
 from mpn_lab.training.files import LOCK
-from mpn_lab.widgets.page import write_page
+from mpn_lab.widgets.page import write_explorer_page
 
 CODES = (errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT)
 
@@ -75,7 +74,7 @@ WRITERS = {
     "picture.png": (lambda path, recorded: save_figure(figure(), path), OSError),
     "picture.svg": (lambda path, recorded: save_figure(figure(), path), OSError),
     "page.html": (
-        lambda path, recorded: write_page(path, "t", [Image.new("RGB", (2, 2))], ["0"]),
+        lambda path, recorded: write_explorer_page(path, "t", "monitor.js", {}, {}),
         OSError,
     ),
 }

@@ -1,0 +1,130 @@
+"""The base of explorers that draw in the browser: its code, messages and static picture."""
+
+from __future__ import annotations
+
+import base64
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+import xarray as xr
+from matplotlib.backend_bases import FigureCanvasBase
+
+from mpn_lab.checks import check_path, show
+from mpn_lab.widgets.modules import bundle, source
+from mpn_lab.widgets.payload import pack
+
+
+class TraitError(traitlets.TraitError, ValueError):
+    """Raised if a trait is set to a value that the record does not have."""
+
+
+class BrowserExplorer(anywidget.AnyWidget):
+    """A widget whose record is sent to the browser once, and which draws there.
+
+    A subclass names its ES module in `module`, puts what it sends at opening into `overview`, and
+    answers in `_answer` what the browser asks for later. Where there is no front end (GitHub,
+    nbconvert, a terminal), a notebook shows the picture that `png` returns. As long as an explorer
+    is not closed (`close`), it stays in memory with its record.
+
+    Args:
+        record: what it shows, if it shows a record.
+        description: one line that describes it.
+        overview: a header and arrays, which the browser gets at opening.
+    """
+
+    module = ""
+
+    _esm = traitlets.Unicode().tag(sync=True)
+    _css = traitlets.Unicode().tag(sync=True)
+    _overview = traitlets.Dict().tag(sync=True)
+
+    def __init__(
+        self,
+        record: xr.Dataset | None,
+        description: str,
+        overview: tuple[dict[str, Any], Mapping[str, np.ndarray]],
+        **values: Any,
+    ) -> None:
+        self._record, self.description = record, description
+        header, arrays = overview
+        layout, buffers = pack(arrays)
+        sent = {"header": header, "arrays": layout, "buffers": buffers}
+        super().__init__(
+            _esm=bundle(self.module), _css=source("explorer.css"), _overview=sent, **values
+        )
+        self.on_msg(self._on_message)
+
+    @property
+    def record(self) -> xr.Dataset:
+        """The trials that are shown."""
+        record: xr.Dataset | None = self.__dict__.get("_record")
+        if record is None:
+            raise ValueError("this explorer is closed; make another one of the record.")
+        return record
+
+    def png(self) -> bytes:
+        """Return the static picture of what is shown, as PNG."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Remove the explorer from the notebook and free its memory; it cannot be used again."""
+        if self.comm is None:
+            return
+        self.unobserve_all()
+        self.on_msg(self._on_message, remove=True)
+        self.layout.close()
+        super().close()
+        self._release()
+
+    def _release(self) -> None:
+        """Let go of the record and of what was computed from it."""
+        self.__dict__.pop("_record", None)
+        self._trait_values.pop("_overview", None)
+
+    def _answer(self, asked: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
+        """Return a header and arrays for what the browser asks for."""
+        raise NotImplementedError
+
+    def _on_message(self, _: Any, content: dict[str, Any], __: Any) -> None:
+        """Answer the browser; what goes wrong is shown there, in the explorer's place."""
+        try:
+            header, arrays = self._answer(content)
+        except Exception as error:
+            self.send({"key": content.get("key"), "error": sentence(error)})
+            return
+        layout, buffers = pack(arrays)
+        self.send({"key": content.get("key"), "header": header, "arrays": layout}, buffers)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle if bundle is not None else ({}, {})
+        picture = base64.b64encode(self.png()).decode()
+        return {**data, "text/plain": self.description, "image/png": picture}, metadata
+
+    def __repr__(self) -> str:
+        return self.description
+
+
+def sentence(error: Exception) -> str:
+    """Return what to show of an error: its sentence, or its type and place if it is a fault."""
+    text = str(error) if isinstance(error, ValueError | OSError) else ""
+    if not text:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        text = f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})"
+    return text
+
+
+def figure_path(path: Any) -> Path:
+    """Return the path of a figure. Raises ValueError for a format that is not known."""
+    path = check_path("path", path)
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix[1:].lower() not in formats:
+        raise ValueError(
+            f"path is {show(str(path))}; expected a file ending in .{' or .'.join(formats)}."
+        )
+    return path

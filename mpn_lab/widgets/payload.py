@@ -1,0 +1,259 @@
+"""What the front end is sent of a record: an overview once, and trials one by one when asked for.
+
+A message is a header, which is JSON, and a list of arrays as bytes. M is sent as its factors where
+that gives the recorded M: with M_t = lam M_{t-1} + eta h_t x_t^T the browser adds it up from h and
+x, at 1 / 30 of the bytes for 100 x 50 synapses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mpn_lab.analysis.population import effective_weights, modulation_change
+from mpn_lab.analysis.schema import condition_names, step_duration, trial_length
+from mpn_lab.plotting.panel import has_logits, has_modulations, period_spans
+from mpn_lab.plotting.style import largest, limits
+from mpn_lab.plotting.trial import TITLES, modulation_choices
+from mpn_lab.plotting.view import outcome, trial_conditions, trial_title, verdict
+
+COMPONENTS = 6  # principal components to choose two from
+FEW = 12  # a condition with more values than this is a number, not a set of classes
+SAMPLED = 32  # trials whose largest values set the scales of the colours
+TOLERANCE = 0.004  # largest error of M from its factors, as a share of the largest M
+MOST = 64_000_000  # bytes of one message
+
+Arrays = dict[str, np.ndarray]
+_STATES = ("M", "h", "Q")
+
+
+def pack(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], list[memoryview]]:
+    """Return what describes the arrays, by name, and their bytes in the same order."""
+    header, buffers = {}, []
+    for k, (name, array) in enumerate(arrays.items()):
+        array = np.ascontiguousarray(array)
+        header[name] = {"dtype": str(array.dtype), "shape": list(array.shape), "at": k}
+        buffers.append(array.reshape(-1).view(np.uint8).data)
+    return header, buffers
+
+
+def check_size(arrays: Mapping[str, np.ndarray], what: str) -> None:
+    """Raise ValueError, with what to select, if the arrays are more than a browser should hold."""
+    size = sum(array.nbytes for array in arrays.values())
+    if size > MOST:
+        raise ValueError(
+            f"{what} takes {size / 1e6:.0f} MB in the browser, more than {MOST / 1e6:.0f}; select "
+            "fewer steps, for example record.isel(time=slice(None, None, 4)), or fewer trials."
+        )
+
+
+def half(values: np.ndarray) -> np.ndarray:
+    """Return values in 16 bits, or in 32 where 16 would lose the largest."""
+    fits = largest(values) < 60_000  # the largest half is 65,504
+    return values.astype(np.float16 if fits else np.float32)
+
+
+def variables(record: xr.Dataset) -> list[str]:
+    """Return the variables that have principal components: M, h, Q, states and observations."""
+    found = [
+        str(name)
+        for name, v in record.data_vars.items()
+        if v.dims[:2] == ("trial", "time") and v.ndim > 2 and v.dtype.kind == "f"
+    ]
+    return sorted(found, key=lambda name: (_STATES.index(name) if name in _STATES else 3, name))
+
+
+def conditions(record: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """Return what can colour and select trials: `labels` and a `code` of each trial, or `values`.
+
+    A code of -1 and a value of None mean that the trial lacks the condition.
+    """
+    found = {}
+    verdicts = [verdict(record, i) for i in range(record.sizes["trial"])]
+    if set(verdicts) & {"correct", "wrong"}:
+        names = ["correct", "wrong"]
+        found["outcome"] = {
+            "labels": names,
+            "code": [names.index(v) if v in names else -1 for v in verdicts],
+        }
+    actions = [str(name) for name in record["action"].values]
+    for name in condition_names(record):
+        values = record[name].values
+        if name in ("correct", "trial_ground_truth"):  # the outcome, the correct response
+            continue
+        if name in ("correct_response", "response", "ideal_response"):
+            if (values >= 0).any():
+                found[name] = {"labels": actions, "code": values.astype(int).tolist()}
+            continue
+        known = values == values  # nan: the trial lacks it
+        if values.dtype.kind in "OU":
+            known &= values != ""
+        classes, codes = np.unique(values[known], return_inverse=True)
+        if 1 < len(classes) <= FEW:
+            code = np.full(len(values), -1)
+            code[known] = codes
+            number = values.dtype.kind in "fiub"
+            labels = [f"{value:.4g}" if number else str(value) for value in classes]
+            found[name] = {"labels": labels, "code": code.tolist()}
+        elif len(classes) > FEW and values.dtype.kind in "fiu":
+            found[name] = {
+                "values": [float(v) if k else None for v, k in zip(values, known, strict=True)]
+            }
+    return found
+
+
+def overview(record: xr.Dataset) -> tuple[dict[str, Any], Arrays]:
+    """Return what the front end needs of all trials, without their states."""
+    steps = range(record.sizes["trial"])
+    classes = conditions(record)
+    by = [name for name in ("correct_response", "response") if name in classes]
+    header: dict[str, Any] = {
+        "task": str(record.attrs["task"]),
+        "core": str(record.attrs["core"]),
+        "dt": step_duration(record),
+        "numbers": record["trial"].values.tolist(),
+        "lengths": [trial_length(record, i) for i in steps],
+        "labels": [trial_label(record, i) for i in steps],
+        "titles": [trial_title(record, i) for i in steps],
+        "channels": [str(name) for name in record["channel"].values],
+        "actions": [str(name) for name in record["action"].values],
+        "hidden": int(record.sizes["hidden"]),
+        "periods": list(
+            dict.fromkeys(str(name) for name in record["period"].values.reshape(-1) if name)
+        ),
+        "conditions": classes,
+        "colors": [*by, *(name for name in classes if name not in by)],
+        "variables": variables(record),
+        "logits": has_logits(record),
+        "shows": {name: TITLES[name] for name in modulation_choices(record)},
+        "scales": scales(record),
+        "modulation": record.attrs.get("modulation", ""),
+    }
+    arrays: Arrays = {"time": record["time"].values.astype(np.float64)}
+    if has_modulations(record):
+        header["inputs"] = int(record.sizes["input"])
+        shape = record["M"].shape[2:]
+        for name in ("W", "eta", "lam", "M0"):
+            if name in record and set(record[name].dims) <= {"hidden", "input"}:
+                arrays[name] = _matrix(record[name], shape)
+    return header, arrays
+
+
+def scales(record: xr.Dataset) -> dict[str, Any]:
+    """Return the largest magnitude of each map over all trials, of up to SAMPLED of them."""
+    count = record.sizes["trial"]
+    some = record.isel(trial=np.unique(np.linspace(0, count - 1, min(count, SAMPLED)).astype(int)))
+    found: dict[str, Any] = {name: largest(some[name].values) for name in ("h", "obs")}
+    found["Q"] = limits(record["Q"].values)
+    found["reward"] = largest(record["reward"].values) if "reward" in record else 1.0
+    maps = {"effective weights": effective_weights, "change of M": modulation_change}
+    for show in modulation_choices(record):
+        found[show] = largest((maps[show](some) if show in maps else some["M"]).values)
+    return found
+
+
+def trial_label(record: xr.Dataset, position: int) -> str:
+    """Return how the menu of trials names one: its number, response and outcome."""
+    response = str(record["action"].values[int(record["response"][position])])
+    words = outcome(record, position)
+    return f"{int(record['trial'][position])}: {response}" + (f", {words}" if words else "")
+
+
+def detail(record: xr.Dataset, position: int) -> tuple[dict[str, Any], Arrays]:
+    """Return a trial: its periods, and observations, Q, actions, h and M at its steps."""
+    T = trial_length(record, position)
+    one = record.isel(trial=position, time=slice(0, T))
+    arrays: Arrays = {
+        "obs": half(one["obs"].values),
+        "Q": one["Q"].values.astype(np.float32),
+        "h": half(one["h"].values),
+        "taken": one["taken_action"].values.astype(np.int16),
+        "greedy": one["greedy_action"].values.astype(np.int16),
+        "truth": one["ground_truth"].values.astype(np.int16),
+    }
+    if "reward" in one:
+        arrays["reward"] = one["reward"].values.astype(np.float32)
+    if has_modulations(record):
+        arrays |= modulations(record, one, arrays["h"])
+    header = {
+        "trial": int(record["trial"][position]),
+        "periods": period_spans(one["period"].values),
+        "conditions": trial_conditions(record, position),
+    }
+    return header, arrays
+
+
+def modulations(record: xr.Dataset, one: xr.Dataset, h: np.ndarray) -> Arrays:
+    """Return M of a trial as the factor x, or whole where the factors do not give it.
+
+    They do not after an edit, for some of the steps, with a bound that is reached, or of other
+    equations. The sum is done here as the browser does it, and compared with the recorded M.
+    """
+    M = one["M"].values
+    start: Arrays = {}
+    if "M_start" in one:
+        start["M_start"] = half(one["M_start"].values)
+    factors = ("embedded", "eta", "lam")
+    if record.attrs.get("update") == "associative" and all(name in record for name in factors):
+        shape = M.shape[1:]
+        own = [set(one[name].dims) <= {"hidden", "input"} for name in ("eta", "lam")]
+        if all(own) and "trial" not in record["eta"].dims + record["lam"].dims:
+            eta, lam = (_matrix(record[name], shape) for name in ("eta", "lam"))
+            x = half(one["embedded"].values)
+            state = start.get("M_start", one["M0"].values if "M0" in one else np.zeros(shape))
+            state, error = state.astype(np.float32), 0.0
+            for t in range(len(M)):
+                state = lam * state + eta * np.outer(h[t], x[t]).astype(np.float32)
+                error = max(error, float(np.abs(state - M[t]).max(initial=0)))
+            if error <= TOLERANCE * largest(M):
+                return start | {"x": x}
+    return start | {"M": half(M)}
+
+
+def averaged(
+    record: xr.Dataset, positions: Sequence[int], minus: int | None = None
+) -> tuple[dict[str, Any], Arrays]:
+    """Return the mean over some trials at each step, or the difference of a trial from it.
+
+    Args:
+        record: from `record`.
+        positions: the trials to average; a step counts those that last as long.
+        minus: position of the trial from which the mean is subtracted; None: the mean.
+    """
+    if not len(positions):
+        raise ValueError("no trial is left to average; remove some filters.")
+    some = record.isel(trial=list(positions))
+    names = [name for name in ("obs", "Q", "h", "reward") if name in record]
+    names += ["M"] if has_modulations(record) else []
+    T = int(np.flatnonzero(some["valid"].values.any(0))[-1]) + 1
+    if minus is not None:
+        T = min(T, trial_length(record, minus))
+    valid = some["valid"].values[:, :T]
+    counts = valid.sum(0)
+    arrays: Arrays = {}
+    for name in names:
+        values = some[name].values[:, :T]
+        mask = valid.reshape(*valid.shape, *(1,) * (values.ndim - 2))
+        total = np.sum(values, 0, where=mask)
+        mean = total / counts.reshape(T, *(1,) * (total.ndim - 1))
+        if minus is not None:
+            mean = record[name].values[minus, :T] - mean
+        elif name in ("obs", "Q"):
+            apart = np.sum((values - mean) ** 2, 0, where=mask)
+            arrays[f"{name}_sd"] = np.sqrt(apart / counts[:, None]).astype(np.float32)
+        arrays[name] = half(mean) if name in ("obs", "h", "M") else mean.astype(np.float32)
+    arrays["count"] = counts.astype(np.int32)
+    longest = positions[int(valid.sum(1).argmax())] if minus is None else minus
+    periods = record["period"].values[longest, :T]
+    header = {"periods": period_spans(periods), "conditions": "", "averaged": len(positions)}
+    return header, arrays
+
+
+def _matrix(values: xr.DataArray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a parameter as [hidden, input], whichever of the two it depends on."""
+    array = values.values.astype(np.float32)
+    array = array[:, None] if values.dims == ("hidden",) else array
+    return np.broadcast_to(array, shape)

@@ -1,0 +1,160 @@
+/** What every explorer is built on: its place, theme, messages, frames, errors and playing. */
+
+import { themeColors, themeName, watchTheme } from "./axes.js";
+import { make } from "./controls.js";
+import { Cache, unpack } from "./payload.js";
+
+const HELD = 96e6; // bytes of trials that the browser keeps
+
+/**
+ * An explorer. A subclass builds its controls and panels in `build()`, draws in `draw()` and names
+ * the keys that act in `keys`. `model` is anywidget's, or that of an exported page.
+ */
+export class App {
+  constructor(root, model) {
+    Object.assign(this, { root, model, cache: new Cache(HELD), lasting: {}, asked: new Map() });
+    this.failed = new Set();
+    this.alert = make("div", { className: "mpn-error", role: "alert", hidden: true });
+    this.tip = make("div", { className: "mpn-tip", hidden: true });
+    this.live = make("div", { className: "mpn-live", "aria-live": "polite" });
+    root.classList.add("mpn-app");
+    root.setAttribute("data-lm-suppress-shortcuts", "true"); // else Jupyter takes the keys
+    root.replaceChildren(this.alert, this.tip, this.live);
+    this.endings = [watchTheme(() => this.retheme())];
+    this.guard(() => this.start());
+  }
+
+  start() {
+    const { header, arrays, buffers } = this.model.get("_overview");
+    this.overview = { header, ...unpack(arrays, buffers) };
+    this.listen("msg:custom", (message, sent) => this.receive(message, sent));
+    this.retheme();
+    this.build();
+    const resized = new ResizeObserver(() => this.schedule());
+    resized.observe(this.root);
+    this.root.addEventListener("keydown", (event) => this.guard(() => this.key(event)));
+    this.endings.push(() => resized.disconnect());
+    this.schedule();
+  }
+
+  /** Ends what outlives the explorer's place in the page. */
+  end() {
+    this.playing = null;
+    this.ended = true;
+    for (const end of this.endings) end();
+    this.cache.entries.clear();
+    this.lasting = {};
+  }
+
+  listen(event, act) {
+    const guarded = (...given) => this.guard(() => act(...given));
+    this.model.on(event, guarded);
+    this.endings.push(() => this.model.off(event, guarded));
+  }
+
+  /** Runs something; what goes wrong is shown in the explorer's place. */
+  guard(act) {
+    try {
+      return act();
+    } catch (error) {
+      const line = /[^\s/]+:\d+:\d+/.exec(error.stack ?? "")?.[0] ?? "";
+      this.show(error.sentence ?? `${error.name}: ${error.message} (${line})`);
+    }
+  }
+
+  /** Shows a sentence about what went wrong, or none. */
+  show(sentence) {
+    this.alert.hidden = !sentence;
+    this.alert.textContent = sentence ?? "";
+  }
+
+  retheme() {
+    this.theme = themeColors(themeName());
+    this.root.dataset.mpnTheme = this.theme.name;
+    this.schedule();
+  }
+
+  get(name) { return this.model.get(name); }
+
+  /** Sets traits, sends them to the kernel, and draws. */
+  set(values) {
+    for (const [name, value] of Object.entries(values)) this.model.set(name, value);
+    this.model.save_changes();
+    this.show(null);
+    this.schedule();
+  }
+
+  /** What is kept under a key; null, and the kernel is asked, where nothing is. */
+  load(key, question, lasting = false) {
+    const found = lasting ? this.lasting[key] : this.cache.get(key);
+    if (!found && !this.asked.has(key) && !this.failed.has(key)) {
+      this.asked.set(key, lasting);
+      this.model.send({ ...question, key });
+    }
+    return found ?? null;
+  }
+
+  receive(message, buffers) {
+    const { key, header, arrays, error } = message, lasting = this.asked.get(key);
+    this.asked.delete(key);
+    if (error) {
+      this.failed.add(key);
+      this.show(error);
+      return;
+    }
+    const entry = { header, ...unpack(arrays, buffers) };
+    if (lasting) this.lasting[key] = entry; else this.cache.set(key, entry);
+    this.schedule();
+  }
+
+  /** Draws in the next frame, once. */
+  schedule() {
+    if (this.waiting || this.ended) return;
+    this.waiting = requestAnimationFrame(() => {
+      this.waiting = null;
+      if (!this.root.isConnected || !this.overview) return;
+      this.guard(() => this.draw());
+      this.root.dataset.frames = Number(this.root.dataset.frames ?? 0) + 1;
+    });
+  }
+
+  /** Shows the words for the place under the pointer, or none. */
+  readout(text, event) {
+    this.tip.hidden = !text;
+    if (!text) return;
+    this.tip.textContent = text;
+    const frame = this.root.getBoundingClientRect(), x = event.clientX - frame.left;
+    const wide = this.tip.offsetWidth;
+    this.tip.style.left = `${Math.max(0, x + 14 + wide > frame.width ? x - wide - 10 : x + 14)}px`;
+    this.tip.style.top = `${event.clientY - frame.top + 16}px`;
+  }
+
+  /** Plays or pauses: `advance()` goes one step on and returns whether there is another. */
+  play(advance, rate) {
+    if (this.playing) { this.playing = null; return; }
+    const playing = this.playing = {};
+    let due = performance.now();
+    const frame = (now) => {
+      if (this.playing !== playing || !this.root.isConnected) return;
+      if (now >= due - 2) {
+        due = Math.max(due + 1000 / rate(), now - 100);
+        if (!this.guard(advance)) this.playing = null;
+      }
+      if (this.playing) requestAnimationFrame(frame); else this.schedule();
+    };
+    requestAnimationFrame(frame);
+  }
+
+  /** Acts on a key, unless a control has a use for it. */
+  key(event) {
+    const { target } = event, menu = target.tagName === "SELECT";
+    const own = { SELECT: /^[ -~]$|^(Arrow|Home|End|Page|Enter)/, BUTTON: /^( |Enter)$/,
+      INPUT: /^(ArrowLeft|ArrowRight|Home|End)/ }[target.tagName];
+    event.stopPropagation();
+    if (event.ctrlKey || event.metaKey || event.altKey || menu || own?.test(event.key)) return;
+    const act = this.keys?.[event.key];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  }
+}

@@ -1,0 +1,84 @@
+/** Controls with a visible label, a tooltip and an accessible name. */
+
+/** Makes an element: its properties and attributes, then its children. */
+export function make(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in node && !name.startsWith("aria")) node[name] = value;
+    else node.setAttribute(name, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+/** A labelled menu; `choices(options, value)` replaces what it offers: texts or [value, text]. */
+export function menu(parent, label, hint, change) {
+  const select = make("select", { title: hint, "aria-label": label });
+  const node = make("label", { className: "mpn-control", title: hint },
+    make("span", { textContent: label }), select);
+  let offered = "";
+  select.addEventListener("change", () => change(select.value));
+  parent.append(node);
+  return {
+    node, select,
+    choices(options, value) {
+      const pairs = options.map((o) => (Array.isArray(o) ? o : [o, o]));
+      const text = JSON.stringify(pairs);
+      if (text !== offered) {
+        select.replaceChildren(...pairs.map(([v, t]) => make("option", { value: v, textContent: t })));
+        offered = text;
+      }
+      select.value = String(value);
+      node.hidden = pairs.length < 2;
+    },
+  };
+}
+
+/** A labelled button. */
+export function button(parent, text, label, hint, click) {
+  const node = make("button", { type: "button", textContent: text, title: hint,
+    "aria-label": label });
+  node.addEventListener("click", click);
+  parent.append(node);
+  return node;
+}
+
+/** A labelled slider with a text of its value. */
+export function slider(parent, label, hint, change) {
+  const input = make("input", { type: "range", min: 0, step: 1, title: hint, "aria-label": label });
+  const output = make("output");
+  input.addEventListener("input", () => change(Number(input.value)));
+  parent.append(make("label", { className: "mpn-control mpn-slider", title: hint },
+    make("span", { textContent: label }), input, output));
+  return {
+    input,
+    show(value, last, text) {
+      if (input.max !== String(last)) input.max = last;
+      if (input.value !== String(value)) input.value = value;
+      output.textContent = text;
+      input.setAttribute("aria-valuetext", text);
+    },
+  };
+}
+
+/** A legend: entries of a colour, a name and a value; only what changed is written. */
+export function legend(parent) {
+  const node = make("div", { className: "mpn-legend" });
+  let shown = "", values = [];
+  parent.append(node);
+  return (entries) => {
+    const text = JSON.stringify(entries.map(({ name, color, dash, note }) => [name, color, dash, note]));
+    if (text !== shown) {
+      shown = text;
+      values = entries.map(() => make("b"));
+      node.replaceChildren(...entries.map(({ name, color, dash, note }, k) => {
+        const swatch = make("i", { style: `--swatch: ${color}`, className: dash ? "dashed" : "" });
+        return note ? make("span", { className: "note", textContent: name })
+          : make("span", {}, swatch, name, " ", values[k]);
+      }));
+    }
+    entries.forEach(({ value }, k) => {
+      if (values[k].textContent !== (value ?? "")) values[k].textContent = value ?? "";
+    });
+  };
+}

@@ -1,0 +1,310 @@
+/** Panels: a canvas with axes, zoom, a value under the pointer, and what several panels draw. */
+
+import { FONT, linear, ticks, words } from "./axes.js";
+import { make, legend } from "./controls.js";
+
+const NEAR = 4; // pixels that a click may move
+
+/**
+ * A panel. A subclass gives `domain()`, the limits {x, y} when not zoomed; `key()`, what its base
+ * depends on; `base(g)` and `over(g, step)`, which draw what stays and what moves with time;
+ * `read(x, y)`, the words for a place, and `pick(x, y)`, what a click there does.
+ * `g` holds the context `c`, the scales `X` and `Y`, the plot's box and the theme.
+ */
+export class Panel {
+  constructor(app, stack, title, hint, { grow = 1, least = 150, left = 52, bottom = 34, top = 8 } = {}) {
+    Object.assign(this, { app, left, bottom, top, right: 12, zoom: {}, back: make("canvas") });
+    this.heading = make("h3", { textContent: title, title: hint });
+    this.tools = make("div", { className: "mpn-tools" });
+    this.note = make("span", { className: "mpn-note" });
+    this.canvas = make("canvas", { tabIndex: 0, title: "" });
+    this.canvas.setAttribute("role", "img");
+    this.plot = make("div", { className: "mpn-plot", style: `flex: ${grow} 1 ${least}px` }, this.canvas);
+    this.node = make("section", { className: "mpn-panel" },
+      make("header", {}, this.heading, this.note, this.tools), this.plot);
+    this.legend = legend(this.node);
+    this.hint = hint;
+    stack.append(this.node);
+    this.listen();
+  }
+
+  /** Limits of the axes: those of the domain, or of the zoom. */
+  limits() {
+    const home = this.domain();
+    return { x: this.zoom.x ?? home.x, y: this.zoom.y ?? home.y };
+  }
+
+  setZoom(zoom) { this.zoom = zoom; this.app.schedule(); }
+
+  /** Draws the panel at a step: the base anew only where what it depends on has changed. */
+  paint(step) {
+    const width = this.plot.clientWidth, height = this.plot.clientHeight;
+    if (!width || !height) return;
+    const ratio = globalThis.devicePixelRatio || 1, { x, y } = this.limits();
+    const box = { left: this.left, top: this.top, width: width - this.left - this.right,
+      height: height - this.top - this.bottom };
+    const X = linear(x, [box.left, box.left + box.width]);
+    const Y = linear(y, [box.top + box.height, box.top]);
+    const g = { X, Y, x, y, ...box, full: { width, height }, theme: this.app.theme };
+    this.g = g;
+    const key = JSON.stringify([width, height, ratio, x, y, g.theme.name, this.key()]);
+    if (key !== this.drawn) {
+      this.drawn = key;
+      for (const canvas of [this.canvas, this.back]) {
+        canvas.width = Math.round(width * ratio);
+        canvas.height = Math.round(height * ratio);
+      }
+      this.begin(this.back, ratio, g);
+      this.base(g);
+    }
+    this.begin(this.canvas, ratio, g);
+    g.c.drawImage(this.back, 0, 0, width, height);
+    this.over(g, step);
+    if (this.band) this.rubber(g);
+  }
+
+  begin(canvas, ratio, g) {
+    g.c = canvas.getContext("2d");
+    g.c.setTransform(ratio, 0, 0, ratio, 0, 0);
+    g.c.clearRect(0, 0, g.full.width, g.full.height);
+    g.c.font = FONT;
+  }
+
+  /** Says in the canvas's place what a sighted person reads off it. */
+  describe(text) {
+    if (this.canvas.ariaLabel !== text) this.canvas.ariaLabel = text;
+  }
+
+  rubber({ c, theme, top, height }) {
+    const { from, to, span } = this.band, flat = this.flat || span;
+    c.fillStyle = span ? theme.select : theme.ink;
+    c.globalAlpha = 0.14;
+    c.fillRect(from.px, flat ? top : from.py, to.px - from.px, flat ? height : to.py - from.py);
+    c.globalAlpha = 1;
+  }
+
+  /** The place of a pointer event, in pixels and in the axes' units. */
+  place(event) {
+    const frame = this.canvas.getBoundingClientRect(), { X, Y } = this.g;
+    const px = event.clientX - frame.left, py = event.clientY - frame.top;
+    return { px, py, x: X.invert(px), y: Y.invert(py) };
+  }
+
+  inside({ px, py }) {
+    const { left, top, width, height } = this.g;
+    return px >= left - 1 && px <= left + width + 1 && py >= top - 1 && py <= top + height + 1;
+  }
+
+  listen() {
+    const on = (name, act) => this.canvas.addEventListener(name, (event) => {
+      if (this.g && this.app.ready()) this.app.guard(() => act(event));
+    });
+    on("pointerdown", (event) => {
+      const from = this.place(event);
+      if (event.button || !this.inside(from)) return;
+      this.canvas.setPointerCapture(event.pointerId);
+      this.press = { from, span: event.shiftKey && this.flat };
+    });
+    on("pointermove", (event) => {
+      const at = this.place(event);
+      if (this.press && Math.hypot(at.px - this.press.from.px, at.py - this.press.from.py) > NEAR) {
+        this.band = { ...this.press, to: at };
+      }
+      this.app.readout(this.band || !this.inside(at) ? null : this.read(at), event);
+      this.app.schedule();
+    });
+    on("pointerup", (event) => {
+      const { band, press } = this, at = this.place(event);
+      this.band = this.press = null;
+      if (band) this.choose(band.from, at, band.span);
+      else if (press) this.pick(at);
+      this.app.schedule();
+    });
+    on("pointercancel", () => { this.band = this.press = null; });
+    on("pointerleave", () => { this.app.readout(null); this.hovered = null; this.app.schedule(); });
+    on("dblclick", () => this.setZoom({}));
+    this.canvas.addEventListener("wheel", (event) => { // else the page scrolls
+      if (!this.g || !(event.ctrlKey || event.metaKey || document.activeElement === this.canvas)) return;
+      event.preventDefault();
+      const at = this.place(event), factor = Math.exp(Math.sign(event.deltaY) * 0.2);
+      const { x, y } = this.limits(), home = this.domain();
+      const about = ([a, b], z, [low, high]) => [Math.max(low, z + (a - z) * factor),
+        Math.min(high, z + (b - z) * factor)];
+      this.setZoom({ x: about(x, at.x, home.x), ...(this.flat ? {} : { y: about(y, at.y, home.y) }) });
+    }, { passive: false });
+  }
+
+  /** What dragging from a place to another does: a zoom, or with Shift a span of time. */
+  choose(from, to, span) {
+    const x = [from.x, to.x].sort((a, b) => a - b), y = [from.y, to.y].sort((a, b) => a - b);
+    if (span) this.app.select({ span: x.map((value) => this.app.timeAt(value)) });
+    else this.setZoom(this.flat ? { x } : this.limits().y[0] > this.limits().y[1]
+      ? { x, y: y.reverse() } : { x, y });
+  }
+}
+
+/** Runs a drawing that stays within the axes. */
+export function clipped(g, draw) {
+  g.c.save();
+  g.c.beginPath();
+  g.c.rect(g.left, g.top, g.width, g.height);
+  g.c.clip();
+  draw(g.c);
+  g.c.restore();
+}
+
+/** Draws the frame, ticks and labels of both axes; `yTicks` are [value, text] in place of numbers. */
+export function drawAxes(g, xLabel, yLabel, { xTicks, yTicks, bottom = g.top + g.height } = {}) {
+  const { c, X, Y, theme, left, top, width } = g, right = left + width;
+  c.strokeStyle = theme.line;
+  c.fillStyle = theme.soft;
+  c.lineWidth = 1;
+  c.strokeRect(left + 0.5, top + 0.5, width - 1, g.height - 1);
+  c.textAlign = "center";
+  c.textBaseline = "top";
+  const across = xTicks ?? ticks(...g.x, Math.max(2, width / 80)).map((v) => [v, words(v, 4)]);
+  for (const [value, text] of across) {
+    const at = X(value);
+    if (at < left - 1 || at > right + 1) continue;
+    c.fillRect(Math.round(at) - 0.5, bottom, 1, 4);
+    c.fillText(text, Math.min(Math.max(at, left), right), bottom + 6);
+  }
+  if (xLabel) c.fillText(xLabel, left + width / 2, bottom + 20);
+  c.textAlign = "right";
+  c.textBaseline = "middle";
+  const sorted = [...g.y].sort((a, b) => a - b);
+  const up = yTicks ?? ticks(...sorted, Math.max(2, g.height / 45)).map((v) => [v, words(v)]);
+  for (const [value, text] of up) {
+    const at = Y(value);
+    if (at < top - 1 || at > top + g.height + 1) continue;
+    c.fillRect(left - 4, Math.round(at) - 0.5, 4, 1);
+    c.fillText(text, left - 7, at);
+  }
+  if (yLabel) {
+    c.save();
+    c.translate(9, top + g.height / 2);
+    c.rotate(-Math.PI / 2);
+    c.textAlign = "center";
+    c.fillText(yLabel, 0, 0);
+    c.restore();
+  }
+}
+
+/** Draws the periods as pale bands, `tall` pixels above the axes with their names where they fit. */
+export function drawPeriods(g, app, { strip = false, tall = 0 } = {}) {
+  const { c, X, theme, left, top, width, height } = g, right = left + width;
+  const below = strip ? 0 : height;
+  c.textAlign = "center";
+  c.textBaseline = "middle";
+  for (const [name, start, end] of app.detail.header.periods) {
+    const from = Math.max(left, X(app.timeOf(start) - app.dt / 2));
+    const to = Math.min(right, X(app.timeOf(end - 1) + app.dt / 2));
+    if (to <= from) continue;
+    c.fillStyle = theme.periods[app.overview.header.periods.indexOf(name) % theme.periods.length];
+    c.fillRect(from, top - tall, to - from, tall + below);
+    c.fillStyle = theme.line;
+    if (from > left) c.fillRect(from - 0.5, top - tall, 1, tall + below);
+    let text = name;
+    while (text.length > 2 && c.measureText(text).width > to - from - 6) {
+      text = `${text.replace(/…$/, "").slice(0, -1)}…`;
+    }
+    c.fillStyle = theme.ink;
+    if (tall && text.length > 2) c.fillText(text, (from + to) / 2, top - tall / 2);
+  }
+}
+
+/** Draws the cursor at a step and the chosen span of time. */
+export function drawCursor({ c, X, theme, top, height, left, width }, app, step) {
+  const { span } = app.selection(), at = X(app.timeOf(step));
+  if (span) {
+    c.fillStyle = theme.select;
+    c.globalAlpha = 0.18;
+    c.fillRect(X(span[0]), top, X(span[1]) - X(span[0]), height);
+    c.globalAlpha = 1;
+  }
+  if (at < left || at > left + width) return;
+  c.fillStyle = theme.ink;
+  c.fillRect(at - 0.75, top, 1.5, height);
+}
+
+/** Draws a line through values at the trial's steps, with gaps where they are nan. */
+export function drawLine({ c, X, Y }, app, steps, at, { color, dash = [], width = 1.8, stairs } = {}) {
+  c.beginPath();
+  let broken = true;
+  for (let t = 0; t < steps; t++) {
+    const value = at(t);
+    if (Number.isNaN(value)) { broken = true; continue; }
+    const y = Y(value), x = X(app.timeOf(t)), half = X(app.timeOf(t) + app.dt / 2) - x;
+    if (stairs) {
+      if (broken) c.moveTo(x - half, y); else c.lineTo(x - half, y);
+      c.lineTo(x + half, y);
+    } else if (broken) c.moveTo(x, y); else c.lineTo(x, y);
+    broken = false;
+  }
+  Object.assign(c, { strokeStyle: color, lineWidth: width, lineJoin: "round" });
+  c.setLineDash(dash);
+  c.stroke();
+  c.setLineDash([]);
+}
+
+/** Draws the band of a spread about a line. */
+export function drawSpread({ c, X, Y }, app, steps, at, spread, color) {
+  c.beginPath();
+  for (let t = 0; t < steps; t++) c.lineTo(X(app.timeOf(t)), Y(at(t) + spread(t)));
+  for (let t = steps - 1; t >= 0; t--) c.lineTo(X(app.timeOf(t)), Y(at(t) - spread(t)));
+  c.fillStyle = color;
+  c.globalAlpha = 0.16;
+  c.fill();
+  c.globalAlpha = 1;
+}
+
+/** Draws a matrix, `at(row, column)`, as a map over [x0, x1] by [y0, y1]; nan stays empty. */
+export function drawMap(g, rows, columns, at, scale, [x0, x1], [y0, y1], image = make("canvas")) {
+  if (image.width !== columns) image.width = columns;
+  if (image.height !== rows) image.height = rows;
+  const context = image.getContext("2d"), pixels = context.createImageData(columns, rows);
+  const colors = new Uint32Array(pixels.data.buffer), { table } = g.theme;
+  for (let i = 0, k = 0; i < rows; i++) {
+    for (let j = 0; j < columns; j++, k++) {
+      const share = at(i, j) / scale;
+      if (share === share) colors[k] = table[Math.round(128 + 128 * Math.min(1, Math.max(-1, share)))];
+    }
+  }
+  context.putImageData(pixels, 0, 0);
+  clipped(g, (c) => {
+    c.imageSmoothingEnabled = false;
+    c.drawImage(image, g.X(x0), g.Y(y0), g.X(x1) - g.X(x0), g.Y(y1) - g.Y(y0));
+  });
+}
+
+/** The colour bar in a panel's heading: from -scale to scale. */
+export function colorBar(panel, scale, theme) {
+  const key = `${scale} ${theme.name}`;
+  if (panel.barKey === key) return;
+  panel.barKey = key;
+  const colors = theme.diverging.map((color) => `rgb(${color.join(" ")})`).join(", ");
+  panel.note.replaceChildren(words(-scale), make("i", { className: "mpn-bar",
+    style: `background: linear-gradient(90deg, ${colors})` }), words(scale));
+}
+
+/** Ticks for the rows of units in an order: their true numbers. */
+export function unitTicks(order, [from, to], height) {
+  const low = Math.max(0, Math.ceil(Math.min(from, to))), high = Math.min(order.length,
+    Math.floor(Math.max(from, to)));
+  const every = Math.max(1, Math.ceil((high - low) / Math.max(2, height / 20)));
+  const found = [];
+  for (let row = low; row < high; row += every) found.push([row + 0.5, `${order[row]}`]);
+  return found;
+}
+
+/** The point of some paths that is nearest to a place: [path, step], or null beyond `most` pixels. */
+export function nearestPoint(paths, place, most) {
+  let best = most ** 2, found = null;
+  paths.forEach(({ xs, ys }, k) => {
+    for (let t = 0; t < xs.length; t++) {
+      const distance = (xs[t] - place.px) ** 2 + (ys[t] - place.py) ** 2;
+      if (distance < best) { best = distance; found = [k, t]; }
+    }
+  });
+  return found;
+}

@@ -17,10 +17,8 @@ from mpn_lab import RunError, plotting
 LONG = "fig7j"  # hours of training: only when asked for
 SUPPLEMENTS = ("fig3S", "fig5S", "fig6S", "fig7S")  # after figS, some of whose networks they show
 CAUSAL = "causal"  # five pictures that are not the paper's
-NAMES = sorted(
-    (folder.parent.name for folder in FIGURES.glob("fig*/plot.py")),
-    key=lambda name: (name == LONG, name in SUPPLEMENTS, name),
-) + [CAUSAL]
+PAPER = (folder.parent.name for folder in FIGURES.glob("fig*/plot.py"))
+NAMES = [*sorted(PAPER, key=lambda name: (name == LONG, name in SUPPLEMENTS, name)), CAUSAL]
 
 
 def main(arguments: list[str]) -> None:

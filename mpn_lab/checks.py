@@ -56,8 +56,8 @@ def check_number(
 ) -> float:
     """Return a finite number, Python's or numpy's, as float; `above`: `low` itself is too low."""
     plain = value.item() if isinstance(value, np.generic) else value
-    if isinstance(plain, bool) or not isinstance(plain, int | float) or not math.isfinite(plain):
-        kind = "a finite number" if isinstance(plain, float) else "a number"
+    if isinstance(plain, bool) or not isinstance(plain, int | float) or not _is_finite(plain):
+        kind = "a finite number" if type(plain) in (int, float) else "a number"
         raise ValueError(
             f"{name} is {show(plain)}; expected {kind}{_range(low, high, ', ', above)}."
         )
@@ -65,6 +65,14 @@ def check_number(
     if too_low or (high is not None and plain > high):
         raise ValueError(f"{name} is {plain}; expected {_range(low, high, above=above)}.")
     return float(plain)
+
+
+def _is_finite(number: int | float) -> bool:
+    """Whether a number is finite as a float: an int may be larger than all of them."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 def check_choice(name: str, value: Any, choices: Any) -> Any:

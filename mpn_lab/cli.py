@@ -17,6 +17,8 @@ import tyro
 from pydantic import BaseModel, Field
 
 import mpn_lab
+from mpn_lab.checks import reason
+from mpn_lab.command_line import parse
 from mpn_lab.loading import NotJSON, parse_json, shorten
 from mpn_lab.tasks.catalog import TaskDescription, describe_task, trainable_tasks
 from mpn_lab.training.check import check_run
@@ -38,7 +40,7 @@ def _parse_pairs(words: list[str]) -> dict[str, Any]:
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
-            raise ValueError(f"{word!r} is not of the form KEY=VALUE; write it as in dt=20.")
+            raise ValueError(f"{word!r} is not of the form KEY=VALUE; write it as {key or 'dt'}=1.")
         if key in pairs:
             raise ValueError(f"{key} is given twice in {' '.join(words)}; give it once.")
         try:
@@ -85,7 +87,7 @@ class _Arguments(BaseModel):
     """Arguments of the task, for example dt=20 use_expl_context=True."""
     core_options: Pairs = Field(default_factory=dict)
     """Options of the core, for example update=presynaptic lam_max=0.9; the core checks them."""
-    out: Path | None = None
+    out: Annotated[str | None, tyro.conf.arg(metavar="{None}|PATH")] = None  # a Path hides ""
     """Folder of the run; default: runs/TASK-seedN (supervised: runs/TASK-supervised-seedN)."""
     modules: Modules = ()
     device: str = "cpu"
@@ -102,7 +104,7 @@ class _SequenceArguments(SequenceConfig):
     def __init__(self, **fields: Any) -> None:
         try:
             super().__init__(**fields)
-        except ConfigError as error:  # tyro would print it in a box of several lines
+        except ConfigError as error:  # tyro would print it without the word sequence
             sys.exit(f"error: sequence.{error}")
 
 
@@ -259,31 +261,39 @@ def tasks_command(
         print(_describe(describe_task(name, trials=trials)), flush=True)
 
 
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "tasks": tasks_command,
+    "train": train_command,
+    "train-supervised": train_supervised_command,
+    "resume": resume_command,
+    "evaluate": evaluate_command,
+    "plot": plot_command,
+    "check": check_command,
+}
+_ABOUT = (
+    "Train multi-plasticity networks on cognitive tasks and look inside them. "
+    "`mpn-lab COMMAND --help` lists the options of a command; `mpn-lab --version` prints the "
+    "version."
+)
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line `mpn-lab`; an error ends it with one sentence and exit code 1.
 
-    SIGINT and SIGTERM end it with exit code 130 and 143; a training ends after its current round.
+    Words that are no arguments of a command end it with one sentence and exit code 2. SIGINT and
+    SIGTERM end it with exit code 130 and 143; a training ends after its current round.
     """
     args = sys.argv[1:] if args is None else list(args)
     if args == ["--version"]:
         print(f"mpn-lab {mpn_lab.__version__}")
         return
-    commands: dict[str, Callable[..., None]] = {
-        "tasks": tasks_command,
-        "train": train_command,
-        "train-supervised": train_supervised_command,
-        "resume": resume_command,
-        "evaluate": evaluate_command,
-        "plot": plot_command,
-        "check": check_command,
-    }
-    about = (
-        "Train multi-plasticity networks on cognitive tasks and look inside them. "
-        "`mpn-lab COMMAND --help` lists the options of a command; `mpn-lab --version` prints the "
-        "version."
-    )
     try:
-        tyro.extras.subcommand_cli_from_dict(commands, prog="mpn-lab", description=about, args=args)
+        parse(_COMMANDS, args, prog="mpn-lab", description=_ABOUT)()
+    except MemoryError as error:
+        sys.exit(
+            f"error: the memory does not suffice ({reason(error)}); choose smaller sizes, such as "
+            "--buffer-size or --batch-size."
+        )
     except (ValueError, RunError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt as error:
@@ -315,9 +325,9 @@ def _import(modules: Sequence[str]) -> None:
                     "installed; run the command in the folder that contains it, or install it."
                 ) from error
             last = traceback.extract_tb(error.__traceback__)[-1]
-            reason = str(error).strip().split("\n")[0]
+            first_line = str(error).strip().split("\n")[0]
             raise ValueError(
-                f"--import {name}: the import fails with {type(error).__name__}: {reason} "
+                f"--import {name}: the import fails with {type(error).__name__}: {first_line} "
                 f"({Path(last.filename).name}, line {last.lineno}); fix the error and try again."
             ) from error
 

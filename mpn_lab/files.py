@@ -41,10 +41,13 @@ def write_whole(
     Raises:
         error: the disk is full or the file cannot be written; the old content is unchanged.
     """
+    if path.exists() and not path.is_file():  # never replaces /dev/null
+        raise error(
+            f"{path} could not be written (it exists and is no regular file); choose another place "
+            f"or move it away, then {then}."
+        )
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
     try:
-        if path.exists() and not path.is_file():  # never replaces /dev/null
-            raise OSError(errno.EINVAL, "it exists and is no regular file")
         _write(temporary, memoryview(data))
         os.replace(temporary, path)
     except OSError as reason:
@@ -75,6 +78,11 @@ def make_folder(path: Path, error: type[Exception] = OSError) -> None:
             if not folder.is_dir():
                 folder.mkdir(exist_ok=True)
                 _sync_folder(folder.parent)
+    except (FileExistsError, NotADirectoryError) as reason:
+        raise error(
+            f"the folder {path} cannot be made, since {folder} is a file; move that away or choose "
+            "another place, then try again."
+        ) from reason
     except OSError as reason:
         raise error(
             f"the folder {path} cannot be made ({reason.strerror or reason}); free some space or "

@@ -25,6 +25,10 @@ class NotJSON(ValueError):
     """Raised if a text is not JSON at all."""
 
 
+class NotAFile(ValueError):
+    """Raised if a folder, a pipe or a device is in the place of a file."""
+
+
 class ArraySpec(NamedTuple):
     """Shape and dtype of an array; None in the shape is a size that is not known beforehand."""
 
@@ -105,7 +109,7 @@ def read_regular_file(path: Path, limit: int | None = None, *, first: int | None
     try:
         about = os.fstat(handle)
         if not stat.S_ISREG(about.st_mode):
-            raise ValueError("it is not a file")
+            raise NotAFile("it is not a file")
         limit = memory() // 2 if limit is None else limit
         if first is None and about.st_size > limit:
             raise ValueError(f"it has {about.st_size:,} bytes; expected at most {limit:,}")

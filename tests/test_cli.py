@@ -122,11 +122,34 @@ def test_errors_are_one_sentence(args, message, tmp_path, monkeypatch):
     assert not (tmp_path / "runs").exists()
 
 
-def test_pairs_must_be_pairs(capsys, tmp_path):
-    with pytest.raises(SystemExit):
-        main(["train", "--out", str(tmp_path / "run"), "--task-kwargs", "dt"])
-    captured = capsys.readouterr()
-    assert "KEY=VALUE" in captured.out + captured.err
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["train", "--task-kwargs", "dt"], "error: --task-kwargs: 'dt' is not of the form KEY="),
+        (["train", "--replay", "x"], "error: invalid choice 'x' for argument '--replay'; expect"),
+        ([], "error: Expected one of {tasks, train, train-supervised, resume, evaluate, plot,"),
+    ],
+)
+def test_words_that_are_no_arguments_are_one_sentence_too(args, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(args)
+    printed = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert printed.err.startswith(message)
+    assert printed.err.endswith("--help`.\n")
+    assert printed.err.count("\n") == 1
+    assert not printed.out
+
+
+def test_a_lack_of_memory_is_one_sentence(monkeypatch):
+    def too_large(*args, **kwargs):
+        raise MemoryError("Unable to allocate 8.66 GiB for an array")
+
+    monkeypatch.setattr("mpn_lab.cli.train", too_large)
+    with pytest.raises(
+        SystemExit, match=r"error: the memory does not suffice \(Unable .*\); choose"
+    ):
+        main(["train"])
 
 
 def test_an_interrupt_has_its_exit_code(monkeypatch, capsys):

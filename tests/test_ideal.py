@@ -97,6 +97,53 @@ def test_a_noisier_match_is_still_the_most_likely_one():
     assert 0.6 < ideal_accuracy(env, trials) < 0.95
 
 
+@pytest.mark.parametrize(
+    ("task", "kwargs"),
+    [
+        ("DelayMatchSample-v0", {"sigma": 0}),
+        ("DelayMatchSample-v0", {"dim_ring": 1}),  # whose two stimuli have different norms
+        ("DelayMatchSample-v0", {"dim_ring": 3, "sigma": 0}),
+        ("PerceptualDecisionMaking-v0", {"cohs": [-51.2]}),
+        ("PerceptualDecisionMaking-v0", {"cohs": [-51.2], "sigma": 0, "dim_ring": 3}),
+    ],
+)
+def test_what_the_observations_decide_is_always_right(task, kwargs):
+    assert ideal_accuracy(*planned_trials(task, kwargs, 200)) > 0.99
+
+
+def test_mixed_coherences_are_weighed_by_their_likelihoods():
+    """Against the posterior by brute force over the coherences and directions."""
+    kwargs = {"cohs": [-20, 6.4, 51.2], "dim_ring": 3, "sigma": 2.0}
+    env, trials = planned_trials("PerceptualDecisionMaking-v0", kwargs, 200)
+    theta, sigma = env.task.theta, env.task.sigma
+    for trial, response in zip(trials, ideal_actions(env, trials), strict=True):
+        start, end = trial.periods["stimulus"]
+        likelihood = np.zeros(3)
+        for k in range(3):
+            for coherence in kwargs["cohs"]:
+                stimulus = 0.5 + coherence / 200 * np.cos(theta - theta[k])
+                likelihood[k] += np.exp(
+                    -((trial.obs[start:end, 1:] - stimulus) ** 2).sum() / 2 / sigma**2
+                )
+        assert response == 1 + likelihood.argmax()
+
+
+@pytest.mark.parametrize(
+    ("task", "absent", "chance"),
+    [
+        ("PerceptualDecisionMaking-v0", "stimulus", 1 / 2),
+        ("ContextDecisionMaking-v0", "stimulus", 1 / 2),
+        ("DelayMatchSample-v0", "sample", 1 / 2),
+        ("DelayMatchSample-v0", "test", 1 / 2),
+    ],
+)
+def test_a_period_without_a_step_is_no_evidence(task, absent, chance):
+    env = TrialEnv(task, seed=0, timing={absent: 0})
+    trials = collect_trials([env], Fixate(), 0.0, np.random.default_rng(0))
+    assert absent not in trials[0].periods
+    assert ideal_accuracy(env, trials) == chance
+
+
 def test_pulses_are_counted_and_a_tie_is_worth_half():
     """Against the accuracy by enumeration: only ties, which a coin settles, are ever wrong."""
     env, trials = planned_trials("PulseDecisionMaking-v0", {}, 4000)

@@ -121,6 +121,26 @@ def test_consecutive_trials_are_counted_one_by_one():
     assert whole.item() == pytest.approx((one.item() + two.item()) / 2, rel=1e-6)
 
 
+@pytest.mark.parametrize("td_lambda", [0.0, 0.7, 1.0])
+def test_a_trial_cut_inside_a_row_learns_nothing_from_the_next_one(td_lambda):
+    """Its last step is not trained and G = V there, as if the row ended with it."""
+    network, target = make(0), make(1)
+    batch = batch_of([6])
+    cut = torch.arange(6)[None] == 2
+    first = batch._replace(**{n: getattr(batch, n)[:, :3] for n in batch._fields[:5]})
+    value = torch.arange(6.0)[None]
+    goals = td_targets(value, batch.reward, batch.terminated, batch.mask, GAMMA, td_lambda, cut=cut)
+    alone = td_targets(value[:, :3], first.reward, first.terminated, first.mask, GAMMA, td_lambda)
+    assert torch.equal(goals[:, :3], alone)
+    assert goals[0, 2] == value[0, 2]
+    spoilt = batch._replace(reward=batch.reward + 100 * (torch.arange(6) == 2), cut=cut)
+    losses = [
+        compute_td_loss_trial(network, target, one, GAMMA, td_lambda).item()
+        for one in (batch._replace(cut=cut), spoilt)
+    ]
+    assert losses[0] == losses[1]  # whatever the reward of the step that is not trained
+
+
 def test_only_the_trained_network_gets_a_gradient():
     network, target = make(0), make(1)
     compute_td_loss_trial(network, target, batch_of([5, 3]), GAMMA).backward()

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpn_lab import QNetwork
+from mpn_lab import QNetwork, checks
 from mpn_lab.networks.state_codec import StateCodec
 from mpn_lab.replay.sequences import SequenceReplayBuffer
 from mpn_lab.training.loss import start_state
@@ -59,6 +59,38 @@ def buffer_of(network, buffer_size=4, **options):
     return SequenceReplayBuffer(
         buffer_size, StateCodec(network), trials_per_segment=3, n_actions=4, **options
     )
+
+
+def test_codes_that_exceed_the_memory_are_refused(monkeypatch):
+    buffer = buffer_of(make(), window=1, carried=True)
+    assert buffer._size(64, 0) == buffer.nbytes
+    monkeypatch.setattr(checks, "memory", lambda: buffer.nbytes)
+    with pytest.raises(ValueError, match="a buffer of 5 trials of 64 steps would take"):
+        buffer_of(make(), 5, window=1, carried=True)
+
+
+@pytest.mark.parametrize(
+    "options", [{"window": None}, {"window": 5, "across_trials": True}], ids=str
+)
+def test_a_batch_marks_where_a_trial_was_cut_inside_a_row(options):
+    network = make()
+    buffer = buffer_of(network, 1, reset_trials=False, **options)
+    done = np.array([False, False, False, True, False, False])  # cut, ended, cut
+    obs = np.zeros((6, 3), np.float32)
+    obs[:, 0] = np.arange(6)
+    codes = buffer.codec.encode(network, torch.from_numpy(obs[None]), None)[0].numpy()
+    buffer.push_segment(obs, np.zeros(6, int), np.zeros(6), done, [2, 4, 6], codes)
+    seen = set()
+    for _ in range(20):
+        batch = buffer.sample(4)
+        cut = torch.zeros_like(batch.mask) if batch.cut is None else batch.cut
+        step = batch.obs[:, :, 0].int()
+        assert torch.equal(cut, batch.mask & ((step == 1) | (step == 5)))
+        seen |= set(step[cut].tolist())
+    assert seen == {1, 5}
+    ended = buffer_of(network, **options, reset_trials=False)
+    fill(network, ended, reset_trials=False)
+    assert all(ended.sample(4).cut is None for _ in range(5))
 
 
 def trial_of(step):
@@ -204,8 +236,10 @@ def test_restored_buffer_samples_the_same():
     one, two = (buffer_of(network, window=4, burn_in=2, max_steps=8, seed=s) for s in (0, 1))
     fill(network, one)
     two.load_state(*one.state())
-    for a, b in zip(one.sample(30), two.sample(30), strict=True):
-        assert torch.equal(a, b)  # the states and the burn-in, too
+    a, b = one.sample(30)._asdict(), two.sample(30)._asdict()
+    assert a.pop("cut") is b.pop("cut") is None
+    for name in a:  # the states and the burn-in, too
+        assert torch.equal(a[name], b[name])
     assert one.nbytes == two.nbytes
 
 

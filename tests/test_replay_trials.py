@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mpn_lab import TrialReplayBuffer
+from mpn_lab import TrialReplayBuffer, checks
 
 
 def trial(length, value=0.0, d=3):
@@ -120,6 +120,30 @@ def test_batch_larger_than_the_buffer(batch_size):
     buffer.push_trial(*trial(3))
     with pytest.raises(ValueError, match=f"batch_size is {batch_size}[,;]"):
         buffer.sample(batch_size)
+
+
+def test_a_buffer_that_exceeds_the_memory_is_refused_and_stays_as_it_was(monkeypatch):
+    """Before its first observations and before it grows, also where the process is limited."""
+    buffer = TrialReplayBuffer(4)
+    monkeypatch.setattr(checks, "memory", lambda: buffer.nbytes)
+    with pytest.raises(ValueError, match=r"a buffer of 4 trials of 64 steps would take .*GB, more"):
+        buffer.push_trial(*trial(3))
+    monkeypatch.undo()
+    buffer.push_trial(*trial(3))
+    size = buffer.nbytes
+    assert buffer._size(64, 3) == size
+    monkeypatch.setattr(checks, "memory", lambda: size)
+    with pytest.raises(ValueError, match="a buffer of 4 trials of 128 steps would take"):
+        buffer.push_trial(*trial(65))
+    monkeypatch.undo()
+
+    def no_memory(*shape, **options):
+        raise MemoryError("Unable to allocate")
+
+    monkeypatch.setattr(np, "pad", no_memory)
+    with pytest.raises(ValueError, match=r"128 steps would take .* GB, more than is free; choose"):
+        buffer.push_trial(*trial(65))
+    assert (len(buffer), buffer.nbytes, buffer.max_steps) == (1, size, 64)
 
 
 def test_bad_buffer_size():

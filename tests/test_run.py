@@ -10,7 +10,9 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from mpn_lab import RunError, load_run, resume, train
+from mpn_lab import RunError, load_run, loading, resume, train
+from mpn_lab.training import check as check_module
+from mpn_lab.training import run as run_module
 
 LAST = "checkpoints/trial_000150.safetensors"
 
@@ -104,6 +106,36 @@ def test_damaged_metrics(run_copy):
     (run_copy / "metrics.csv").write_bytes(b'trials,loss\n1,2\n3,"4,5,6\n')
     with pytest.raises(RunError, match=r"metrics.csv is missing, damaged or of another run; `mpn"):
         load_run(run_copy).metrics  # noqa: B018
+
+
+def test_metrics_are_read_while_the_training_writes_them(run_copy, tmp_path, monkeypatch):
+    """metrics.csv is written before resume.safetensors: a reader between two rows sees either."""
+    run, csv = load_run(run_copy), run_copy / "metrics.csv"
+    whole, state = csv.read_bytes(), (run_copy / "resume.safetensors").read_bytes()
+    older = tmp_path / "older"
+    with pytest.raises(KeyboardInterrupt):
+        train(run.config, older, progress=False, on_row=_stop_at_100)
+    shutil.copy(older / "resume.safetensors", run_copy)
+    csv.write_bytes((older / "metrics.csv").read_bytes())
+    read = loading.read_regular_file
+
+    def while_it_writes(path, *limits, **options):
+        data = read(path, *limits, **options)
+        if path == csv:  # the next row is written right after the reader has looked
+            csv.write_bytes(whole)
+            (run_copy / "resume.safetensors").write_bytes(state)
+        return data
+
+    for module in (run_module, check_module):
+        monkeypatch.setattr(module, "read_regular_file", while_it_writes)
+    assert len(run.metrics) == 2
+    monkeypatch.undo()
+    assert len(run.metrics) == 3
+
+
+def _stop_at_100(row):
+    if row["trials"] == 100:
+        raise KeyboardInterrupt
 
 
 def test_checkpoint_of_another_network(run_copy, forge):

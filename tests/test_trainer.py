@@ -42,6 +42,15 @@ def test_the_same_bytes_with_one_thread_and_with_two(content, forge, tmp_path):
     assert found[0] == found[1]
 
 
+def test_a_callback_that_changes_its_row_changes_no_run(short_config, short_run, tmp_path):
+    def spoil(row):
+        row["note"] = row.pop("loss")
+
+    run = train(short_config(), tmp_path / "run", progress=False, on_row=spoil)
+    assert run.metrics.equals(short_run.metrics)
+    assert resume(run, progress=False).rows == []  # finished, and read without a complaint
+
+
 def test_a_run_in_memory_equals_the_run_in_a_folder(short_run, short_config):
     rows = []
     run = train(short_config(), out=False, progress=False, on_row=rows.append)

@@ -279,6 +279,89 @@ def test_a_time_limit_truncates_and_the_next_trial_is_a_whole_one(wrap):
     assert ends(env, 2) == [(5, True, False)] * 2  # it ended by itself at the limit
 
 
+def returning(**returned):
+    """An episode of three steps that returns something else; reset: what that returns."""
+
+    class Returning(gym.Env):
+        observation_space, action_space = gym.spaces.Box(-1, 1, (3,)), gym.spaces.Discrete(2)
+
+        def reset(self, *, seed=None, options=None):
+            self.t = 0
+            return returned.get("reset", (np.zeros(3, np.float32), {}))
+
+        def step(self, action):
+            self.t += 1
+            info = returned.get("info", {"performance": returned.get("performance", 1.0)})
+            obs = returned.get("obs", np.zeros(3, np.float32))
+            whole = obs, returned.get("reward", 1.0), self.t == 3, False, info
+            return whole[: returned.get("of_step", 5)]
+
+    return Returning
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ({"reset": np.zeros(3)}, r"gives a ndarray of shape \(3,\) from reset; expected a tuple"),
+        (
+            {"reset": (np.zeros(1), {})},
+            r"gives the observation a .* \(1,\); expected one of the sp",
+        ),
+        (
+            {"obs": np.zeros(1)},
+            r"gives the observation a ndarray of shape \(1,\); expected one of",
+        ),
+        (
+            {"obs": np.zeros((1, 3))},
+            r"the observation a ndarray of shape \(1, 3\); expected one of",
+        ),
+        (
+            {"obs": np.zeros(4)},
+            r"the observation a ndarray of shape \(4,\); expected one of the sp",
+        ),
+        ({"obs": None}, "gives the observation None; expected one of the space Box"),
+        (
+            {"obs": ["a", "b", "c"]},
+            r"gives the observation \['a', 'b', 'c'\]; expected one of the sp",
+        ),
+        ({"reward": None}, "gives the reward None; expected one number per step"),
+        ({"reward": np.ones(2)}, "gives the reward a ndarray .*; expected one number per step"),
+        ({"info": None}, "gives the info None from step; expected a dict"),
+        ({"of_step": 4}, r"from step; expected a tuple \(observation, reward, terminated"),
+        ({"performance": "yes"}, "gives the performance 'yes' at a trial's end; expected a number"),
+        (
+            {"performance": 2.5},
+            "gives the performance 2.5 at a trial's end; expected a number from",
+        ),
+    ],
+)
+def test_an_environment_that_returns_something_else_is_named(returned, message):
+    with pytest.raises(ValueError, match=rf"Returning .*{message}") as caught:
+        ends(TrialEnv(returning(**returned), seed=0), 1)
+    assert "\n" not in str(caught.value)
+    assert "correct the task." in str(caught.value)
+
+
+def test_an_observation_inside_a_dict_has_its_shape_too():
+    class Named(returning()):
+        observation_space = gym.spaces.Dict({"a": gym.spaces.Box(-1, 1, (2, 2))})
+
+        def reset(self, *, seed=None, options=None):
+            super().reset()
+            return {"a": np.zeros(2, np.float32)}, {}
+
+    with pytest.raises(
+        ValueError, match=r"gives the observation \{'a': array.*expected one of the"
+    ):
+        TrialEnv(Named, seed=0)
+
+
+def test_an_unknown_performance_may_be_none():
+    env = TrialEnv(returning(performance=None), seed=0)
+    env.reset()
+    assert np.isnan([env.step(0) for _ in range(3)][-1][4]["performance"])
+
+
 def test_a_reset_is_seeded_only_when_the_environment_is():
     raw = Episode()
     env = TrialEnv(raw, seed=3)

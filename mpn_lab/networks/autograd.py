@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import math
 import os
 import sys
@@ -36,6 +37,14 @@ def plain_loop() -> Iterator[None]:
         yield
     finally:
         _loop_only = before
+
+
+def kernels_work() -> bool:
+    """Whether an MPN may run the compiled kernels: numba is found, and they have not failed."""
+    try:
+        return not _loop_only and importlib.util.find_spec("numba") is not None
+    except ImportError:
+        return False
 
 
 def mpn_compiled(

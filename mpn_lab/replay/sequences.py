@@ -43,6 +43,8 @@ class SequenceReplayBuffer(TrialReplayBuffer):
     Source: Kapturowski et al., R2D2, ICLR 2019 (stored states, burn-in).
     """
 
+    _per_step = (*TrialReplayBuffer._per_step, "_codes")
+
     def __init__(
         self,
         buffer_size: int,
@@ -59,19 +61,36 @@ class SequenceReplayBuffer(TrialReplayBuffer):
         max_steps: int = 64,
         seed: int | Sequence[int] = 0,
     ) -> None:
-        super().__init__(buffer_size, n_actions=n_actions, max_steps=max_steps, seed=seed)
         check_choice("start", start, Start)
         if window is not None:
             window = check_int("window", window, 1)
-        check_int("trials_per_segment", trials_per_segment, 1)
+        trials_per_segment = check_int("trials_per_segment", trials_per_segment, 1)
         burn_in = check_int("burn_in", burn_in, 0)
         self.codec, self.window, self.start, self.burn_in = codec, window, start, burn_in
         self.across_trials, self.reset_trials = across_trials, reset_trials
-        self._ends = np.zeros((buffer_size, trials_per_segment), np.int64)  # of each trial
-        dtype = np.dtype(str(codec.dtype).removeprefix("torch."))
-        width = codec.width if self.stores_states else 0
-        self._codes = np.zeros((buffer_size, max_steps, width), dtype)
-        self._initial = np.zeros((buffer_size, codec.size if carried else 0), np.float32)
+        self.trials_per_segment, self.carried = trials_per_segment, carried
+        super().__init__(buffer_size, n_actions=n_actions, max_steps=max_steps, seed=seed)
+
+    def _allocate(self) -> None:
+        super()._allocate()
+        n, codec = self.buffer_size, self.codec
+        self._ends = np.zeros((n, self.trials_per_segment), np.int64)  # of each trial
+        self._codes = np.zeros((n, self.max_steps, self._width), self._dtype)
+        self._initial = np.zeros((n, codec.size if self.carried else 0), np.float32)
+
+    def _size(self, steps: int, d: int) -> int:
+        per_segment = 8 * self.trials_per_segment + 4 * self.codec.size * self.carried
+        per_segment += steps * self._width * self._dtype.itemsize
+        return super()._size(steps, d) + self.buffer_size * per_segment
+
+    @property
+    def _width(self) -> int:
+        """Numbers in the code of one step's state."""
+        return self.codec.width if self.stores_states else 0
+
+    @property
+    def _dtype(self) -> np.dtype:
+        return np.dtype(str(self.codec.dtype).removeprefix("torch."))
 
     @property
     def stores_states(self) -> bool:
@@ -168,6 +187,7 @@ class SequenceReplayBuffer(TrialReplayBuffer):
             torch.from_numpy(mask),
             self._states(i, begin, origin),
             **self._burn_in(i, begin, s),
+            cut=self._cut(i, np.minimum(t, self.max_steps - 1), mask),
         )
         return batch.to(device)
 
@@ -210,6 +230,15 @@ class SequenceReplayBuffer(TrialReplayBuffer):
         low, high = starts[rows, trial], self._ends[i[rows], trial]
         origin = low if self.reset_trials else np.zeros_like(low)
         return i[rows], np.maximum(s[rows], low), np.minimum(e[rows], high), high, origin
+
+    def _cut(self, i: np.ndarray, t: np.ndarray, mask: np.ndarray) -> Tensor | None:
+        """Return where a trial that was cut short ends at step `t`; None if none does in a row."""
+        if self.trials_per_segment == 1:
+            return None
+        last = np.zeros((len(i), self.max_steps), bool)
+        np.put_along_axis(last, self._ends[i] - 1, True, axis=1)
+        cut = np.take_along_axis(last, t, 1) & ~self._terminated[i[:, None], t] & mask
+        return torch.from_numpy(cut) if cut.any() else None
 
     def _burn_in(self, i: np.ndarray, begin: np.ndarray, s: np.ndarray) -> dict[str, Tensor]:
         """Return the observations from step `begin` to `s` as fields of a batch; none: {}."""
@@ -271,8 +300,3 @@ class SequenceReplayBuffer(TrialReplayBuffer):
         if not rises.all() or (ends[:, -1:] != length).any():
             raise ValueError("ends do not rise to the length of their segment")
         return ends
-
-    def _make_room(self, T: int, d: int) -> None:
-        super()._make_room(T, d)
-        if (more := self.max_steps - self._codes.shape[1]) > 0:
-            self._codes = np.pad(self._codes, [(0, 0), (0, more), (0, 0)])

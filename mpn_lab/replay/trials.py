@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -36,6 +37,7 @@ class TrialBatch(NamedTuple):
     state: Any = None  # as the network's core takes it
     burn_in: Float[Tensor, "B K d"] | None = None  # obs before each row, padded at the end
     burn_in_length: Int[Tensor, " B"] | None = None
+    cut: Bool[Tensor, "B T"] | None = None  # where a trial was cut and the row may go on; None: no
 
     def to(self, device: torch.device | str) -> TrialBatch:
         """Return the batch on a device. Raises ValueError if torch does not find it."""
@@ -72,8 +74,11 @@ class TrialReplayBuffer:
         seed: seed of the sampling.
 
     Raises:
-        ValueError: a buffer_size below 1.
+        ValueError: a buffer_size below 1, or more than fits into the memory.
     """
+
+    # the arrays that grow with max_steps
+    _per_step: tuple[str, ...] = ("_obs", "_action", "_reward", "_terminated")
 
     def __init__(
         self,
@@ -89,19 +94,36 @@ class TrialReplayBuffer:
             n_actions = check_int("n_actions", n_actions, 1)
         for number in seed if isinstance(seed, list | tuple) else [seed]:
             check_int("seed", number, 0, None)
-        check_memory(
-            (8 + 4 + 1) * buffer_size * max_steps,
-            f"a buffer of {buffer_size:,} trials of {max_steps:,} steps",
-            "choose a smaller buffer_size",
-        )
         self.buffer_size, self.n_actions, self.max_steps = buffer_size, n_actions, max_steps
         self.rng = np.random.default_rng(seed)
         self.pushed = 0  # trials ever pushed
-        self.length = np.zeros(buffer_size, np.int64)  # number of steps of each stored trial
         self._obs: np.ndarray | None = None  # (buffer_size, max_steps, d), from the first push on
-        self._action = np.zeros((buffer_size, max_steps), np.int64)
-        self._reward = np.zeros((buffer_size, max_steps), np.float32)
-        self._terminated = np.zeros((buffer_size, max_steps), bool)
+        with self._within_memory(max_steps, 0):
+            self._allocate()
+
+    def _allocate(self) -> None:
+        """Make the arrays whose sizes are known before the first push."""
+        shape = self.buffer_size, self.max_steps
+        self.length = np.zeros(shape[0], np.int64)  # number of steps of each stored trial
+        self._action = np.zeros(shape, np.int64)
+        self._reward = np.zeros(shape, np.float32)
+        self._terminated = np.zeros(shape, bool)
+
+    def _size(self, steps: int, d: int) -> int:
+        """Return the size in bytes of the arrays of trials of up to `steps` steps."""
+        return self.buffer_size * (8 + steps * (4 * d + 8 + 4 + 1))
+
+    @contextmanager
+    def _within_memory(self, steps: int, d: int) -> Iterator[None]:
+        """Raise ValueError if the arrays are too large, before or while they are made inside."""
+        size, advice = self._size(steps, d), "choose a smaller buffer_size"
+        what = f"a buffer of {self.buffer_size:,} trials of {steps:,} steps"
+        check_memory(size, what, advice)
+        try:
+            yield
+        except MemoryError:  # less of it is free, or the process is limited
+            would = f"{what} would take {size / 1e9:,.1f} GB"
+            raise ValueError(f"{would}, more than is free; {advice}.") from None
 
     def __len__(self) -> int:
         """Number of trials stored now."""
@@ -265,7 +287,7 @@ class TrialReplayBuffer:
         per_trial = [a for name, a in arrays.items() if name in ("action", "reward", "terminated")]
         if steps < 1 or any(array.shape[1] != steps for array in per_trial):
             raise ValueError("obs, action, reward and terminated have different numbers of steps")
-        if (size := self.buffer_size * steps * (4 * d + 13)) > memory():
+        if (size := self._size(steps, d)) > memory():
             raise ValueError(f"the buffer would take {size / 1e9:.0f} GB, more than the memory")
         check_within("length", length[:k], 1, steps)
         check_within("action", arrays["action"], 0, _top(self.n_actions))
@@ -305,15 +327,19 @@ class TrialReplayBuffer:
             )
 
     def _make_room(self, T: int, d: int) -> None:
-        if self._obs is None:
-            self._obs = np.zeros((self.buffer_size, self.max_steps, d), np.float32)
-        if self.max_steps < T:
-            more = max(T, 2 * self.max_steps) - self.max_steps
-            for name in ("_obs", "_action", "_reward", "_terminated"):
-                array = getattr(self, name)
-                pad = [(0, 0), (0, more)] + [(0, 0)] * (array.ndim - 2)
-                setattr(self, name, np.pad(array, pad))
-            self.max_steps += more
+        fits = self.max_steps >= T
+        if fits and self._obs is not None:
+            return
+        steps = self.max_steps if fits else max(T, 2 * self.max_steps)
+        with self._within_memory(steps, d):
+            if self._obs is None:
+                self._obs = np.zeros((self.buffer_size, self.max_steps, d), np.float32)
+            more = [(0, 0), (0, steps - self.max_steps)]
+            arrays = [] if fits else [getattr(self, name) for name in self._per_step]
+            grown = [np.pad(array, more + [(0, 0)] * (array.ndim - 2)) for array in arrays]
+        for name, array in zip(self._per_step, grown, strict=False):
+            setattr(self, name, array)
+        self.max_steps = steps
 
 
 def _top(n_actions: int | None) -> int:

@@ -88,8 +88,11 @@ def describe_task(task: Task, *, trials: int = 100, **task_kwargs: Any) -> TaskD
     truth = _collect(env, trials, oracle=True) if has_oracle(env, fixating) else []
     oracle = _known(mean_performance(truth))
     kind = observer_kind(env)
-    observed = _collect(env, 20 * trials, oracle=True) if kind else []
+    known = all(trial.ground_truth is not None for trial in fixating)
+    observed = _collect(env, 20 * trials, oracle=known) if kind else []
     observer = _known(observer_accuracy(env, observed))
+    if observer is None:  # it has none, or no trial's ground truth is known
+        kind = None
     lengths = [len(trial) for trial in fixating]
     asked = [obs for trial in fixating for obs in _response_observations(trial)]
     return TaskDescription(

@@ -41,7 +41,7 @@ def register_observer(task_id: str, observer: Observer, kind: str = "ideal obser
         observer: called as `observer(env, trial)`. The `Trial` contains the observations (`obs`, or
             `planned_obs` up to the latest possible end) and their periods (`periods`); `env.task`
             is the task with its parameters. Returns the actions most likely to be the correct
-            response: one, or several that are equally good.
+            response: one, or several that are equally good; 0 if that is to fixate to the end.
         kind: "ideal observer", or "best known" for a strategy that may not be the best possible:
             `evaluate` and `describe_task` then name it so, and give no ratio.
 
@@ -95,7 +95,9 @@ def ideal_actions(env: TrialEnv, trials: Sequence[Trial]) -> np.ndarray | None:
 def ideal_accuracy(env: TrialEnv, trials: Sequence[Trial]) -> float:
     """Return the share of `trials` in which the ideal observer is correct; nan if there is none.
 
-    A trial with k equally good responses counts 1/k, the observer's average over ties.
+    A trial with k equally good responses counts 1/k, the observer's average over ties. Where the
+    ground truth is to fixate to the end, action 0 is correct; trials whose ground truth is unknown
+    are left out, and the share is nan if none remain.
 
     Raises:
         ValueError: as in `ideal_actions`.
@@ -106,11 +108,12 @@ def ideal_accuracy(env: TrialEnv, trials: Sequence[Trial]) -> float:
 
 def observer_accuracy(env: TrialEnv, trials: Sequence[Trial]) -> float:
     """Return the same share for an observer of any kind; nan if there is none."""
-    if observer_kind(env) is None or not len(trials):
+    known = [trial for trial in trials if trial.ground_truth is not None]
+    if observer_kind(env) is None or not known:
         return float("nan")
     chances = [
-        (t.correct_response in responses) / len(responses)
-        for responses, t in zip(_best(env, trials), trials, strict=True)
+        ((t.correct_response or 0) in responses) / len(responses)  # None: fixating is correct
+        for responses, t in zip(_best(env, known), known, strict=True)
     ]
     return float(np.mean(chances))
 
@@ -145,8 +148,8 @@ def _evidence(trial: Trial, period: str, where: list[int]) -> np.ndarray:
 
 
 def _shown(trial: Trial, period: str) -> np.ndarray:
-    """All observations of a period, [steps, d]."""
-    start, end = trial.periods[period]
+    """All observations of a period, [steps, d]; none if the trial has no such period."""
+    start, end = trial.periods.get(period, (0, 0))
     obs = trial.obs if trial.planned_obs is None else trial.planned_obs
     if len(obs) < end:
         raise ValueError(f"the trial has {len(obs)} steps; its {period} ends at step {end}.")
@@ -158,12 +161,32 @@ def _toward(theta: np.ndarray, evidence: np.ndarray) -> np.ndarray:
     return np.cos(theta[:, None] - theta[None, :]).T @ evidence
 
 
+def _log_likelihood(shown: np.ndarray, stimuli: np.ndarray, sigma: float) -> np.ndarray:
+    """log p(shown | s) of each stimulus s of [..., n] at every step of [T, n], but for a constant.
+
+    sum_t -|x_t - s|^2 / (2 sigma^2), without the terms that all stimuli share. A sigma of 0 stands
+    for one far below every difference between stimuli.
+    """
+    fit = stimuli @ shown.sum(0, dtype=np.float64) - len(shown) * (stimuli**2).sum(-1) / 2
+    return fit / max(sigma, 1e-6) ** 2
+
+
+def _highest(values: np.ndarray) -> list[int]:
+    """The actions, from 1 up, with the highest of `values`; several where only rounding differs."""
+    return (1 + np.flatnonzero(values >= values.max() - 1e-9)).tolist()
+
+
 def _perceptual_decision_making(env: TrialEnv, trial: Trial) -> list[int]:
-    # The stimulus is 0.5 + coh/200 cos(theta_i - theta_k): its norm is the same for every k, so
-    # for each coherence, and so for their mixture, the likelihood rises with this sum.
+    # The stimulus is 0.5 + coh/200 cos(theta_i - theta_k): its norm is the same for every k, so for
+    # each coherence from 0 up, and so for their mixture, the likelihood rises with this sum.
     task = env.task
     where = list(range(1, 1 + task.dim_ring))
-    return [1 + int(np.argmax(_toward(task.theta, _evidence(trial, "stimulus", where))))]
+    if min(task.cohs) >= 0:
+        return _highest(_toward(task.theta, _evidence(trial, "stimulus", where)))
+    strength = np.reshape(task.cohs, (-1, 1, 1)) / 200
+    stimuli = 0.5 + strength * np.cos(task.theta - task.theta[:, None])  # (coherence, k, i)
+    shown = _shown(trial, "stimulus")[:, where]
+    return _highest(np.logaddexp.reduce(_log_likelihood(shown, stimuli, task.sigma)))
 
 
 def _context_decision_making(env: TrialEnv, trial: Trial) -> list[int]:
@@ -171,19 +194,17 @@ def _context_decision_making(env: TrialEnv, trial: Trial) -> list[int]:
     task = env.task
     first = 1 + task.dim_ring * int(trial.conditions["context"])
     where = list(range(first, first + task.dim_ring))
-    return [1 + int(np.argmax(_toward(task.theta, _evidence(trial, "stimulus", where))))]
+    return _highest(_toward(task.theta, _evidence(trial, "stimulus", where)))
 
 
 def _delay_match_sample(env: TrialEnv, trial: Trial) -> list[int]:
     # log p(sample, test | sample at theta_k, test at theta_k or opposite), summed over k.
-    task, where = env.task, list(range(1, len(env.channels)))
-    scale = 0.5 / task.sigma**2  # the stimulus is 0.5 cos + 0.5, the noise sigma at every step
-    sample = scale * _toward(task.theta, _evidence(trial, "sample", where))
-    test_evidence = _evidence(trial, "test", where)
-    same = scale * _toward(task.theta, test_evidence)
-    opposite = -same  # cos(theta + pi) = -cos(theta)
-    match = np.logaddexp.reduce(sample + same) >= np.logaddexp.reduce(sample + opposite)
-    return [1 if match else 2]
+    task, ring = env.task, env.task.theta
+    at, opposite = (0.5 + 0.5 * np.cos(ring - ring[:, None] - turn) for turn in (0, np.pi))
+    sample, test = (_shown(trial, name)[:, 1:] for name in ("sample", "test"))
+    shown = _log_likelihood(sample, at, task.sigma)  # (k,), as the two below
+    match, other = (shown + _log_likelihood(test, s, task.sigma) for s in (at, opposite))
+    return _highest(np.array([np.logaddexp.reduce(match), np.logaddexp.reduce(other)]))
 
 
 def _reversal_bandit(env: TrialEnv, trial: Trial) -> list[int]:
@@ -195,7 +216,7 @@ def _pulse_decision_making(env: TrialEnv, trial: Trial) -> list[int]:
     # The side with more pulses is correct; the pulses carry no noise. If both have equally many,
     # the task adds U[-0.1, 0.1] to one of them, which no observation reveals.
     cues = [name for name in trial.periods if name.startswith("cue")]
-    pulses = np.sum([_evidence(trial, cue, [1, 2]) > 0 for cue in cues], axis=0)
+    pulses = sum((_evidence(trial, cue, [1, 2]) > 0 for cue in cues), np.zeros(2))
     return (1 + np.flatnonzero(pulses == np.max(pulses))).tolist()
 
 

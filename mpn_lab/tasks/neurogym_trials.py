@@ -104,7 +104,7 @@ class NeurogymTrials:
         """Step the outermost wrapper that begins trials, as neurogym's `reset` does."""
         return self._top.step(action)
 
-    def judge(self, info: dict) -> float:
+    def judge(self, info: dict) -> Any:
         """Return the performance in a trial's last `info`: nan if the task never assigns one.
 
         The next trial has begun by now; the performance that its task set then is restored.
@@ -113,7 +113,7 @@ class NeurogymTrials:
         if self._initial is not None:
             task, performance = self._initial
             task.performance = performance
-        return np.nan if found is _UNTOUCHED and not self._judges else float(found)
+        return np.nan if found is _UNTOUCHED and not self._judges else found
 
     def first_observation(self) -> Any:
         """Return the planned first observation, after the task's own last touch (Reaching1D's)."""

@@ -175,7 +175,13 @@ def collect_trials(
         ValueError: there are no environments, they are not a TrialEnv each, epsilon is outside
             [0, 1] or has no generator, or a task gives observations or rewards that are not finite.
     """
-    envs = list(envs) if isinstance(envs, list | tuple) else []
+    _check(envs, policy, epsilon, rng)
+    return _collect(envs, policy, epsilon, rng, None)[0]
+
+
+def _check(envs: Any, policy: Any, epsilon: Any, rng: Any) -> None:
+    """Raise ValueError for what `collect_trials` and `collect_episodes` do not take."""
+    envs = envs if isinstance(envs, list | tuple) else []
     if not envs or not all(isinstance(env, TrialEnv) for env in envs):
         raise ValueError("envs is no list of one TrialEnv or more; make it with TrialEnv(task).")
     if not isinstance(policy, Policy):
@@ -188,7 +194,6 @@ def collect_trials(
             f"rng is {show(rng)}; expected a generator for the random actions, from "
             "np.random.default_rng(seed)."
         )
-    return _collect(envs, policy, epsilon, rng, None)[0]
 
 
 def collect_episodes(
@@ -211,8 +216,10 @@ def collect_episodes(
         the last trials.
 
     Raises:
-        ValueError: the numbers of states and environments differ, or a state does not fit.
+        ValueError: as in `collect_trials`; the numbers of states and environments differ, or a
+            state does not fit.
     """
+    _check(envs, policy, epsilon, rng)
     if states is not None and len(states) != len(envs):
         raise ValueError(f"{len(states)} states were given for {len(envs)} environments.")
     episodes: list[list[Trial]] = [[] for _ in envs]

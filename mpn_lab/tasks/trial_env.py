@@ -24,6 +24,7 @@ from mpn_lab.tasks.neurogym_trials import (
     random_age,
 )
 from mpn_lab.tasks.registration import registered_id
+from mpn_lab.tasks.returned import check_performance, check_reset, check_step, flatten
 
 _LARGEST_SEED = 2**32 - 1  # of neurogym's generator
 _LAYOUT = ("trial", "gt", "start_ind")  # a task with one of these describes trials as neurogym does
@@ -114,9 +115,6 @@ class TrialEnv(gym.Env):
         self.channels = channel_names(env.observation_space)
         self.actions = action_names(env.action_space)  # type: ignore[arg-type]  # checked above
         self.action_space = spaces.Discrete(len(self.actions))
-        self._plain_box = (
-            isinstance(env.observation_space, spaces.Box) and len(env.observation_space.shape) == 1
-        )
         self._first_obs: np.ndarray | None = None  # of a trial that has not begun
         self._steps = 0
         self._ended = True  # no trial has begun
@@ -164,7 +162,8 @@ class TrialEnv(gym.Env):
     def step(self, action: int | np.integer) -> tuple[np.ndarray, float, bool, bool, dict]:
         """Take one action. Returns obs [d], reward, terminated, truncated and info.
 
-        Raises ValueError for anything but one of the actions, and after the end of the trial.
+        Raises ValueError for anything but one of the actions, after the end of the trial, and if
+        the environment returns something other than gymnasium asks for.
         """
         if type(action) is not int:
             action = self._index(action)
@@ -172,7 +171,8 @@ class TrialEnv(gym.Env):
             raise self._no_action(action)
         if self._ended:
             raise ValueError("no trial has begun, or it has ended; call reset() before this step.")
-        obs, reward, terminated, truncated, info = self.env.step(action)
+        returned = check_step(self.task_id, self.env.step(action))
+        obs, reward, terminated, truncated, info = returned
         self._steps += 1
         # With `new_trial` the task has already begun its next trial: the observation belongs to it.
         # An environment that has terminated or was truncated is reset before its next trial; some
@@ -182,14 +182,14 @@ class TrialEnv(gym.Env):
             self._first_obs = None if terminated else self._flat(obs)
             self._ended = True
             zero = np.zeros(len(self.channels), np.float32)
-            return zero, float(reward), True, False, {**info, **self._finished(info)}
+            return zero, reward, True, False, {**info, **self._finished(info)}
         truncated = bool(truncated) or self._steps >= self.max_steps
         if self._steps == 1 and self._neurogym and not self._neurogym.shows_plan:
             self._planned = self._plan()  # ReactionTime changes it in a trial's first step
         if truncated:
             self._ended = True
             info = {**info, **self._finished(info)}
-        return self._flat(obs), float(reward), False, truncated, info
+        return self._flat(obs), reward, False, truncated, info
 
     @property
     def planned_ground_truth(self) -> np.ndarray | None:
@@ -218,8 +218,9 @@ class TrialEnv(gym.Env):
 
     def _finished(self, info: dict) -> dict:
         """Return the description of the trial that has just ended."""
-        judge = self._neurogym.judge if self._neurogym else _performance
-        return {"trial": self._conditions, "performance": judge(info), **self._planned}
+        given = self._neurogym.judge(info) if self._neurogym else info.get("performance")
+        performance = check_performance(self.task_id, given)
+        return {"trial": self._conditions, "performance": performance, **self._planned}
 
     def _plan(self) -> dict:
         """Return the task's plan of the current trial, which the task overwrites at its end."""
@@ -250,7 +251,7 @@ class TrialEnv(gym.Env):
     def _start_trial(self, seed: int | None) -> np.ndarray:
         """Begin a trial; with a seed, the first one of an environment of a random age."""
         if self._neurogym is None:
-            obs = self.env.reset(seed=seed)[0]
+            obs = check_reset(self.task_id, self.env.reset(seed=seed))
             block = declared_block(all_nodes(self.env)) if seed is not None else None
             for _ in range(random_age(seed or 0, block or 0)):
                 obs = self._pass_trial()
@@ -282,21 +283,19 @@ class TrialEnv(gym.Env):
     def _pass_trial(self) -> Any:
         """Take action 0 to the end of a trial. Returns the next trial's first observation."""
         for _ in range(self.max_steps):
-            obs, _, ended, cut, info = self.env.step(0)
+            obs, _, ended, cut, info = check_step(self.task_id, self.env.step(0))
             if info.get("new_trial", False) and not (ended or cut):
                 if self._neurogym:
                     self._neurogym.judge(info)
                 return obs
             if ended or cut:
-                obs, _ = self.env.reset()
+                obs = check_reset(self.task_id, self.env.reset())
                 if not self._neurogym:
                     return obs
         raise ValueError(f"{self.task_id} ended no trial within {self.max_steps} steps.")
 
     def _flat(self, obs: Any) -> np.ndarray:
-        if self._plain_box:
-            return np.array(obs, np.float32).reshape(-1)
-        return np.asarray(spaces.flatten(self.env.observation_space, obs), np.float32)
+        return flatten(self.task_id, self.env.observation_space, obs)
 
     def _check_spaces(self) -> None:
         obs, action = self.env.observation_space, self.env.action_space
@@ -328,8 +327,3 @@ def _dict(task: Any, name: str) -> dict:
         return {}
     mutable = dict | list | np.ndarray
     return {k: copy.deepcopy(v) if isinstance(v, mutable) else v for k, v in found.items()}
-
-
-def _performance(info: dict) -> float:
-    """Return the performance in a trial's last `info`; nan if the environment gives none."""
-    return float(info.get("performance", np.nan))

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mpn_lab.loading import read_regular_file
+from mpn_lab.loading import NotAFile, read_regular_file
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.registry import CoreError
-from mpn_lab.tasks.registration import check_task
 from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.device import resolve_device
 from mpn_lab.training.files import (
@@ -113,7 +112,7 @@ class _Check:
         self.report.found.append(f"config.json, identity {run.identity[:12]}")
         for check in (self._resume, self._checkpoints, self._metrics, self._stored, self._others):
             check()
-        done = max(self.expected or run.checkpoints, default=0)
+        done = max(self.expected or self._list(lambda: run.checkpoints), default=0)
         config = run.config
         self.report.name = (
             f"{run.path}: {config.task}, {config.core}, seed {config.seed}, "
@@ -148,7 +147,7 @@ class _Check:
         self.expected = begin + [int(row["trials"]) for row in rows]
         self.weights = {n: a for n, a in arrays.items() if n.startswith("network.")}
         try:
-            check_task(run.config.task, None)
+            run.check_task()
             run.check_core()
         except (ValueError, CoreError) as error:
             self.report.found.append(
@@ -201,9 +200,13 @@ class _Check:
         if not path.exists() and not self.expected:
             return
         mends = f"`mpn-lab check {run.path} --repair` writes it anew"
+        rows = [] if self.expected is None else (run.saved or {}).get("rows", [])  # written later
         try:
             data = read_regular_file(path)
-        except (FileNotFoundError, ValueError):  # missing, or a folder or a pipe in its place
+        except NotAFile:
+            self._wrong(path, f"is not a file; move it away, then {mends}.")
+            return
+        except (FileNotFoundError, ValueError):  # missing, or larger than the memory
             data = b""
         except OSError as error:
             self._wrong(path, f"cannot be read ({error.strerror}); make it readable.")
@@ -211,7 +214,6 @@ class _Check:
         if self.expected is None:
             self.report.found.append("metrics.csv, which cannot be verified")
             return
-        rows = (run.saved or {}).get("rows", [])
         if not data and rows:
             self._wrong(path, f"is missing; {mends}.")
         elif not is_csv_of(data, rows):

@@ -72,7 +72,7 @@ def train(
         >>> run = train(TrainConfig(task="DelayMatchSample-v0"), "runs/match")  # doctest: +SKIP
         >>> run.evaluate().ratio  # doctest: +SKIP
     """
-    check_config(config, TrainConfig, "train", "train_supervised")
+    config = check_config(config, TrainConfig, "train", "train_supervised")
     check_callback(on_row)
     trainer = DQNTrainer(config, resolve_device(device), threads)
     if out is False and config.store_trials:

@@ -128,14 +128,16 @@ def summarise(env: TrialEnv, trials: Sequence[Trial]) -> Evaluation:
     judged = [trial for trial in trials if not np.isnan(trial.performance)]
     accuracy = mean_performance(judged)
     kind, observer = observer_kind(env), observer_accuracy(env, judged)
-    ideal = observer if kind == "ideal observer" and judged else None
+    if np.isnan(observer):  # there is none, or no trial's ground truth is known
+        kind = None
+    ideal = observer if kind == "ideal observer" else None
     return Evaluation(
         trials=len(trials),
         judged=len(judged),
         accuracy=accuracy,
         accuracy_ci95=_interval(np.array([trial.performance for trial in judged])),
-        ceiling=kind if kind and judged else "none",
-        ceiling_accuracy=observer if kind and judged else None,
+        ceiling=kind or "none",
+        ceiling_accuracy=observer if kind else None,
         ideal_accuracy=ideal,
         ratio=accuracy / ideal if ideal else None,
         mean_return=float(np.mean([trial.reward.sum() for trial in trials])),

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from safetensors.numpy import save as safetensors_bytes
 
 from mpn_lab.files import PARTIAL, make_folder, write_whole
-from mpn_lab.loading import read_regular_file, reason_of, shorten
+from mpn_lab.loading import NotAFile, read_regular_file, reason_of, shorten
 from mpn_lab.training.parse import parse_description, parse_tensors, read_header
 
 Row = dict[str, int | float]  # of the metrics
@@ -121,6 +121,8 @@ def numbered_files(folder: Path) -> list[int]:
         names = os.listdir(folder)
     except FileNotFoundError:
         return []
+    except NotADirectoryError as error:
+        raise RunError(f"{folder} is a file; move it away: a folder belongs there.") from error
     except OSError as error:
         raise RunError(f"{folder} cannot be read ({error.strerror}); make it readable.") from error
     found = ((name, _NUMBERED.fullmatch(name)) for name in names)
@@ -235,6 +237,11 @@ def _unreadable(path: Path, error: Exception) -> RunError:
         return RunError(f"{path} is missing; expected a checkpoint of a training run.")
     if isinstance(error, OSError):
         return RunError(f"{path} cannot be read ({error.strerror}); make it readable.")
+    if isinstance(error, NotAFile):
+        return RunError(
+            f"{path} is not a file; move it away and restore the file that belongs there, or train "
+            "again into another folder."
+        )
     return RunError(
         f"{path} is damaged ({reason_of(error)}); restore it, or train again into another folder."
     )

@@ -82,9 +82,11 @@ def compute_td_loss_trial(
             )
         greedy = q.argmax(2, keepdim=True)  # (B, T, 1)
         value = q_target.gather(2, greedy).squeeze(2)  # (B, T)
-        target = td_targets(value, reward, terminated, mask, gamma, td_lambda)  # (B, T)
+        cut = trial_batch.cut
+        target = td_targets(value, reward, terminated, mask, gamma, td_lambda, cut)  # (B, T)
         # The future of the last step of a truncated trial is unknown: that step is not trained.
         trained = mask & (terminated | _next(mask, False))
+        trained = trained if cut is None else trained & ~cut
     chosen = q.gather(2, action.unsqueeze(2)).squeeze(2)  # (B, T)
     loss = nn.functional.huber_loss(chosen, target, reduction="none")  # (B, T)
     return (loss * trained).sum() / trained.sum().clamp(min=1)
@@ -154,6 +156,7 @@ def td_targets(
     mask: Bool[Tensor, "B T"],
     gamma: float,
     td_lambda: float,
+    cut: Bool[Tensor, "B T"] | None = None,
 ) -> Float[Tensor, "B T"]:
     """Compute the lambda-returns of Peng & Williams (1996) of whole trials, backwards from the end.
 
@@ -166,8 +169,10 @@ def td_targets(
         value: V_t, the target network's value of the greedy action.
         reward, terminated, mask: as in the batch.
         gamma, td_lambda: 0 to 1.
+        cut: as in the batch: where a truncated trial ends before the row does.
     """
     last = terminated | ~_next(mask, False)  # (B, T), last step of its trial
+    last = last if cut is None else last | cut
     known = torch.where(terminated, reward, value)
     follow = reward + gamma * (1 - td_lambda) * _next(value, 0.0)
     a = torch.where(last, known, follow).T.contiguous()  # (T, B)

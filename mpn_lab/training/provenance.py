@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 import mpn_lab
+from mpn_lab.networks.autograd import kernels_work
 
 
 def package_versions(*more: str) -> dict[str, str]:
@@ -40,6 +41,7 @@ def describe_machine(device: str) -> dict[str, str]:
         "architecture": platform.machine(),
         "cpu": cpu,
         "vectors": torch.backends.cpu.get_cpu_capability(),  # what torch uses
+        "kernels": "compiled" if kernels_work() else "plain",  # what an MPN runs on the CPU
     }
     if torch.device(device).type == "cuda":
         machine["gpu"] = torch.cuda.get_device_name(device)

@@ -13,7 +13,7 @@ import torch
 
 from mpn_lab.checks import show
 from mpn_lab.files import make_folder, user_path, write_whole
-from mpn_lab.loading import read_regular_file, shorten
+from mpn_lab.loading import NotAFile, read_regular_file, shorten
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.networks.registry import core_class, core_module
 from mpn_lab.tasks.registration import check_task, task_module
@@ -159,16 +159,20 @@ class Run:
         if self.path is None:
             return pd.DataFrame(self.rows)
 
-        path = self.path / "metrics.csv"
+        path, saved = self.path / "metrics.csv", self.saved  # which a training writes later
         try:
             data = read_regular_file(path)
-        except (FileNotFoundError, ValueError):  # missing, or a folder or a pipe in its place
+        except NotAFile as error:
+            raise RunError(
+                f"{path} is not a file; move it away, then `mpn-lab check {self.path} --repair` "
+                "writes it anew."
+            ) from error
+        except (FileNotFoundError, ValueError):  # missing, or larger than the memory
             data = b""
         except OSError as error:
             raise RunError(
                 f"{path} cannot be read ({error.strerror}); make it readable."
             ) from error
-        saved = self.saved
         if saved is not None and not is_csv_of(data, saved["rows"]):
             raise RunError(
                 f"{path} is missing, damaged or of another run; `mpn-lab check {self.path} "

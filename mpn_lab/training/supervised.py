@@ -79,7 +79,7 @@ def train_supervised(
         >>> config = SupervisedConfig(loss_periods=("decision",))  # doctest: +SKIP
         >>> run = train_supervised(config, "runs/supervised")  # doctest: +SKIP
     """
-    check_config(config, SupervisedConfig, "train_supervised", "train")
+    config = check_config(config, SupervisedConfig, "train_supervised", "train")
     check_callback(on_row)
     trainer = SupervisedTrainer(config, resolve_device(device), threads)
     if network is not None:

@@ -9,7 +9,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from mpn_lab.files import user_path
 from mpn_lab.loading import check_integer, read_regular_file, shorten
 from mpn_lab.training.config import SupervisedConfig, TrainConfig
 from mpn_lab.training.device import check_threads, torch_threads
+from mpn_lab.training.fields import Config
 from mpn_lab.training.files import (
     Row,
     RunError,
@@ -34,14 +35,20 @@ from mpn_lab.training.parse import check_saved
 from mpn_lab.training.run import AnyConfig, Run
 from mpn_lab.training.signals import stop_if_asked
 
+Kind = TypeVar("Kind", TrainConfig, SupervisedConfig)
 OnRow = Callable[[Row], None]
 Out = str | Path | Literal[False] | None
 
 
-def check_config(config: Any, expected: type[AnyConfig], own: str, other: str) -> None:
-    """Raise ValueError unless a configuration is of the kind that a training function takes."""
+def check_config(config: Any, expected: type[Kind], own: str, other: str) -> Kind:
+    """Return a configuration of the kind that a training function takes, with valid fields.
+
+    Raises ValueError for another kind, and for what `model_copy` leaves unchecked.
+    """
     if isinstance(config, expected):
-        return
+        given = vars(config).items()
+        fields = {name: vars(v) if isinstance(v, Config) else v for name, v in given}
+        return type(config).model_validate(fields)
     name = expected.__name__
     if isinstance(config, TrainConfig | SupervisedConfig):
         raise ValueError(
@@ -141,7 +148,7 @@ class Trainer(ABC):
 
         The arguments are those of `create_run` and `fit`.
         """
-        if out is not None and out is not False and not isinstance(out, str | Path):
+        if out is not None and out is not False and not (isinstance(out, str | Path) and str(out)):
             raise ValueError(
                 f"out is {show(out)}; expected a folder, None for {default}, or False for none."
             )
@@ -192,7 +199,7 @@ class Trainer(ABC):
                     self._save(run)
                     bar.set_postfix(_postfix(row))
                     if on_row is not None:
-                        on_row(row)
+                        on_row(dict(row))  # a copy: the row is already saved
                     stop_if_asked()
         except NonFiniteLoss as error:
             last = f"trial {self.rows[-1]['trials']}" if self.rows else "none yet"

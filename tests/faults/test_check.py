@@ -1,6 +1,7 @@
 """`check` says what is wrong and what would repair it; `--repair` repairs it bit for bit."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -105,6 +106,54 @@ def test_what_cannot_be_rebuilt_is_said(name, damage, words, copy):
         assert name in problem
         assert "\n" not in problem
         assert re.search(words, problem)
+
+
+def a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def a_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def a_file(path):
+    shutil.rmtree(path)
+    path.write_text("mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "replace", "words", "fails"),
+    [
+        ("metrics.csv", a_folder, r"is not a file; move it away, then `.* --repair`", "move it"),
+        ("metrics.csv", a_pipe, r"is not a file; move it away, then `.* --repair`", "move it"),
+        ("checkpoints", a_file, r"checkpoints is a file; move it away", "move that away"),
+        ("resume.safetensors", a_pipe, r"is not a file; move it away and restore", None),
+    ],
+)
+def test_what_is_in_a_files_place_is_to_be_moved_away(name, replace, words, fails, copy):
+    replace(copy / name)
+    problems = check_run(copy).problems
+    assert sum(bool(re.search(words, problem)) for problem in problems) == 1, problems
+    if fails:
+        with pytest.raises(RunError, match=fails):
+            check_run(copy, repair=True)
+        shutil.move(copy / name, copy.parent / "away")
+        check_run(copy, repair=True)
+        assert not any("move" in problem for problem in check_run(copy).problems)
+    if name == "metrics.csv":
+        assert check_run(copy).ok
+
+
+def test_a_task_that_is_not_registered_names_its_module(copy, forge):
+    def of_another_module(about):
+        about["config"]["task"], about["modules"]["task"] = "mine/Gone-v0", "my_tasks"
+
+    forge(copy, of_another_module)
+    found = "\n".join(check_run(copy).found)
+    assert "not tried, since" in found
+    assert "first import my_tasks, which registered it" in found
 
 
 def test_a_training_that_has_lost_its_state(tiny_config, tmp_path, content):

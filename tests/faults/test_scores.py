@@ -472,6 +472,60 @@ def test_an_ideal_observer_gives_a_ratio_and_an_oracle_does_not():
     assert (task.ceiling, task.ceiling_accuracy, task.ideal_accuracy) == ("oracle", 1, None)
 
 
+class GoNoGo(gym.Env):
+    """One of two cues: respond to the one at the last step, fixate to the end at the other."""
+
+    observation_space, action_space = spaces.Box(0, 1, (2,)), spaces.Discrete(2)
+    has_truth = True
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t, self.go = 0, int(self.np_random.integers(2))
+        if self.has_truth:
+            self.gt = np.array([0, 0, self.go])
+        return np.eye(2, dtype=np.float32)[self.go], {}
+
+    def step(self, action):
+        correct = float(action == (self.go if self.t == 2 else 0))
+        self.t += 1
+        return np.eye(2, dtype=np.float32)[self.go], correct, self.t == 3, False, {
+            "performance": correct
+        }  # fmt: skip
+
+
+class WithoutTruth(GoNoGo):
+    has_truth = False
+
+
+@pytest.fixture
+def go_nogo(monkeypatch, observers):
+    """The ids of both, with an observer that is always right."""
+    monkeypatch.setattr(gym.envs.registration, "registry", dict(gym.registry))
+    monkeypatch.setattr(gym, "registry", gym.envs.registration.registry)
+    ids = []
+    for task in (GoNoGo, WithoutTruth):
+        ids.append(f"mine/{task.__name__}-v0")
+        gym.register(ids[-1], task)
+        mpn_lab.register_observer(ids[-1], lambda env, trial: [int(trial.obs[0].argmax())])
+    return ids
+
+
+def test_an_observer_may_say_that_fixating_is_correct(go_nogo):
+    described = describe_task(go_nogo[0], trials=20)
+    assert (described.ceiling_accuracy, described.oracle_accuracy) == (1, 1)
+    result = evaluate(Always(0, 2), go_nogo[0], trials=60)
+    assert (result.ideal_accuracy, result.ratio) == (1, result.accuracy)
+    assert 0.3 < result.accuracy < 0.7
+
+
+def test_an_observers_accuracy_is_unknown_where_the_correct_action_is(go_nogo):
+    result = evaluate(Always(0, 2), go_nogo[1], trials=60)
+    assert (result.ceiling, result.ceiling_accuracy, result.ideal_accuracy) == ("none", None, None)
+    assert 0.3 < result.accuracy < 0.7
+    described = describe_task(go_nogo[1], trials=5)
+    assert (described.ceiling, described.ceiling_accuracy) == ("none", None)
+
+
 @pytest.mark.usefixtures("observers")
 def test_a_best_known_strategy_is_no_ideal_observer():
     mpn_lab.register_observer("IntervalDiscrimination-v0", correct, kind="best known")

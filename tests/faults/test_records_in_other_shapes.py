@@ -106,7 +106,7 @@ ANALYSES = {
 NETWORK = make_network()
 INTERVENTIONS = {
     "counterfactual": lambda r, e: mpn_lab.counterfactual(NETWORK, r, edits.zero("M")),
-    "effect": lambda r, e: interventions.effect(r, r),
+    "effect": lambda r, e: interventions.effect(r.assign_attrs(epsilon=0.0), r),
     "effect_map": lambda r, e: interventions.effect_map(NETWORK, r, times=[0]),
     "lesion_curve": lambda r, e: interventions.lesion_curve(NETWORK, r, shares=[0.5], draws=1),
     "donors": lambda r, e: edits.donors(r, "context"),

@@ -137,9 +137,12 @@ def selectivity(
     """
     record = as_record(record, variable)
     labels = condition_of(record, condition).values
-    values = _in_period(record, variable, period).mean("time", skipna=True)
-    present = np.isfinite(values.values.reshape(len(labels), -1)).all(1)  # has the period
-    data, labels = values.values[present].astype(np.float64), labels[present]
+    values, mask = step_values(record, variable), period_mask(record, period).values
+    counts, tail = mask.sum(1), (1,) * (values.ndim - 2)
+    present = counts > 0  # has the period
+    total = np.sum(values, 1, where=mask.reshape(*mask.shape, *tail))
+    data = total[present].astype(np.float64) / counts[present].reshape(-1, *tail)
+    labels = labels[present]
     classes, index = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"{condition} is the same in all these trials; nothing can be told apart.")
@@ -149,7 +152,7 @@ def selectivity(
     between = np.einsum("k,k...->...", shares, (means - data.mean(0)) ** 2)
     flat = total <= 1e-12 * max(float(total.max()), 1e-300)
     explained = np.where(flat, np.nan, between / np.where(flat, 1, total))
-    dims = values.dims[1:]
+    dims = record[variable].dims[2:]
     return xr.Dataset(
         {"selectivity": (dims, explained), "preferred": (dims, classes[means.argmax(0)])},
         attrs={"condition": condition, "variable": variable, "period": period or "whole trial"},

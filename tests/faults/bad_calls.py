@@ -190,7 +190,7 @@ def fails(call: str, expected: str, names: dict[str, Any]) -> tuple[str, str]:
     except (ValueError, RunError, RecordError) as error:
         text = str(error)
         if type(error).__name__ not in ("ValueError", "ConfigError", "CoreError", "RunError",
-                                        "RecordError"):  # fmt: skip
+                                        "RecordError", "TraitError"):  # fmt: skip
             return f"{type(error).__name__}: {text}", "a foreign error"
     except BaseException as error:
         return f"{type(error).__name__}: {error}", "a raw error"

@@ -216,9 +216,10 @@ def plot_trajectory(
     paths = paths if paths.shape[2] == 2 else np.pad(paths, ((0, 0), (0, 0), (0, 1)))
     numbers = components["component"].values[:2].tolist()
     if coloring is None:
-        correct, names = record["correct_response"].values.astype(int), record["action"].values
-        named = {f"correct: {names[k]}": action_color(k) for k in np.unique(correct[correct >= 0])}
-        coloring = [action_color(k) if k >= 0 else GREY for k in correct], named
+        correct = record["correct_response"].values.astype(int).tolist()
+        names = [f"correct response: {name}" for name in record["action"].values]
+        shown = {names[k]: action_color(k) for k in sorted(set(correct)) if k >= 0}
+        coloring = [action_color(k) if k >= 0 else GREY for k in correct], shown
     colors, named = coloring
     lines = [paths[k, : trial_length(record, k)] for k in range(len(paths))]
     ax.add_collection(

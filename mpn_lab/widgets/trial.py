@@ -247,7 +247,7 @@ class TrialExplorer(BrowserExplorer):
                 self.record, found, trial, time, show=self.show, order=order, coloring=colors
             )
             if view != "trial":
-                words = f"This picture shows the trial; the {view} is shown where the explorer runs."
+                words = f"This picture shows the trial; the {view} shows where the explorer runs."
                 figure.text(0.985, 0.93, words, fontsize=8.5, va="center", ha="right")
         return figure
 

@@ -173,18 +173,3 @@ def test_the_monitor_fills_while_training_runs(notebook):
     assert output.locator("img.mpn-picture").count() == 1
     assert "6 rows" in output.locator(".jp-OutputArea").first.inner_text()
     assert output.locator(".mpn-error").all_text_contents() == []
-
-
-def test_a_lost_kernel_is_said_and_what_is_there_still_answers(notebook):
-    explorer = notebook.drawn("menus")
-    kernel = "jupyterapp.shell.currentWidget.sessionContext.session.kernel"
-    notebook.page.evaluate(f"async () => {{ await {kernel}.restart(); }}")
-    notebook.page.wait_for_function(
-        "root => root.querySelector('.mpn-error').textContent.includes('run its cell again')",
-        arg=explorer.root.element_handle(),
-    )
-    explorer.press("Home")
-    first = explorer.pixels(Q)
-    explorer.press("ArrowRight")
-    assert explorer.pixels(Q) != first
-    assert explorer.error() == "The kernel that made this explorer is gone; run its cell again."

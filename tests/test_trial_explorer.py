@@ -128,6 +128,29 @@ def test_the_static_picture_is_the_figure_of_what_is_chosen(explorer, trials):
     assert any(x.startswith("PC 3 (") and y.startswith("PC 1 (") for x, y in labels)
 
 
+def test_the_static_picture_is_coloured_by_what_is_chosen(explorer, trials):
+    def panel():
+        axes = explorer._draw(0, 0).axes
+        return next(ax for ax in axes if "trajectory" in ax.get_title(loc="left"))
+
+    explorer.color_by = "outcome"
+    named = [text.get_text() for text in panel().get_legend().get_texts()]
+    assert named == ["outcome: correct", "outcome: wrong"]
+    shown = panel().collections[0].get_colors()[:, :3]
+    same = (shown[:, None] == shown[None]).all(2)
+    correct = trials["correct"].values
+    np.testing.assert_array_equal(same, correct[:, None] == correct[None])
+    explorer.color_by = ""
+    assert panel().get_legend() is None
+
+
+def test_the_static_picture_says_that_a_mean_is_not_in_it(explorer):
+    for view, words in (("trial", []), ("mean", ["the mean shows where the explorer runs."])):
+        explorer.view = view
+        texts = [text.get_text() for text in explorer._draw(0, 0).texts]
+        assert [text.split("; ")[1] for text in texts if text.startswith("This picture")] == words
+
+
 def test_without_widgets_the_picture_is_shown(explorer):
     bundle, _ = explorer._repr_mimebundle_()
     assert base64.b64decode(bundle["image/png"]) == explorer.png()

@@ -7,6 +7,7 @@ step. A static figure ignores it; an explorer redraws only these artists.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -184,11 +185,16 @@ def _heat_map(ax: Axes, record: xr.Dataset, values: np.ndarray, times: np.ndarra
 
 @on_axes
 def plot_trajectory(
-    ax: Axes, record: xr.Dataset, components: xr.Dataset, trial: int, time: float | int = 0
+    ax: Axes,
+    record: xr.Dataset,
+    components: xr.Dataset,
+    trial: int,
+    time: float | int = 0,
+    coloring: tuple[Sequence[str], Mapping[str, str]] | None = None,
 ) -> AnimatedPanel:
     """Plot the trial's trajectory in two principal components, among all other trials.
 
-    The other trials are coloured by their correct response, this one by its periods.
+    The other trials are coloured by a condition, this one by its periods.
 
     Args:
         ax: where to draw.
@@ -196,6 +202,8 @@ def plot_trajectory(
         components: from `pca`, of this record; its first two components are shown.
         trial: the trial's number.
         time: in ms.
+        coloring: a colour of each trial, and those that the legend names, label -> colour; None:
+            by the correct response.
     """
     record, i, step, times = locate(record, trial, time, "correct_response")
     if not isinstance(components, xr.Dataset) or "trajectory" not in components:
@@ -207,8 +215,12 @@ def plot_trajectory(
     paths = aligned(components["trajectory"], record, "trajectory", *dims).values[..., :2]
     paths = paths if paths.shape[2] == 2 else np.pad(paths, ((0, 0), (0, 0), (0, 1)))
     numbers = components["component"].values[:2].tolist()
-    correct = record["correct_response"].values
-    colors = [action_color(int(a)) if a >= 0 else GREY for a in correct]
+    if coloring is None:
+        correct = record["correct_response"].values.astype(int).tolist()
+        names = [f"correct response: {name}" for name in record["action"].values]
+        shown = {names[k]: action_color(k) for k in sorted(set(correct)) if k >= 0}
+        coloring = [action_color(k) if k >= 0 else GREY for k in correct], shown
+    colors, named = coloring
     lines = [paths[k, : trial_length(record, k)] for k in range(len(paths))]
     ax.add_collection(
         LineCollection(lines, colors=colors, linewidths=0.6, alpha=min(0.3, 20 / len(lines) + 0.08))
@@ -230,9 +242,8 @@ def plot_trajectory(
     )
     ax.margins(0.08)
     ax.autoscale_view()
-    for k in sorted({int(a) for a in correct if a >= 0}):
-        name = str(record["action"].values[k])
-        ax.plot([], [], color=action_color(k), lw=1.5, label=f"correct: {name}")
+    for label, color in named.items():
+        ax.plot([], [], color=color, lw=1.5, label=label)
     if 0 < len(ax.get_legend_handles_labels()[0]) <= 6:
         ax.legend(loc="best")
     (head,) = ax.plot(*path[step], "o", ms=9, mfc="white", mec="black", mew=2, zorder=5)

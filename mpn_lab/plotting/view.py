@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ def draw_trial(
     *,
     show: str = "M",
     order: np.ndarray | None = None,
+    coloring: tuple[Sequence[str], Mapping[str, str]] | None = None,
     figure: Figure | None = None,
 ) -> tuple[Figure, AnimatedPanel]:
     """Draw observations, Q, h, M and the trajectory among all trials, with one time cursor.
@@ -65,6 +67,7 @@ def draw_trial(
         time: in ms.
         show: what the panel of M shows, see `plot_modulations`.
         order: order of the hidden units, see `hidden_order`.
+        coloring: of the trials' trajectories, see `plot_trajectory`.
         figure: cleared and drawn into; None: a new one.
 
     Returns:
@@ -89,7 +92,7 @@ def draw_trial(
         plot_inputs(axes[0], record, trial, time),
         plot_q(axes[1], record, trial, time),
         plot_hidden(axes[2], record, trial, time, order),
-        plot_trajectory(path, record, components, trial, time),
+        plot_trajectory(path, record, components, trial, time, coloring),
     ]
     for ax in axes[:2]:
         ax.tick_params(labelbottom=False)

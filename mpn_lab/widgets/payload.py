@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 
 from mpn_lab.analysis.population import effective_weights, modulation_change
 from mpn_lab.analysis.schema import condition_names, step_duration, trial_length
 from mpn_lab.plotting.panel import has_logits, has_modulations, period_spans
-from mpn_lab.plotting.style import largest, limits
+from mpn_lab.plotting.style import GREY, action_color, largest, limits
 from mpn_lab.plotting.trial import TITLES, modulation_choices
 from mpn_lab.plotting.view import outcome, trial_conditions, trial_title, verdict
 
@@ -28,6 +29,10 @@ MOST = 64_000_000  # bytes of one message
 
 Arrays = dict[str, np.ndarray]
 _STATES = ("M", "h", "Q")
+OF_ACTIONS = ("correct_response", "response", "ideal_response")
+CONDITIONS = LinearSegmentedColormap.from_list(
+    "conditions", ["#0d0887", "#7e03a8", "#be326e", "#de6c2f"]
+)  # as in axes.js
 
 
 def pack(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], list[memoryview]]:
@@ -84,7 +89,7 @@ def conditions(record: xr.Dataset) -> dict[str, dict[str, Any]]:
         values = record[name].values
         if name in ("correct", "trial_ground_truth"):  # the outcome, the correct response
             continue
-        if name in ("correct_response", "response", "ideal_response"):
+        if name in OF_ACTIONS:
             if (values >= 0).any():
                 found[name] = {"labels": actions, "code": values.astype(int).tolist()}
             continue
@@ -103,6 +108,29 @@ def conditions(record: xr.Dataset) -> dict[str, dict[str, Any]]:
                 "values": [float(v) if k else None for v, k in zip(values, known, strict=True)]
             }
     return found
+
+
+def coloring(record: xr.Dataset, name: str, condition: Any) -> tuple[list[str], dict[str, str]]:
+    """Return a colour of each trial by a condition, one of `conditions`, and those to name.
+
+    They are those of the browser: of actions, or from first to last class, or low to high number.
+    """
+    if condition is None:
+        return [GREY] * record.sizes["trial"], {}
+    if "values" in condition:
+        values = np.array([np.nan if v is None else v for v in condition["values"]])
+        low, high = np.nanmin(values), np.nanmax(values)
+        named = {f"{name} {v:.3g}": to_hex(CONDITIONS(k)) for k, v in ((0.0, low), (1.0, high))}
+        shares = (values - low) / (high - low)
+        return [GREY if s != s else to_hex(CONDITIONS(s)) for s in shares], named
+    labels, codes = condition["labels"], condition["code"]
+    last = max(len(labels) - 1, 1)
+    colors = [to_hex(CONDITIONS(k / last)) for k in range(len(labels))]
+    if name in OF_ACTIONS:
+        colors = [action_color(k) for k in range(len(labels))]
+    name = name.replace("_", " ")
+    named = {f"{name}: {labels[k]}": colors[k] for k in sorted(set(codes)) if k >= 0}
+    return [colors[k] if k >= 0 else GREY for k in codes], named
 
 
 def overview(record: xr.Dataset) -> tuple[dict[str, Any], Arrays]:

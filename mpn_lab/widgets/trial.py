@@ -25,6 +25,7 @@ from mpn_lab.widgets.payload import (
     Arrays,
     averaged,
     check_size,
+    coloring,
     detail,
     overview,
 )
@@ -125,7 +126,7 @@ class TrialExplorer(BrowserExplorer):
     def png(self) -> bytes:
         """Return the static picture of what is shown, as PNG.
 
-        It shows the trial as a publication figure does, coloured by the correct response.
+        It shows the trial as a publication figure does, also where the view is of a mean.
         """
         figure = self._draw(self.trial, self.time)
         return figure._repr_png_()  # type: ignore[attr-defined]
@@ -230,13 +231,18 @@ class TrialExplorer(BrowserExplorer):
 
     def _draw(self, trial: int, time: float | int) -> Figure:
         """Draw the figure of a trial at a time, with what else is chosen."""
-        found = self._pca(self.variable)
+        found, name = self._pca(self.variable), self.color_by
         chosen = [number - 1 for number in self.components]
         found = found.isel(component=[k for k in chosen if k < found.sizes["component"]])
+        colors = coloring(self.record, name, self._header["conditions"].get(name))
+        order, view = self._ordered(self.order), self.view
         with style():
             figure, _ = draw_trial(
-                self.record, found, trial, time, show=self.show, order=self._ordered(self.order)
+                self.record, found, trial, time, show=self.show, order=order, coloring=colors
             )
+            if view != "trial":
+                words = f"This picture shows the trial; the {view} shows where the explorer runs."
+                figure.text(0.985, 0.93, words, fontsize=8.5, va="center", ha="right")
         return figure
 
     def _frame(self, trial: int | None, time: float | int | None) -> tuple[int, float]:

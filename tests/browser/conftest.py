@@ -216,7 +216,7 @@ class DrawnExplorer:
 
     def press(self, *keys: str) -> None:
         """Press keys on the explorer."""
-        self.canvas("action values").focus()
+        self.root.locator("canvas").first.focus()
         for key in keys:
             self.page.keyboard.press(key)
         self.settle()

@@ -43,11 +43,11 @@ def test_notebook(open_notebook, name):
 def walk(explorer, several_views):
     """Move, move back, play, another trial and its view over all trials."""
     explorer.press("Home")
-    first = explorer.pixels("action values")
+    first = explorer.pixels("observations")
     explorer.press("ArrowRight")
-    assert explorer.pixels("action values") != first
+    assert explorer.pixels("observations") != first
     explorer.press("ArrowLeft")
-    assert explorer.pixels("action values") == first
+    assert explorer.pixels("observations") == first
     explorer.press(" ")
     explorer.page.wait_for_function(
         "root => root.mpn.step() >= 3", arg=explorer.root.element_handle()

@@ -5,6 +5,7 @@ import { make } from "./controls.js";
 import { Cache, unpack } from "./payload.js";
 
 const HELD = 96e6; // bytes of trials that the browser keeps
+const GONE_KERNEL = "The kernel that made this explorer is gone; run its cell again.";
 
 /**
  * An explorer. A subclass builds its controls and panels in `build()`, draws in `draw()` and names
@@ -28,6 +29,7 @@ export class App {
     const { header, arrays, buffers } = this.model.get("_overview");
     this.overview = { header, ...unpack(arrays, buffers) };
     this.listen("msg:custom", (message, sent) => this.receive(message, sent));
+    this.listen("comm_live_update", () => { this.gone = GONE_KERNEL; this.show(null); });
     this.retheme();
     this.build();
     const resized = new ResizeObserver(() => this.schedule());
@@ -64,8 +66,8 @@ export class App {
 
   /** Shows a sentence about what went wrong, or none. */
   show(sentence) {
-    this.alert.hidden = !sentence;
-    this.alert.textContent = sentence ?? "";
+    this.alert.textContent = sentence ?? this.gone ?? "";
+    this.alert.hidden = !this.alert.textContent;
   }
 
   retheme() {
@@ -97,6 +99,7 @@ export class App {
   receive(message, buffers) {
     const { key, header, arrays, error } = message, lasting = this.asked.get(key);
     this.asked.delete(key);
+    this.gone = null;
     if (error) {
       this.failed.add(key);
       this.show(error);

@@ -2,15 +2,17 @@
 
 export const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 
-// One palette a meaning: actions are saturated lines and squares, channels muted lines, periods
-// pale bands with their names on them, conditions the ordered colours of `conditionColor`.
+// One palette a meaning: actions, channels, periods (pale bands with their names on them), and
+// conditions, the ordered colours of `conditionColor`. Text has a contrast of at least 5 : 1, lines
+// 3 : 1 with the paper and each period; actions, or channels, differ by at least 11 in CIELAB, also
+// to those who lack a kind of cone (Machado et al. 2009). Fixation is dashed: it may be closer.
 const THEMES = {
   light: {
     ink: "#1b1f24", soft: "#57606a", line: "#d0d7de", paper: "#ffffff", head: "#ffffff",
     select: "#0b7a75",
-    actions: ["#4d4d4d", "#0072b2", "#c24e00", "#008561", "#b8578f", "#a87200", "#2f86b8"],
-    channels: ["#332288", "#117733", "#882255", "#7a7a1f", "#b3475a", "#3a8f86", "#7a3b8a",
-      "#5f7fa6", "#8a6d3b"],
+    actions: ["#4d4d4d", "#0072b2", "#c24e00", "#008561", "#a806f9", "#631c03", "#3c024b"],
+    channels: ["#332288", "#117733", "#882255", "#b34de5", "#430a11", "#1f3cf9", "#1c113b",
+      "#cb4db2", "#f90647"],
     periods: ["#eceef1", "#dcebf7", "#f7efd2", "#e9e2f4", "#e0f0e3", "#f9e3dd", "#e3eef0"],
     conditions: [[13, 8, 135], [126, 3, 168], [190, 50, 110], [222, 108, 47]],
     diverging: [[5, 48, 97], [67, 147, 195], [255, 255, 255], [214, 96, 77], [103, 0, 31]],
@@ -18,9 +20,9 @@ const THEMES = {
   dark: {
     ink: "#f0f3f6", soft: "#b1bac4", line: "#3d444d", paper: "#15181d", head: "#15181d",
     select: "#4fd1c5",
-    actions: ["#b8bec6", "#58b0ee", "#ff8a47", "#3ccb9c", "#ee94cc", "#f0b429", "#9bd7ff"],
-    channels: ["#a99bff", "#6fd08c", "#e58bb0", "#d6d67a", "#ff9aa8", "#7fd8cf", "#d3a0e6",
-      "#a9c1e0", "#d9bd8a"],
+    actions: ["#b8bec6", "#58b0ee", "#ff8a47", "#3ccb9c", "#b938fa", "#f91f59", "#a8f906"],
+    channels: ["#a99bff", "#6fd08c", "#e58bb0", "#958b04", "#6a6afb", "#f4fc83", "#428a4c",
+      "#df20b9", "#f9ce1f"],
     periods: ["#23272e", "#1a2f40", "#37311a", "#2e2640", "#1d3324", "#3d2620", "#1d3438"],
     conditions: [[120, 130, 255], [208, 90, 226], [244, 120, 120], [250, 215, 70]],
     diverging: [[146, 205, 255], [45, 118, 176], [21, 24, 29], [190, 76, 58], [255, 176, 152]],

@@ -275,6 +275,8 @@ export function drawMap(g, rows, columns, at, scale, [x0, x1], [y0, y1], image =
     c.imageSmoothingEnabled = false;
     c.drawImage(image, g.X(x0), g.Y(y0), g.X(x1) - g.X(x0), g.Y(y1) - g.Y(y0));
   });
+  Object.assign(g.c, { strokeStyle: g.theme.line, lineWidth: 1 });
+  g.c.strokeRect(g.left + 0.5, g.top + 0.5, g.width - 1, g.height - 1);
 }
 
 /** The colour bar in a panel's heading: from -scale to scale. */

@@ -200,10 +200,11 @@ class DrawnExplorer:
         )
         return section.locator("canvas")
 
-    def pixels(self, panel: str) -> str:
-        """The picture of a panel, as a string to compare."""
+    def pixels(self, panel: str | None = None) -> str:
+        """The picture of a panel, or of the first one, as a string to compare."""
         self.settle()
-        return self.canvas(panel).evaluate("canvas => canvas.toDataURL()")
+        canvas = self.canvas(panel) if panel else self.root.locator("canvas").first
+        return canvas.evaluate("canvas => canvas.toDataURL()")
 
     def menu(self, label: str):
         """The menu with a label."""

@@ -43,19 +43,19 @@ def test_notebook(open_notebook, name):
 def walk(explorer, several_views):
     """Move, move back, play, another trial and its view over all trials."""
     explorer.press("Home")
-    first = explorer.pixels("observations")
+    first = explorer.pixels()
     explorer.press("ArrowRight")
-    assert explorer.pixels("observations") != first
+    assert explorer.pixels() != first
     explorer.press("ArrowLeft")
-    assert explorer.pixels("observations") == first
+    assert explorer.pixels() == first
     explorer.press(" ")
     explorer.page.wait_for_function(
         "root => root.mpn.step() >= 3", arg=explorer.root.element_handle()
     )
     explorer.press(" ")
-    before = explorer.pixels("action values")
+    before = explorer.pixels()
     explorer.press("ArrowDown")
-    assert explorer.pixels("action values") != before
+    assert explorer.pixels() != before
     if several_views:
         explorer.choose("view", "mean over trials")
         assert "mean of" in explorer.root.inner_text()

@@ -38,7 +38,7 @@ def test_keys_move_time_and_trial_and_python_follows(notebook):
 def test_space_plays_and_pauses(notebook):
     explorer = notebook.drawn("keys")
     explorer.press("Home")
-    explorer.choose("speed", "20 / s")
+    explorer.choose("speed", "5 / s")
     explorer.press(" ")
     notebook.page.wait_for_function(
         "root => root.mpn.get('time') >= 500", arg=explorer.root.element_handle()

@@ -1,9 +1,8 @@
 /** TrialExplorer: a trial's inputs, states and outputs under one cursor. */
 
-import { App } from "./app.js";
-import { words } from "./axes.js";
-import { button, make, menu, slider } from "./controls.js";
+import { make, menu } from "./controls.js";
 import { Inputs, Hidden, Matrix, Outputs, Trace, Trajectories } from "./trial_panels.js";
+import { Trials } from "./trials.js";
 
 const ORDERS = [["index", "unsorted"], ["selectivity", "by response"],
   ["cluster", "clustered"]];
@@ -13,15 +12,9 @@ const TRAITS = ["time", "trial", "selection", "variable", "components", "color_b
   "view", "where"];
 const ANY = ""; // of a filter
 
-class TrialExplorer extends App {
+class TrialExplorer extends Trials {
   build() {
-    const { header, time } = this.overview;
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    Object.assign(this, { dt: header.dt, times: time.data, rate: calm ? 5 : 10 });
-    const bar = make("div", { className: "mpn-bar-top" }), title = make("div", { className: "mpn-title" });
-    const grid = make("div", { className: "mpn-grid" });
-    this.title = title;
-    this.root.append(bar, title, grid);
+    const { bar, grid } = super.build(), { header } = this.overview;
     this.controls(bar);
     const stacks = ["time", "space", "state"].map((name) => make("div", { className: `mpn-${name}` }));
     grid.append(...stacks);
@@ -30,21 +23,11 @@ class TrialExplorer extends App {
     if (header.inputs) this.panels.push(new Matrix(this, stacks[2], ORDERS));
     this.panels.push(new Trace(this, stacks[2]));
     for (const name of TRAITS) this.listen(`change:${name}`, () => this.schedule());
-    this.keys = {
-      ArrowRight: () => this.go(this.step() + 1), ArrowLeft: () => this.go(this.step() - 1),
-      Home: () => this.go(0), End: () => this.go(this.steps() - 1),
-      ArrowDown: () => this.turn(1), ArrowUp: () => this.turn(-1),
-      PageDown: () => this.turn(1), PageUp: () => this.turn(-1), " ": () => this.toggle(),
-      Escape: () => { this.select(null); for (const panel of this.panels) panel.zoom = {}; },
-    };
-    this.keys.Spacebar = this.keys[" "];
+    Object.assign(this.keys, { PageDown: this.keys.ArrowDown, PageUp: this.keys.ArrowUp });
   }
 
   controls(bar) {
     const { header } = this.overview, classes = Object.entries(header.conditions);
-    this.player = button(bar, "▶", "play", "Play, or pause (space)", () => this.toggle());
-    this.clock = slider(bar, "time", "Time in the trial (arrow keys left and right, Home, End)",
-      (step) => this.go(step));
     const speed = menu(bar, "speed", "Steps a second while playing", (value) => {
       this.rate = Number(value);
     });
@@ -101,34 +84,11 @@ class TrialExplorer extends App {
     this.set({ where, ...trial });
   }
 
-  position() { return this.overview.header.numbers.indexOf(this.get("trial")); }
-
-  /** The traits of a trial, at the time shown or its last. */
-  frame(trial, time = this.get("time")) {
-    const { numbers, lengths } = this.overview.header;
-    return { trial, time: Math.min(time, this.times[lengths[numbers.indexOf(trial)] - 1]) };
-  }
-
   steps() {
     const { lengths } = this.overview.header, left = this.left();
     return this.get("view") === "mean" ? Math.max(...left.map((i) => lengths[i]))
       : lengths[this.position()];
   }
-
-  step() {
-    const step = Math.floor((this.get("time") - this.times[0]) / this.dt + 1e-6);
-    return Math.min(Math.max(step, 0), this.steps() - 1, this.detail.Q.shape[0] - 1);
-  }
-
-  timeOf(step) { return this.times[step]; }
-
-  /** The time of the step that a place on a time axis lies in. */
-  timeAt(x) {
-    const step = Math.round((x - this.times[0]) / this.dt);
-    return this.times[Math.min(Math.max(step, 0), this.steps() - 1)];
-  }
-
-  go(step) { this.set({ time: this.times[Math.min(Math.max(step, 0), this.steps() - 1)] }); }
 
   /** Goes on, or back, among the trials left by the filters. */
   turn(by) {
@@ -136,21 +96,6 @@ class TrialExplorer extends App {
     const at = left.indexOf(this.position());
     this.set(this.frame(numbers[left[(at + by + left.length) % left.length]]));
   }
-
-  toggle() {
-    if (!this.playing && this.step() === this.steps() - 1) this.go(0);
-    this.play(() => {
-      this.go(this.step() + 1);
-      return this.step() < this.steps() - 1;
-    }, () => this.rate);
-    this.schedule();
-  }
-
-  selection() { return this.get("selection") ?? {}; }
-
-  select(chosen) { this.set({ selection: chosen ? { ...this.selection(), ...chosen } : {} }); }
-
-  ready() { return Boolean(this.detail); }
 
   /** The order of the hidden units: unsorted until the kernel has answered. */
   order() {
@@ -184,11 +129,7 @@ class TrialExplorer extends App {
     this.fetch();
     if (!this.detail) return;
     const { header } = this.overview, step = this.step();
-    const period = this.detail.header.periods.find(([, a, b]) => step >= a && step < b)?.[0] ?? "";
-    const time = `${words(this.timeOf(step), 6)} ms · ${period}`;
-    this.clock.show(step, this.steps() - 1, time);
-    this.player.textContent = this.playing ? "❚❚" : "▶";
-    this.player.ariaLabel = this.playing ? "pause" : "play";
+    this.showTime(step);
     this.chooser.choices(this.left().map((i) => [header.numbers[i], header.labels[i]]),
       this.get("trial"));
     this.chooser.node.hidden = this.get("view") === "mean" || header.numbers.length < 2;

@@ -65,8 +65,15 @@ def draw_replaced(ax: Axes, values: Results, core: str) -> None:
     """Which of the donor's evidence decides, against the moment of the swap."""
     rows = (
         ("same context", "donor relevant", "D", GREY, GREY, "control: donor of the same context"),
-        ("whole", "donor relevant", "o", COLORS[core], COLORS[core], "asked for here: late"),
-        ("whole", "donor other", "o", COLORS[core], "white", "asked for there: early"),
+        (
+            "whole",
+            "donor relevant",
+            "o",
+            COLORS[core],
+            COLORS[core],
+            "recipient's cue asks for it: late",
+        ),
+        ("whole", "donor other", "o", COLORS[core], "white", "donor's cue asked for it: early"),
     )
     for k, (state, signal, marker, color, fill, label) in enumerate(rows):
         for i, moment in enumerate(REPLACED):
@@ -74,7 +81,7 @@ def draw_replaced(ax: Axes, values: Results, core: str) -> None:
             _seeds(ax, i + 0.24 * (k - 1), found, marker, color, fill, None if i else label)
     ax.axhline(0, color=GREY, lw=0.8, ls=":")
     ax.set_xticks(range(len(REPLACED)), REPLACED)
-    ax.set(ylim=(-0.85, 1.08), ylabel="influence on the choice", xlim=(-0.5, len(REPLACED) - 0.5))
+    ax.set(ylim=(-1.2, 1.08), ylabel="influence on the choice", xlim=(-0.5, len(REPLACED) - 0.5))
 
 
 def draw_cues(ax: Axes, values: Results) -> None:

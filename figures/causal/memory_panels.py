@@ -31,7 +31,7 @@ PERIODS = {
 }
 WAYS = {
     "other": ("other sample", "#262626", "o-"),
-    "within": ("same sample", "#009E73", "s-"),
+    "within": ("same, enlarged", "#009E73", "s-"),
     "as other, other units": ("other units", "#CC79A7", "^-"),
     "as other, random": ("random", "#8C8C8C", "D-"),
 }
@@ -58,6 +58,7 @@ def draw_donors(axes: Sequence[Axes], values: Results) -> None:
                 turned = values(f"{task}, {LAST[task]}, {edit}: turned", core)
                 seeds_and_median(ax, i + up, turned, COLORS[core], 0.34)
         ax.set(xlim=(-0.02, 1.02), ylim=(len(DONORS) - 0.45, -0.55), xticks=(0, 0.5, 1))
+        ax.set_xticklabels(["0", "0.5", "1"])
         ax.set_xlabel("answers turned")
         ax.set_title(name, loc="center", weight="normal", size=9)
         ax.tick_params(axis="y", length=0)

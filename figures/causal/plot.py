@@ -103,7 +103,9 @@ def draw_directions(results: Results) -> Figure:
     for ax in (b, c):
         ax.set(ylim=(-0.03, 1.2), yticks=(0, 0.5, 1))
     c.set(ylabel="", yticklabels=[])
-    c.legend(fontsize=7, loc="upper left", handletextpad=0.1, ncols=2)
+    c.legend(
+        fontsize=6.5, loc="upper left", handletextpad=0, handlelength=1, columnspacing=0.6, ncols=2
+    )
     for letter, ax, task in zip("cde", kept, (MATCHING, INTEGRATION, CONTEXT), strict=True):
         directions.draw_kept(ax, results, task)
         _letter(ax, f"{letter}   {task}")
@@ -111,7 +113,7 @@ def draw_directions(results: Results) -> Figure:
         ax.set(ylabel="", yticklabels=[])
     kept[1].legend(fontsize=7)
     _letter(a, "a   the first component mirrored")
-    _letter(b, "b   context: one component mirrored", up=1.12, left=-0.2)
+    _letter(b, "b   context: one component mirrored", up=1.15, left=-0.2)
     return figure
 
 

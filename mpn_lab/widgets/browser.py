@@ -14,7 +14,7 @@ import traitlets
 import xarray as xr
 from matplotlib.backend_bases import FigureCanvasBase
 
-from mpn_lab.checks import check_path, show
+from mpn_lab.checks import check_choice, check_path, show
 from mpn_lab.widgets.modules import bundle, source
 from mpn_lab.widgets.payload import pack
 
@@ -117,6 +117,17 @@ def sentence(error: Exception) -> str:
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})"
     return text
+
+
+def check_selection(value: Mapping[str, Any], header: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the unit and the input that are selected are there."""
+    sizes = {"unit": header["hidden"], "input": header.get("inputs", 0)}
+    for name, chosen in value.items():
+        check_choice("selection", name, ("unit", "input", "span"))
+        if name in sizes and not (isinstance(chosen, int) and 0 <= chosen < sizes[name]):
+            raise ValueError(
+                f"{name} is {show(chosen)}; expected a number from 0 to {sizes[name] - 1}."
+            )
 
 
 def figure_path(path: Any) -> Path:

@@ -22,7 +22,7 @@ from mpn_lab.analysis.schema import (
     trial_length,
     trial_position,
 )
-from mpn_lab.checks import check_choice, check_path, show
+from mpn_lab.checks import check_choice, check_path
 from mpn_lab.plotting.panel import has_modulations, period_spans
 from mpn_lab.plotting.staleness import OF_STATE, after_step, distance_words, greedy_actions
 from mpn_lab.plotting.style import largest, save_figure, style
@@ -34,7 +34,7 @@ from mpn_lab.plotting.view import (
     trial_conditions,
     trial_title,
 )
-from mpn_lab.widgets.browser import BrowserExplorer, TraitError, figure_path
+from mpn_lab.widgets.browser import BrowserExplorer, TraitError, check_selection, figure_path
 from mpn_lab.widgets.page import write_explorer_page
 from mpn_lab.widgets.payload import Arrays, check_size, half, trial_label
 
@@ -254,19 +254,10 @@ class StalenessExplorer(BrowserExplorer):
             elif name == "order":
                 check_choice("order", value, ("cluster", "index"))
             else:
-                self._check_selection(value)
+                check_selection(value, self._header)
         except ValueError as error:
             raise TraitError(str(error)) from None
         return value
-
-    def _check_selection(self, value: dict[str, Any]) -> None:
-        sizes = {"unit": self._header["hidden"], "input": self._header.get("inputs", 0)}
-        for name, chosen in value.items():
-            check_choice("selection", name, ("unit", "input", "span"))
-            if name in sizes and not (isinstance(chosen, int) and 0 <= chosen < sizes[name]):
-                raise ValueError(
-                    f"{name} is {show(chosen)}; expected a number from 0 to {sizes[name] - 1}."
-                )
 
     @traitlets.observe("trial")
     def _fit_time(self, _: Any) -> None:

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from mpn_lab.analysis.population import hidden_order, pca
 from mpn_lab.analysis.restore import as_record, explorable, step_values
 from mpn_lab.analysis.schema import time_step, trial_length, trial_position
-from mpn_lab.checks import check_choice, check_path, show
+from mpn_lab.checks import check_choice, check_path
 from mpn_lab.plotting.panel import has_modulations
 from mpn_lab.plotting.style import save_figure, style
 from mpn_lab.plotting.view import SHOWN, draw_trial
-from mpn_lab.widgets.browser import BrowserExplorer, TraitError, figure_path
+from mpn_lab.widgets.browser import BrowserExplorer, TraitError, check_selection, figure_path
 from mpn_lab.widgets.page import write_explorer_page
 from mpn_lab.widgets.payload import (
     COMPONENTS,
@@ -285,13 +285,7 @@ class TrialExplorer(BrowserExplorer):
         return float(record["time"][time_step(record, trial_position(record, self.trial), value)])
 
     def _check_selection(self, value: dict[str, Any]) -> dict[str, Any]:
-        sizes = {"unit": self._header["hidden"], "input": self._header.get("inputs", 0)}
-        for name, chosen in value.items():
-            check_choice("selection", name, ("unit", "input", "span"))
-            if name in sizes and not (isinstance(chosen, int) and 0 <= chosen < sizes[name]):
-                raise ValueError(
-                    f"{name} is {show(chosen)}; expected a number from 0 to {sizes[name] - 1}."
-                )
+        check_selection(value, self._header)
         return value
 
     def _check_variable(self, value: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 from figures.networks import SEEDS, Config, Trained, config_of, load_or_train
@@ -67,6 +68,7 @@ def variant_name(variant: Variant, seed: int) -> str:
     return f"causal/{'-'.join(words)}-seed{seed}"
 
 
+@cache
 def configs() -> dict[str, Config]:
     """NAME -> what is trained for these figures."""
     trained: dict[str, Config] = {}

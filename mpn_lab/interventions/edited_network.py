@@ -154,8 +154,7 @@ def _run_group(
                 leaves[change.place.leaf] = edit(change, leaves[change.place.leaf])
         before = optree.tree_unflatten(spec, leaves)
         parameters = _parameters(layer, now)
-        own = dict(layer.named_parameters())
-        if any((value != own[name]).any() for name, value in parameters.items()):
+        if any((v != layer.get_parameter(name)).any() for name, v in parameters.items()):
             np.minimum(since, steps, out=since)
         h, state, after = torch.func.functional_call(
             layer, parameters, (x[:, t0:t1], before), {"return_states": True}

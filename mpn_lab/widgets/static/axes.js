@@ -119,3 +119,10 @@ export function limitsOf(values, room = 0.06) {
   const wide = (high - low || Math.abs(high) || 1) * room;
   return [low - wide, high + wide];
 }
+
+/** The largest magnitude of values, 0 of none; nan counts as none. */
+export function largestOf(values) {
+  let most = 0;
+  for (const value of values) if (Math.abs(value) > most) most = Math.abs(value);
+  return most;
+}

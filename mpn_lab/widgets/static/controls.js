@@ -61,6 +61,36 @@ export function slider(parent, label, hint, change) {
   };
 }
 
+/** A row of switches, of which at least one is on; returns what shows names and those that are on. */
+export function toggles(parent, label, change) {
+  const node = make("div", { className: "mpn-toggles", role: "group", "aria-label": label });
+  let offered = "", chosen = [];
+  parent.append(node);
+  return (names, on) => {
+    chosen = on;
+    if (offered !== JSON.stringify(names)) {
+      offered = JSON.stringify(names);
+      node.replaceChildren();
+      for (const name of names) {
+        button(node, name, `show ${name}`, `Show ${name}, or not`, () => {
+          const left = names.filter((other) => chosen.includes(other) !== (other === name));
+          if (left.length) change(left);
+        });
+      }
+    }
+    node.hidden = names.length < 2;
+    [...node.children].forEach((one, k) => { one.ariaPressed = String(on.includes(names[k])); });
+  };
+}
+
+/** A mask that cuts a line into dashes, as `setLineDash` does; `true` is a plain dash. */
+function dashes(dash) {
+  const pattern = dash === true ? [5, 3] : dash || [];
+  let at = 0;
+  const stops = pattern.map((long, k) => `${k % 2 ? "transparent" : "#000"} ${at}px ${at += long}px`);
+  return stops.length ? `repeating-linear-gradient(90deg, ${stops.join(", ")})` : "none";
+}
+
 /** A legend: entries of a colour, a name and a value; only what changed is written. */
 export function legend(parent) {
   const node = make("div", { className: "mpn-legend" });
@@ -72,7 +102,7 @@ export function legend(parent) {
       shown = text;
       values = entries.map(() => make("b"));
       node.replaceChildren(...entries.map(({ name, color, dash, note }, k) => {
-        const swatch = make("i", { style: `--swatch: ${color}`, className: dash ? "dashed" : "" });
+        const swatch = make("i", { style: `--swatch: ${color}; --dash: ${dashes(dash)}` });
         return note ? make("span", { className: "note", textContent: name })
           : make("span", {}, swatch, name, " ", values[k]);
       }));

@@ -4,6 +4,7 @@ import { FONT, linear, ticks, words } from "./axes.js";
 import { make, legend } from "./controls.js";
 
 const NEAR = 4; // pixels that a click may move
+export const ZOOM = "zoom: drag, or wheel with Ctrl; all: double click";
 
 /**
  * A panel. A subclass gives `domain()`, the limits {x, y} when not zoomed; `key()`, what its base
@@ -12,7 +13,7 @@ const NEAR = 4; // pixels that a click may move
  * `g` holds the context `c`, the scales `X` and `Y`, the plot's box and the theme.
  */
 export class Panel {
-  constructor(app, stack, title, hint, { grow = 1, least = 150, left = 52, bottom = 34, top = 8 } = {}) {
+  constructor(app, stack, title, hint, { grow = 1, least = 150, left = 60, bottom = 34, top = 8 } = {}) {
     Object.assign(this, { app, left, bottom, top, right: 12, zoom: {}, back: make("canvas") });
     this.heading = make("h3", { textContent: title, title: hint });
     this.tools = make("div", { className: "mpn-tools" });
@@ -173,7 +174,7 @@ export function drawAxes(g, xLabel, yLabel, { xTicks, yTicks, bottom = g.top + g
   c.textAlign = "right";
   c.textBaseline = "middle";
   const sorted = [...g.y].sort((a, b) => a - b);
-  const up = yTicks ?? ticks(...sorted, Math.max(2, g.height / 45)).map((v) => [v, words(v)]);
+  const up = yTicks ?? ticks(...sorted, Math.max(4, g.height / 45)).map((v) => [v, words(v)]);
   for (const [value, text] of up) {
     const at = Y(value);
     if (at < top - 1 || at > top + g.height + 1) continue;
@@ -190,15 +191,16 @@ export function drawAxes(g, xLabel, yLabel, { xTicks, yTicks, bottom = g.top + g
   }
 }
 
-/** Draws the periods as pale bands, `tall` pixels above the axes with their names where they fit. */
+/** Draws the periods of the first item as pale bands, `tall` pixels above the axes with their names where they fit. */
 export function drawPeriods(g, app, { strip = false, tall = 0 } = {}) {
   const { c, X, theme, left, top, width, height } = g, right = left + width;
   const below = strip ? 0 : height;
   c.textAlign = "center";
   c.textBaseline = "middle";
-  for (const [name, start, end] of app.detail.header.periods) {
-    const from = Math.max(left, X(app.timeOf(start) - app.dt / 2));
-    const to = Math.min(right, X(app.timeOf(end - 1) + app.dt / 2));
+  const [item] = app.items;
+  for (const [name, start, end] of item.detail.header.periods) {
+    const from = Math.max(left, X(item.timeOf(start) - app.dt / 2));
+    const to = Math.min(right, X(item.timeOf(end - 1) + app.dt / 2));
     if (to <= from) continue;
     c.fillStyle = theme.periods[app.overview.header.periods.indexOf(name) % theme.periods.length];
     c.fillRect(from, top - tall, to - from, tall + below);
@@ -227,14 +229,14 @@ export function drawCursor({ c, X, theme, top, height, left, width }, app, step)
   c.fillRect(at - 0.75, top, 1.5, height);
 }
 
-/** Draws a line through values at the trial's steps, with gaps where they are nan. */
-export function drawLine({ c, X, Y }, app, steps, at, { color, dash = [], width = 1.8, stairs } = {}) {
+/** Draws a line through values at the steps of an item, with gaps where they are nan. */
+export function drawLine({ c, X, Y }, item, steps, at, { color, dash = [], width = 1.8, stairs } = {}) {
   c.beginPath();
   let broken = true;
   for (let t = 0; t < steps; t++) {
     const value = at(t);
     if (Number.isNaN(value)) { broken = true; continue; }
-    const y = Y(value), x = X(app.timeOf(t)), half = X(app.timeOf(t) + app.dt / 2) - x;
+    const y = Y(value), x = X(item.timeOf(t)), half = X(item.timeOf(t) + item.dt / 2) - x;
     if (stairs) {
       if (broken) c.moveTo(x - half, y); else c.lineTo(x - half, y);
       c.lineTo(x + half, y);
@@ -248,10 +250,10 @@ export function drawLine({ c, X, Y }, app, steps, at, { color, dash = [], width 
 }
 
 /** Draws the band of a spread about a line. */
-export function drawSpread({ c, X, Y }, app, steps, at, spread, color) {
+export function drawSpread({ c, X, Y }, item, steps, at, spread, color) {
   c.beginPath();
-  for (let t = 0; t < steps; t++) c.lineTo(X(app.timeOf(t)), Y(at(t) + spread(t)));
-  for (let t = steps - 1; t >= 0; t--) c.lineTo(X(app.timeOf(t)), Y(at(t) - spread(t)));
+  for (let t = 0; t < steps; t++) c.lineTo(X(item.timeOf(t)), Y(at(t) + spread(t)));
+  for (let t = steps - 1; t >= 0; t--) c.lineTo(X(item.timeOf(t)), Y(at(t) - spread(t)));
   c.fillStyle = color;
   c.globalAlpha = 0.16;
   c.fill();
@@ -309,4 +311,24 @@ export function nearestPoint(paths, place, most) {
     }
   });
   return found;
+}
+
+/** Outlines a box in the colour of what is selected; a thin one stays visible within. */
+export function outline({ c, theme }, x0, y0, x1, y1) {
+  for (const [color, wide] of [[theme.paper, 4], [theme.select, 2]]) {
+    Object.assign(c, { strokeStyle: color, lineWidth: wide });
+    c.strokeRect(x0 - 2, y0 - 2, x1 - x0 + 4, y1 - y0 + 4);
+  }
+}
+
+/** Begins a disc. */
+export function disc(c, x, y, radius) {
+  c.beginPath();
+  c.arc(x, y, radius, 0, 7);
+}
+
+/** Writes a sentence in a panel. */
+export function write({ c, theme, left, top, width, height }, text) {
+  Object.assign(c, { fillStyle: theme.soft, textAlign: "center", textBaseline: "middle" });
+  c.fillText(text, left + width / 2, top + height / 2);
 }

@@ -2,16 +2,16 @@
 
 import { conditionColor, limitsOf, words } from "./axes.js";
 import { make, menu, slider } from "./controls.js";
+import { Item } from "./items.js";
 import {
-  Panel, clipped, colorBar, drawAxes, drawCursor, drawLine, drawMap, drawPeriods, unitTicks,
+  Panel, clipped, colorBar, drawAxes, drawCursor, drawLine, drawMap, drawPeriods, outline, unitTicks, write,
 } from "./panels.js";
-import { Outputs, OverTime, Trace, outline } from "./trial_panels.js";
+import { Outputs, OverTime, Trace } from "./trial_panels.js";
 import { Trials } from "./trials.js";
 
 const TRAITS = ["time", "trial", "age", "strategy", "measure", "order", "selection"];
 const DASH = [5, 3];
 const DECADES = [0, 0.01, 0.1, 1, 10, 100, 1e3, 1e4];
-const WIDE = 62; // pixels left of the panels over time
 const MAPS = { stored: "stored M", replayed: "replayed M", difference: "difference" };
 
 class StalenessExplorer extends Trials {
@@ -84,9 +84,10 @@ class StalenessExplorer extends Trials {
     this.root.toggleAttribute("aria-busy", !(found && replayed));
     if (!found || !replayed || key === this.shown) return;
     const s = strategies.findIndex(({ name }) => name === strategy), a = ages.indexOf(age);
-    this.detail = { ...found, s, a, M: inputs && part(replayed.M, a), Q: part(found.Q_replayed, s, a),
+    const detail = { ...found, s, a, M: inputs && part(replayed.M, a), Q: part(found.Q_replayed, s, a),
       Q_stored: part(found.Q_stored, a), flipped: part(found.flipped, s, a), flipped_all: found.flipped,
       greedy: part(found.greedy_replayed, s, a), greedy_stored: part(found.greedy_stored, a) };
+    this.items = [new Item(0, { overview: this.overview, detail, number: trial, origin: this.origin })];
     Object.assign(this, { shown: key, serial: (this.serial ?? 0) + 1 });
     ask(this.next(1));
     ask(this.next(-1));
@@ -140,7 +141,7 @@ function drawWindows({ c, X, theme, top, height, left, width }, app, earlier = 0
 class BothQ extends Outputs {
   constructor(app, stack) {
     super(app, stack);
-    Object.assign(this, { left: WIDE, top: 26 });
+    Object.assign(this, { top: 26 });
     this.plot.style.flex = "1.7 1 260px";
     this.heading.title += ". Lines: from the replayed state; dashes: from the stored state, with the same "
       + "parameters. Below: the greedy actions of both, framed where they differ, and the correct action";
@@ -148,8 +149,8 @@ class BothQ extends Outputs {
 
   rows() {
     const { greedy, greedy_stored: stored, truth } = this.app.detail;
-    return [["stored", stored], ["replayed", greedy], ...(truth.data.some((k) => k >= 0)
-      ? [["correct", truth]] : [])];
+    const rows = [["stored", stored], ["replayed", greedy], ["correct", truth]], [item] = this.app.items;
+    return rows.filter(([, { data }]) => data.some((k) => k >= 0)).map((row) => [...row, item]);
   }
 
   domain() {
@@ -183,7 +184,7 @@ class BothQ extends Outputs {
   }
 
   read({ x }) {
-    const step = this.stepAt(x), { Q, Q_stored, flipped } = this.app.detail;
+    const step = this.app.stepAt(x), { Q, Q_stored, flipped } = this.app.detail;
     const at = (q, k) => words(q.data[step * q.shape[1] + k]);
     return [this.clock(step), ...this.names.map((name, k) => `${name}: replayed ${at(Q, k)}, stored ${
       at(Q_stored, k)}`), ...(flipped.data[step] ? ["the greedy actions differ"] : [])].join("\n");
@@ -199,7 +200,7 @@ class Distance extends OverTime {
     super(app, stack, title ?? `distance of ${app.overview.header.names[of]}`, "How far the replayed "
       + `${of === "M" ? "state is from the stored one, after each step" : "Q is from that of the stored "
         + "state, at each step"}, for every state to replay from; logarithmic above 0.01`,
-    sizes ?? { least: 130, left: WIDE, bottom: of === "M" ? 20 : 36 });
+    sizes ?? { least: 130, bottom: of === "M" ? 20 : 36 });
     this.of = of;
   }
 
@@ -236,7 +237,7 @@ class Distance extends OverTime {
   }
 
   read({ x }) {
-    const step = this.stepAt(x), { at } = this.found(), { a } = this.app.detail;
+    const step = this.app.stepAt(x), { at } = this.found(), { a } = this.app.detail;
     return [this.clock(step), ...this.app.overview.header.strategies.map(({ label }, k) => `${label}: ${
       words(at(k, a, step))}`)].join("\n");
   }
@@ -284,11 +285,11 @@ class ByAge extends Distance {
   }
 
   read({ x, y }) {
-    const step = this.stepAt(x), a = this.row(y), { at } = this.found();
+    const step = this.app.stepAt(x), a = this.row(y), { at } = this.found();
     return `${this.clock(step)}\n${this.ages[a]} updates: ${words(at(this.app.detail.s, a, step))}`;
   }
 
-  pick({ x, y }) { this.app.set({ time: this.app.timeOf(this.stepAt(x)), age: this.ages[this.row(y)] }); }
+  pick({ x, y }) { this.app.set({ time: this.app.timeAt(x), age: this.ages[this.row(y)] }); }
 }
 
 /** M_t as a map: stored, replayed, or their difference. */
@@ -297,7 +298,8 @@ class Modulations extends Panel {
     const what = which === "difference" ? "replayed M minus stored M" : MAPS[which];
     super(app, stack, MAPS[which], `${what}, after the step at the time shown (M_t, which acts at `
       + "the next step): from an input (across) to a hidden unit (down). Click: select a synapse; drag: "
-      + "zoom; double click: all", { least: 240, left: which === "stored" ? 52 : 16, bottom: 36 });
+      + "zoom; double click: all", { least: 240, left: which === "stored" ? 60 : 16, bottom: 36 });
+    this.node.classList.toggle("mpn-bare", which !== "stored");
     Object.assign(this, { which, n: app.overview.header.hidden, d: app.overview.header.inputs });
   }
 
@@ -349,22 +351,15 @@ class Synapse extends Trace {
     const { app } = this, { unit, input } = app.selection();
     if (unit === undefined) return null;
     const along = (which) => (t) => app.M(which, t, unit * app.overview.header.inputs + input);
-    return { name: `M of unit ${unit}, input ${input}`, at: along("replayed"), stored: along("stored") };
-  }
-
-  domain() {
-    const { x, y } = super.domain(), steps = this.app.detail.Q.shape[0];
-    return { x, y: this.what ? limitsOf([...y, ...Array.from({ length: steps }, (_, t) =>
-      this.what.stored(t))], 0) : y };
+    const [item] = app.items, { theme } = app, lines = [["replayed", theme.select, []],
+      ["stored", theme.ink, DASH]].map(([name, color, dash]) => ({ item, name, color, dash, at: along(name) }));
+    return { name: `M of unit ${unit}, input ${input}`, lines };
   }
 
   base(g) {
     if (!this.what) return write(g, "Click a synapse in a map to see it over time.");
     super.base(g);
-    clipped(g, () => drawLine(g, this.app, this.app.detail.Q.shape[0], this.what.stored,
-      { color: g.theme.ink, dash: DASH }));
-    this.legend([{ name: "replayed", color: g.theme.select }, { name: "stored", color: g.theme.ink,
-      dash: true }]);
+    this.legend(this.what.lines);
   }
 }
 
@@ -374,12 +369,6 @@ function dot(c, x, y, theme) {
     c.fillStyle = color;
     c.fillRect(x - half, y - half, 2 * half, 2 * half);
   }
-}
-
-/** Writes a sentence in a panel. */
-function write({ c, theme, left, top, width, height }, text) {
-  Object.assign(c, { fillStyle: theme.soft, textAlign: "center", textBaseline: "middle" });
-  c.fillText(text, left + width / 2, top + height / 2);
 }
 
 export function mount(root, model) {

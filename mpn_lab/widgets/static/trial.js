@@ -1,27 +1,39 @@
-/** TrialExplorer: a trial's inputs, states and outputs under one cursor. */
+/** TrialExplorer: inputs, states and outputs of trials, and of averages, under one cursor. */
 
-import { make, menu } from "./controls.js";
-import { Inputs, Hidden, Matrix, Outputs, Trace, Trajectories } from "./trial_panels.js";
+import { conditionColor } from "./axes.js";
+import { legend, make, menu, slider, toggles } from "./controls.js";
+import { Item, MOST_ITEMS, shownMaps } from "./items.js";
+import { Change, Hidden, Inputs, Matrix, Outputs, Trace } from "./trial_panels.js";
+import { Trajectories } from "./trajectories.js";
 import { Trials } from "./trials.js";
+import { WhatIf } from "./what_if.js";
 
-const ORDERS = [["index", "unsorted"], ["selectivity", "by response"],
-  ["cluster", "clustered"]];
-const VIEWS = [["trial", "one trial"], ["mean", "mean over trials"],
-  ["difference", "trial − mean"]];
+const ORDERS = [["index", "unsorted"], ["selectivity", "by response"], ["cluster", "clustered"]];
+const VIEWS = [["trial", "one trial"], ["mean", "mean over trials"], ["difference", "trial and mean"]];
 const TRAITS = ["time", "trial", "selection", "variable", "components", "color_by", "show", "order",
-  "view", "where"];
+  "view", "where", "shown", "beside", "by", "align"];
 const ANY = ""; // of a filter
 
-class TrialExplorer extends Trials {
+export class TrialExplorer extends Trials {
   build() {
     const { bar, grid } = super.build(), { header } = this.overview;
     this.controls(bar);
-    const stacks = ["time", "space", "state"].map((name) => make("div", { className: `mpn-${name}` }));
-    grid.append(...stacks);
-    this.panels = [new Inputs(this, stacks[0]), new Outputs(this, stacks[0]),
-      new Hidden(this, stacks[0]), new Trajectories(this, stacks[1])];
-    if (header.inputs) this.panels.push(new Matrix(this, stacks[2], ORDERS));
-    this.panels.push(new Trace(this, stacks[2]));
+    const [time, space, state] = ["time", "space", "state"].map((name) =>
+      make("div", { className: `mpn-${name}` }));
+    grid.append(time, space, state);
+    this.panels = [new Inputs(this, time), new Outputs(this, time), new Change(this, time)];
+    this.change = this.panels[2];
+    this.stacks = { h: time, M: make("div", { className: "mpn-maps" }), paths: space };
+    this.grown = { h: [], M: [], paths: [] }; // as many panels as there are things to show
+    this.tools = make("div", { className: "mpn-tools" });
+    const chooser = (label, trait, hint, options) => {
+      const made = menu(this.tools, label, hint, (value) => this.set({ [trait]: value }));
+      return () => made.choices(options, this.get(trait));
+    };
+    this.choosers = [chooser("show", "show", "What the maps of synapses show", Object.keys(header.shows)),
+      chooser("units", "order", "The order of the hidden units, in the maps and in h", ORDERS)];
+    state.append(this.tools, this.stacks.M);
+    this.panels.push(new Trace(this, state));
     for (const name of TRAITS) this.listen(`change:${name}`, () => this.schedule());
     Object.assign(this.keys, { PageDown: this.keys.ArrowDown, PageUp: this.keys.ArrowUp });
   }
@@ -32,30 +44,67 @@ class TrialExplorer extends Trials {
       this.rate = Number(value);
     });
     speed.choices([["5", "5 / s"], ["10", "10 / s"], ["20", "20 / s"]], this.rate);
-    this.chooser = menu(bar, "trial", "The trial: its number, the response and the outcome "
+    const row = make("div", { className: "mpn-bar-top" });
+    bar.after(row);
+    this.chooser = menu(row, "trial", "The trial: its number, the response and the outcome "
       + "(arrow keys up and down)", (value) => this.set(this.frame(Number(value))));
     const filter = (value) => this.filter(value);
-    this.outcome = menu(bar, "trials", "Which trials to choose from, by their outcome", filter);
+    this.outcome = menu(row, "trials", "Which trials to choose from, by their outcome", filter);
     this.outcome.choices(header.conditions.outcome
       ? [[ANY, "all"], ["correct", "correct"], ["wrong", "wrong"]] : [[ANY, "all"]], ANY);
-    this.only = menu(bar, "with", "Which trials to choose from, by a condition", filter);
-    const pairs = classes.filter(([name, { labels }]) => labels && name !== "outcome")
+    this.only = menu(row, "with", "Which trials to choose from, by a condition", filter);
+    const sorted = classes.filter(([, { labels }]) => labels);
+    const pairs = sorted.filter(([name]) => name !== "outcome")
       .flatMap(([name, { labels, code }]) => labels.filter((_, k) => code.includes(k))
         .map((label) => [JSON.stringify([name, label]), `${spoken(name)} = ${label}`]));
     this.only.choices([[ANY, "any condition"], ...pairs], ANY);
-    this.viewer = menu(bar, "view", "One trial, the mean over the trials left by the filters, or the "
-      + "trial's difference from it", (view) => this.set({ view }));
-    const views = header.numbers.length > 1 && !header.page ? VIEWS : VIEWS.slice(0, 1);
-    this.viewer.choices(views, "trial");
+    this.viewer = menu(row, "view", "One trial, the mean over the trials left by the filters, or both "
+      + "with their difference", (view) => this.set({ view }));
+    this.viewer.choices(header.numbers.length > 1 ? VIEWS : VIEWS.slice(0, 1), "trial");
+    this.beside = menu(row, "beside", "Another trial, shown beside it with their difference",
+      (value) => this.set({ beside: value ? [Number(value)] : [] }));
+    this.by = menu(row, "for each", "The average of the trials of each class of a condition",
+      (by) => this.set({ by }));
+    this.by.choices([[ANY, "all together"], ...sorted.map(([name]) => [name, spoken(name)])], ANY);
+    this.aligner = menu(row, "time from", "The moment from which the time counts in every trial",
+      (align) => this.align(align));
+    this.aligner.choices([[ANY, "the trial's start"], ...header.periods.map((name) =>
+      [name, `start of ${name}`])], ANY);
+    this.records = toggles(row, "networks and variants shown", (shown) => this.set({ shown }));
+    if (header.checkpoints?.length) {
+      this.aging = slider(row, "checkpoint", "The network after so many trials of its training, on the "
+        + "recorded observations", (k) => this.age(k));
+    }
+    if (header.edits) this.whatIf = new WhatIf(this, row);
   }
 
-  /** The chosen trials by the filters, as positions. */
+  /** Shows the network at a checkpoint in place of the one shown last; the last are those recorded. */
+  age(k) {
+    const { checkpoints, record } = this.overview.header, shown = [...this.get("shown")];
+    const name = k < checkpoints.length ? `checkpoint ${checkpoints[k]}` : record;
+    shown[shown.length - 1] = name;
+    this.set({ shown: [...new Set(shown)] });
+  }
+
+  get origin() { return this.get("align") ? 0 : this.times[0]; }
+
+  /** The step of the axis at which a trial begins: the negative of its step that the axis counts from. */
+  firstOf(trial, { header } = this.overview) {
+    const align = this.get("align"), start = header.starts[align]?.[this.position(trial)] ?? 0;
+    return start > 0 ? -start : 0;
+  }
+
+  align(align) {
+    const { step, first: before } = { step: this.step(), first: this.items[0].first };
+    this.set({ align });
+    if (!this.overview.header.page) return; // else the kernel keeps the step
+    this.go(step - before + this.firstOf(this.get("trial")));
+  }
+
+  /** The trials that the filters leave, as positions. */
   left() {
     const where = this.get("where"), key = JSON.stringify(where);
-    if (this.leftKey !== key) {
-      this.leftKey = key;
-      this.kept = this.passing(where);
-    }
+    if (this.leftKey !== key) Object.assign(this, { leftKey: key, kept: this.passing(where) });
     return this.kept;
   }
 
@@ -84,73 +133,168 @@ class TrialExplorer extends Trials {
     this.set({ where, ...trial });
   }
 
-  steps() {
-    const { lengths } = this.overview.header, left = this.left();
-    return this.get("view") === "mean" ? Math.max(...left.map((i) => lengths[i]))
-      : lengths[this.position()];
-  }
-
   /** Goes on, or back, among the trials left by the filters. */
-  turn(by) {
-    const left = this.left(), { numbers } = this.overview.header;
-    const at = left.indexOf(this.position());
-    this.set(this.frame(numbers[left[(at + by + left.length) % left.length]]));
+  turn(by) { this.set(this.frame(this.turned(by))); }
+
+  turned(by) {
+    const left = this.left(), { numbers } = this.overview.header, at = left.indexOf(this.position());
+    return numbers[left[(at + by + left.length) % left.length]];
   }
 
-  /** The order of the hidden units: unsorted until the kernel has answered. */
-  order() {
-    const name = this.get("order");
-    this.plain ??= Int32Array.from({ length: this.overview.header.hidden }, (_, k) => k);
-    if (name === "index") return this.plain;
-    return this.load(`order ${name}`, { ask: "order", order: name }, true)?.order.data ?? this.plain;
+  /** The overview of a record by its name; null until the kernel has answered. */
+  recordOf(name) {
+    return name === this.overview.header.record ? this.overview
+      : this.load(`overview ${name}`, { ask: "overview", record: name });
   }
 
-  /** Loads what is to be shown; until it is there, what was shown stays. */
+  /** The record in whose principal components the trajectories of a record are. */
+  baseOf(name) { return this.overview.header.records.includes(name) ? name : this.overview.header.record; }
+
+  /** The order of the hidden units of a record: unsorted until the kernel has answered. */
+  order(record, count) {
+    const order = this.get("order"), answer = order === "index" ? null
+      : this.load(`order ${record} ${order}`, { ask: "order", order, record }, true);
+    return answer?.order.data ?? (this.plain ??= {})[count]
+      ?? (this.plain[count] = Int32Array.from({ length: count }, (_, k) => k));
+  }
+
+  /** What is to be shown of each record: a trial, `number`, or the average of `trials`. */
+  subjects() {
+    const { numbers, conditions } = this.overview.header, view = this.get("view"), by = this.get("by");
+    const one = (number) => ({ number, name: `trial ${number}` }), left = this.left();
+    const mean = (some, name, color) => ({ trials: some.map((i) => numbers[i]), color,
+      name: `mean of ${some.length} trials${name}` });
+    if (view === "trial") return [this.get("trial"), ...this.get("beside")].map(one);
+    if (view === "difference") return [one(this.get("trial")), mean(left, "")];
+    if (!by) return [mean(left, "")];
+    const { labels, code } = conditions[by];
+    return labels.map((label, k) => [label, left.filter((i) => code[i] === k), k])
+      .filter(([, some]) => some.length).map(([label, some, k]) => mean(some, `, ${spoken(by)} = ${label}`,
+        (theme) => conditionColor(theme, k, labels.length)));
+  }
+
+  /** Loads what is to be shown; until all of it is there, what was shown stays. */
   fetch() {
-    const view = this.get("view"), { numbers } = this.overview.header, trial = this.get("trial");
-    const ask = (number) => this.load(`trial ${number}`, { ask: "trial", trial: number });
-    let found;
-    if (view === "trial") found = ask(trial);
-    else {
-      const trials = this.left().map((i) => numbers[i]), minus = view === "mean" ? "" : ` ${trial}`;
-      found = this.load(`${view}${minus} ${this.leftKey}`, { ask: view, trials, trial });
+    const subjects = this.subjects(), shown = this.get("shown"), align = this.get("align");
+    const wanted = shown.flatMap((record) => subjects.map((subject) => ({ record, ...subject })));
+    const found = wanted.slice(0, MOST_ITEMS).map((one) => ({ ...one, overview: this.recordOf(one.record),
+      detail: this.detailOf(one.record, one, align) }));
+    const ready = found.every(({ overview, detail }) => overview && detail);
+    this.root.toggleAttribute("aria-busy", !ready);
+    this.more = wanted.length - found.length;
+    const key = JSON.stringify([wanted, align]);
+    if (!ready || (key === this.itemsKey && found.every((one, k) => one.detail === this.items[k].detail))) {
+      return;
     }
-    this.root.toggleAttribute("aria-busy", !found);
-    if (!found || (found === this.detail && this.shownView === view)) return;
-    Object.assign(this, { detail: found, shownTrial: trial, shownView: view });
-    this.serial = (this.serial ?? 0) + 1;
-    if (view === "trial") { // those that may be next
-      const left = this.left(), at = left.indexOf(this.position());
-      for (const by of [1, -1, 2]) ask(numbers[left[(at + by + left.length) % left.length]]);
+    this.items = found.map((one, k) => new Item(k, { ...one, origin: this.origin,
+      first: one.trials ? one.detail.header.first : this.firstOf(one.number, one.overview),
+      label: shown.length > 1 || one.record !== this.overview.header.record
+        ? `${one.record}, ${one.name}` : one.name }));
+    Object.assign(this, { itemsKey: key, serial: (this.serial ?? 0) + 1, mapsKey: null });
+    if (this.get("view") === "trial") { // those that may be next
+      for (const by of [1, -1, 2]) this.detailOf(shown[0], { number: this.turned(by) });
     }
+  }
+
+  detailOf(record, { number, trials }, align) {
+    return trials ? this.load(`mean ${record} ${JSON.stringify([align, trials])}`,
+      { ask: "mean", record, trials, align })
+      : this.load(`trial ${record} ${number}`, { ask: "trial", record, trial: number });
+  }
+
+  /** Makes panels for all maps and trajectories that there are, and hides those that have nothing. */
+  grow() {
+    const key = `${this.serial} ${this.get("show")}`;
+    if (this.mapsKey === key) return;
+    this.mapsKey = key;
+    const bases = [...new Set(this.items.map(({ record }) => this.baseOf(record)))];
+    const wanted = { h: shownMaps(this.items, ""), M: shownMaps(this.items, this.get("show")), paths: bases };
+    for (const [of, Kind] of [["h", Hidden], ["M", Matrix], ["paths", Trajectories]]) {
+      wanted[of].forEach((what, k) => {
+        this.grown[of][k] ??= this.added(new Kind(this, this.stacks[of], k));
+        this.grown[of][k].what = what;
+      });
+      this.grown[of].forEach((panel, k) => { panel.node.hidden = k >= wanted[of].length; });
+    }
+    this.stacks.M.hidden = this.tools.hidden = !wanted.M.length;
+    this.fit(wanted.h.length, this.items.length > 1);
+  }
+
+  /** Gives panels the room that they need beside each other. */
+  fit(count, several) {
+    const [, outputs] = this.panels, { h, M } = this.grown;
+    this.change.node.hidden = !several;
+    this.stacks.M.classList.toggle("mpn-several", several);
+    outputs.plot.style.flexBasis = `${145 + 15 * outputs.rows().length}px`;
+    for (const panel of M) panel.left = several ? 42 : 60;
+    h.forEach((panel, k) => {
+      panel.last = k === count - 1;
+      panel.bottom = panel.last ? 36 : 22;
+      panel.plot.style.flexBasis = `${several ? 105 : 190}px`;
+    });
+  }
+
+  added(panel) {
+    this.panels.push(panel);
+    return panel;
   }
 
   draw() {
     this.fetch();
-    if (!this.detail) return;
-    const { header } = this.overview, step = this.step();
+    if (!this.items.length) return;
+    this.grow();
+    const step = this.step();
     this.showTime(step);
-    this.chooser.choices(this.left().map((i) => [header.numbers[i], header.labels[i]]),
-      this.get("trial"));
-    this.chooser.node.hidden = this.get("view") === "mean" || header.numbers.length < 2;
+    this.showControls();
+    this.headline();
+    for (const panel of this.panels) if (!panel.node.hidden) panel.paint(step);
+  }
+
+  showControls() {
+    const { header } = this.overview, view = this.get("view"), shown = this.get("shown");
+    const trials = this.left().map((i) => [header.numbers[i], header.labels[i]]);
+    this.chooser.choices(trials, this.get("trial"));
+    this.chooser.node.hidden = view === "mean" || header.numbers.length < 2;
+    this.beside.choices([[ANY, "nothing"], ...trials.filter(([n]) => n !== this.get("trial"))],
+      this.get("beside")[0] ?? ANY);
+    this.beside.node.hidden = view !== "trial" || trials.length < 2;
+    this.by.select.value = this.get("by");
+    this.by.node.hidden = view !== "mean";
     const { outcome, ...rest } = this.get("where"), [other] = Object.entries(rest);
     this.outcome.select.value = outcome ?? ANY;
     this.only.select.value = other ? JSON.stringify([other[0], String(other[1])]) : ANY;
-    this.viewer.select.value = this.get("view");
-    this.headline();
-    for (const panel of this.panels) panel.paint(step);
+    this.viewer.select.value = view;
+    this.aligner.select.value = this.get("align");
+    this.records([...new Set([...header.records, ...shown])], shown);
+    const at = header.checkpoints?.indexOf(Number(/^checkpoint (\d+)$/.exec(shown.at(-1))?.[1])) ?? -1;
+    this.aging?.show(at < 0 ? header.checkpoints.length : at, header.checkpoints.length,
+      at < 0 ? "as recorded" : `${header.checkpoints[at]} trials`);
+    this.whatIf?.show();
+    for (const show of this.choosers) show();
   }
 
+  /** What is shown: a trial's own title, or a legend of what is compared. */
   headline() {
-    const { header } = this.overview, { averaged, conditions } = this.detail.header;
-    const text = { trial: header.titles[this.position()].replaceAll("   ", " · "),
-      mean: `${header.task} · mean of ${averaged} trials, from their starts`,
-      difference: `${header.task} · trial ${this.get("trial")} minus the mean of ${averaged} trials`,
-    }[this.shownView];
-    if (this.headKey === text + conditions) return;
-    this.headKey = text + conditions;
-    this.title.replaceChildren(make("b", { textContent: text }), " ",
-      make("span", { textContent: conditions }));
+    const { items } = this, key = `${this.serial} ${this.theme.name}`;
+    if (this.headKey === key) return;
+    this.headKey = key;
+    const { header } = this.overview, [item] = items;
+    if (items.length > 1) {
+      const parts = items.map(({ letter, label, number, detail, overview, dash, color }) => ({ dash,
+        color: color?.(this.theme) ?? this.theme.ink, name: `${letter}  ${label}`,
+        value: number === undefined ? "" : [overview.header.labels[this.position(number)].replace(/^\d+: /, ""),
+          detail.header.conditions.replaceAll("   ", " · ")].filter(Boolean).join(" · ") }));
+      this.title.replaceChildren();
+      legend(this.title)([...parts, ...(this.more ? [{ note: true, name: `and ${this.more} more, which are `
+        + `not shown: at most ${MOST_ITEMS} at once` }] : [])]);
+      return;
+    }
+    const words = item.number === undefined ? `${header.task} · ${item.label}`
+      : item.overview.header.titles[this.position(item.number)].replaceAll("   ", " · ");
+    const { words: done } = item.overview.header;
+    this.title.replaceChildren(make("b", { textContent: words }), " ",
+      make("span", { textContent: [done, item.detail.header.conditions.replaceAll("   ", " · ")]
+        .filter(Boolean).join(" · ") }));
   }
 }
 
@@ -159,8 +303,7 @@ function spoken(name) { return name.replaceAll("_", " "); }
 
 /** Puts an explorer of a model into a place of a page; returns what ends it. */
 export function mount(root, model) {
-  const app = new TrialExplorer(root, model);
-  root.mpn = app;
+  const app = root.mpn = new TrialExplorer(root, model);
   return () => app.end();
 }
 

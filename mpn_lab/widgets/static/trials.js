@@ -4,50 +4,66 @@ import { App } from "./app.js";
 import { words } from "./axes.js";
 import { button, make, slider } from "./controls.js";
 
-/** An explorer that shows one trial at one time. A subclass sets `detail`, what is shown of it. */
+/** An explorer of trials at one time. A subclass sets `items`, what is shown of them. */
 export class Trials extends App {
   build() {
     const { header, time } = this.overview, bar = make("div", { className: "mpn-bar-top" });
     const grid = make("div", { className: "mpn-grid" });
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    Object.assign(this, { dt: header.dt, times: time.data, rate: calm ? 5 : 10 });
+    Object.assign(this, { dt: header.dt, times: time.data, rate: calm ? 5 : 10, items: [] });
     this.title = make("div", { className: "mpn-title" });
     this.root.append(bar, this.title, grid);
     this.player = button(bar, "▶", "play", "Play, or pause (space)", () => this.toggle());
     this.clock = slider(bar, "time", "Time in the trial (arrow keys left and right, Home, End)",
-      (step) => this.go(step));
+      (k) => this.go(this.extent()[0] + k));
     this.keys = {
       ArrowRight: () => this.go(this.step() + 1), ArrowLeft: () => this.go(this.step() - 1),
-      Home: () => this.go(0), End: () => this.go(this.steps() - 1),
+      Home: () => this.go(-Infinity), End: () => this.go(Infinity),
       ArrowDown: () => this.turn(1), ArrowUp: () => this.turn(-1), " ": () => this.toggle(),
       Escape: () => { this.select(null); for (const panel of this.panels) panel.zoom = {}; },
     };
     return { bar, grid };
   }
 
-  position() { return this.overview.header.numbers.indexOf(this.get("trial")); }
+  /** The arrays of what is shown first. */
+  get detail() { return this.items[0]?.detail; }
+
+  position(trial = this.get("trial")) { return this.overview.header.numbers.indexOf(trial); }
+
+  /** The first and the last step of the axis: 0 is the trial's start, or that which `align` says. */
+  extent() {
+    return [Math.min(...this.items.map((item) => item.first)),
+      Math.max(...this.items.map((item) => item.first + item.steps - 1))];
+  }
+
+  within(step) {
+    const [low, high] = this.extent();
+    return Math.min(Math.max(step, low), high);
+  }
+
+  /** The time of the step 0 of the axis. */
+  get origin() { return this.times[0]; }
+
+  /** The step of the axis that is shown. */
+  step() { return this.within(Math.floor((this.get("time") - this.origin) / this.dt + 1e-6)); }
+
+  timeOf(step) { return this.origin + step * this.dt; }
+
+  /** The step that a place on a time axis lies in, and its time. */
+  stepAt(x) { return this.within(Math.round((x - this.origin) / this.dt)); }
+
+  timeAt(x) { return this.timeOf(this.stepAt(x)); }
+
+  go(step) { this.set({ time: this.timeOf(this.within(step)) }); }
 
   /** The traits of a trial, at the time shown or its last. */
   frame(trial, time = this.get("time")) {
-    const { numbers, lengths } = this.overview.header;
-    return { trial, time: Math.min(time, this.times[lengths[numbers.indexOf(trial)] - 1]) };
+    const last = this.firstOf(trial) + this.overview.header.lengths[this.position(trial)] - 1;
+    return { trial, time: Math.min(time, this.timeOf(last)) };
   }
 
-  steps() { return this.overview.header.lengths[this.position()]; }
-
-  within(step) { return Math.min(Math.max(step, 0), this.steps() - 1); }
-
-  step() {
-    const step = Math.floor((this.get("time") - this.times[0]) / this.dt + 1e-6);
-    return Math.min(this.within(step), this.detail.Q.shape[0] - 1);
-  }
-
-  timeOf(step) { return this.times[step]; }
-
-  /** The time of the step that a place on a time axis lies in. */
-  timeAt(x) { return this.times[this.within(Math.round((x - this.times[0]) / this.dt))]; }
-
-  go(step) { this.set({ time: this.times[this.within(step)] }); }
+  /** The step of the axis at which a trial begins. */
+  firstOf() { return 0; }
 
   /** The trial that comes `by` trials later; after the last comes the first. */
   next(by) {
@@ -58,10 +74,10 @@ export class Trials extends App {
   turn(by) { this.set(this.frame(this.next(by))); }
 
   toggle() {
-    if (!this.playing && this.step() === this.steps() - 1) this.go(0);
+    if (!this.playing && this.step() === this.extent()[1]) this.go(-Infinity);
     this.play(() => {
       this.go(this.step() + 1);
-      return this.step() < this.steps() - 1;
+      return this.step() < this.extent()[1];
     }, () => this.rate);
     this.schedule();
   }
@@ -70,13 +86,20 @@ export class Trials extends App {
 
   select(chosen) { this.set({ selection: chosen ? { ...this.selection(), ...chosen } : {} }); }
 
-  ready() { return Boolean(this.detail); }
+  ready() { return this.items.length > 0; }
+
+  key(event) { if (this.ready()) super.key(event); }
+
+  /** The name of the period at a step. */
+  periodAt(step) {
+    const t = step - this.items[0].first;
+    return this.detail.header.periods.find(([, from, to]) => t >= from && t < to)?.[0] ?? "";
+  }
 
   /** Shows the time and whether it plays. */
   showTime(step) {
-    const { periods } = this.detail.header;
-    const period = periods.find(([, from, to]) => step >= from && step < to)?.[0] ?? "";
-    this.clock.show(step, this.steps() - 1, `${words(this.timeOf(step), 6)} ms · ${period}`);
+    const [low, high] = this.extent();
+    this.clock.show(step - low, high - low, `${words(this.timeOf(step), 6)} ms · ${this.periodAt(step)}`);
     this.player.textContent = this.playing ? "❚❚" : "▶";
     this.player.ariaLabel = this.playing ? "pause" : "play";
   }

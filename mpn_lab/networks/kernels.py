@@ -1,10 +1,10 @@
 """The MPN forward and backward through time: the equations of `recurrence.py`, compiled.
 
-Within a step the neurons do not see each other: row j of M depends on the input and on its own h_j
+Within a step no neuron depends on another: row j of M depends on the input and on its own h_j
 only. So one sample and one block of neurons run through all of time with their piece of M in the
 cache. Arrays of synapses lie as [d, n], neurons last: the innermost loops run over neighbours in
-memory and LLVM makes vectors of them. eta and lam come as [1, n] (the same for all inputs of a
-neuron) or as [d, n]. Which MPN it is, `Equations` says at run time, so that there is one variant
+memory, so that LLVM vectorises them. eta and lam come as [1, n] (the same for all inputs of a
+neuron) or as [d, n]. `Equations` says at run time which MPN it is, so that there is one variant
 of each function per dtype.
 
 `no_type_check` keeps jaxtyping's import hook from wrapping what numba compiles. Imports numba:

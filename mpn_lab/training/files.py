@@ -66,7 +66,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            os.unlink(folder / LOCK)  # still held: who has just opened it finds it without a name
+            # While it is held: a process that has just opened it then sees that it has no name.
+            os.unlink(folder / LOCK)
         lock.release()
 
 

@@ -45,7 +45,7 @@ def compute_td_loss_trial(
         The mean over the trained steps; differentiable only in the parameters of `mpn`.
 
     Raises:
-        ValueError: gamma or td_lambda is outside [0, 1], `backprop` or `chunk` is no such choice,
+        ValueError: gamma or td_lambda is outside [0, 1], `backprop` or `chunk` is not allowed,
             the batch is not a TrialBatch, or the network lacks one of the actions.
     """
     check_number("gamma", gamma, 0, 1)

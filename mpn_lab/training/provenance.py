@@ -1,4 +1,4 @@
-"""What decides the bits of a run's numbers: versions, machine, threads; and the run's identity."""
+"""What a run's numbers depend on to the last bit: versions, machine, threads; and its identity."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def describe_machine(device: str) -> dict[str, str]:
 def identity_of(content: dict[str, Any]) -> str:
     """Return the identity of a run: the SHA-256 of all of its config.json but the identity itself.
 
-    The configuration, the seed and what decides the bits are among it: runs of one identity have
-    the same numbers.
+    It covers the configuration, the seed and all that the numbers depend on: runs of one identity
+    have the same numbers.
     """
     rest = {name: value for name, value in content.items() if name != "identity"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

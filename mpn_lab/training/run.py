@@ -47,8 +47,8 @@ class Run:
     The folder contains
 
     - `config.json`: the kind of training, "dqn" or "supervised", its configuration, the network's
-      sizes, the modules that define task and core; what decides the bits: device, threads,
-      versions, machine; and the identity of the run, a checksum of all this;
+      sizes, the modules that define task and core; what the numbers depend on to the last bit:
+      device, threads, versions, machine; and the identity of the run, a checksum of all this;
     - `metrics.csv`: one row per `eval_freq` trials;
     - `checkpoints/trial_NNNNNN.safetensors`: the weights after so many trials, as `network.NAME`;
     - `resume.safetensors`: everything that `resume` needs: the weights (`network.`, `target.`), the

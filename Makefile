@@ -34,16 +34,22 @@ coverage: .venv/installed  ## which lines the quick tests run
 lab: .venv/installed  ## open the notebooks
 	$(BIN)/jupyter lab notebooks
 
-check: .venv/installed  ## format, lint, types and the imports between the packages
+check: .venv/installed  ## format, lint, types and imports, in Python and in the front end
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if command -v tsc >/dev/null; \
+	then tsc -p jsconfig.json && node scripts/format_front_end.cjs --check; \
+	elif [ "$$MPN_LAB_REQUIRE_TSC" = 1 ]; \
+	then echo 'MPN_LAB_REQUIRE_TSC is 1, but no tsc was found.'; exit 1; \
+	else echo 'The front end was not checked: that needs tsc (on Debian: apt install node-typescript).'; fi
 
 format: .venv/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python scripts/strip_notebooks.py notebooks
+	@if command -v tsc >/dev/null; then node scripts/format_front_end.cjs; fi
 
 figures: .venv/installed  ## the paper's figures, or one (FIG=3), from stored networks or from nothing (FRESH=1)
 	$(BIN)/python -m figures $(FIG) $(if $(FRESH),--fresh)

@@ -12,9 +12,18 @@ const GONE_KERNEL = "The kernel that made this explorer is gone; run its cell ag
  * the keys that act in `keys`. `model` is anywidget's, or that of an exported page.
  */
 export class App {
+  /** @param {HTMLElement} root @param {Model} model */
   constructor(root, model) {
-    Object.assign(this, { root, model, cache: new Cache(HELD), lasting: {}, asked: new Map() });
+    this.root = root;
+    this.model = model;
+    this.cache = new Cache(HELD);
+    /** @type {Record<string, Entry>} */
+    this.lasting = {};
+    /** @type {Map<string, boolean>} */
+    this.asked = new Map(); // key -> lasting
     this.failed = new Set();
+    /** @type {Record<string, () => void>} */
+    this.keys = {};
     this.alert = make("div", { className: "mpn-error", role: "alert", hidden: true });
     this.tip = make("div", { className: "mpn-tip", hidden: true });
     this.live = make("div", { className: "mpn-live", "aria-live": "polite" });
@@ -27,7 +36,7 @@ export class App {
 
   start() {
     const { header, arrays, buffers } = this.model.get("_overview");
-    this.overview = { header, ...unpack(arrays, buffers) };
+    this.overview = /** @type {Overview} */ ({ header, ...unpack(arrays, buffers) });
     this.listen("msg:custom", (message, sent) => this.receive(message, sent));
     this.listen("comm_live_update", () => { this.gone = GONE_KERNEL; this.show(null); });
     this.retheme();
@@ -39,6 +48,11 @@ export class App {
     this.schedule();
   }
 
+  /** @returns {any} */
+  build() {}
+
+  draw() {}
+
   /** Ends what outlives the explorer's place in the page. */
   end() {
     this.playing = null;
@@ -48,13 +62,18 @@ export class App {
     this.lasting = {};
   }
 
+  /** @param {string} event @param {(...given: any) => void} act */
   listen(event, act) {
     const guarded = (...given) => this.guard(() => act(...given));
     this.model.on(event, guarded);
     this.endings.push(() => this.model.off(event, guarded));
   }
 
-  /** Runs something; what goes wrong is shown in the explorer's place. */
+  /**
+   * Runs something; what goes wrong is shown in the explorer's place.
+   * @template T
+   * @param {() => T} act @returns {T | undefined}
+   */
   guard(act) {
     try {
       return act();
@@ -64,21 +83,29 @@ export class App {
     }
   }
 
-  /** Shows a sentence about what went wrong, or none. */
+  /**
+   * Shows a sentence about what went wrong, or none.
+   * @param {string | null} sentence
+   */
   show(sentence) {
     this.alert.textContent = sentence ?? this.gone ?? "";
     this.alert.hidden = !this.alert.textContent;
   }
 
   retheme() {
+    /** @type {Theme} */
     this.theme = themeColors(themeName());
     this.root.dataset.mpnTheme = this.theme.name;
     this.schedule();
   }
 
+  /** @param {string} name of a trait */
   get(name) { return this.model.get(name); }
 
-  /** Sets traits, sends them to the kernel, and draws. */
+  /**
+   * Sets traits, sends them to the kernel, and draws.
+   * @param {Record<string, any>} values
+   */
   set(values) {
     for (const [name, value] of Object.entries(values)) this.model.set(name, value);
     this.model.save_changes();
@@ -86,7 +113,10 @@ export class App {
     this.schedule();
   }
 
-  /** What is kept under a key; null, and the kernel is asked, where nothing is. */
+  /**
+   * What is kept under a key; null, and the kernel is asked, where nothing is.
+   * @param {string} key @param {object} question @returns {Entry | null}
+   */
   load(key, question, lasting = false) {
     const found = lasting ? this.lasting[key] : this.cache.get(key);
     if (!found && !this.asked.has(key) && !this.failed.has(key)) {
@@ -96,6 +126,7 @@ export class App {
     return found ?? null;
   }
 
+  /** @param {Answer} message @param {DataView[]} buffers */
   receive(message, buffers) {
     const { key, header, arrays, error } = message, lasting = this.asked.get(key);
     this.asked.delete(key);
@@ -117,11 +148,14 @@ export class App {
       this.waiting = null;
       if (!this.root.isConnected || !this.overview) return;
       this.guard(() => this.draw());
-      this.root.dataset.frames = Number(this.root.dataset.frames ?? 0) + 1;
+      this.root.dataset.frames = `${Number(this.root.dataset.frames ?? 0) + 1}`;
     });
   }
 
-  /** Shows the words for the place under the pointer, or none. */
+  /**
+   * Shows the words for the place under the pointer, or none.
+   * @param {string | null} text @param {MouseEvent} [event]
+   */
   readout(text, event) {
     this.tip.hidden = !text;
     if (!text) return;
@@ -132,7 +166,10 @@ export class App {
     this.tip.style.top = `${event.clientY - frame.top + 16}px`;
   }
 
-  /** Plays or pauses: `advance()` goes one step on and returns whether there is another. */
+  /**
+   * Plays or pauses: `advance()` goes one step on and returns whether there is another.
+   * @param {() => boolean} advance @param {() => number} rate steps a second
+   */
   play(advance, rate) {
     if (this.playing) { this.playing = null; return; }
     const playing = this.playing = {};
@@ -148,14 +185,19 @@ export class App {
     requestAnimationFrame(frame);
   }
 
-  /** Acts on a key, unless a control has a use for it. */
+  /**
+   * Acts on a key, unless a control has a use for it.
+   * @param {KeyboardEvent} event
+   */
   key(event) {
-    const { target } = event, menu = target.tagName === "SELECT";
-    const own = { SELECT: /^[ -~]$|^(Arrow|Home|End|Page|Enter)/, BUTTON: /^( |Enter)$/,
-      INPUT: /^(ArrowLeft|ArrowRight|Home|End)/ }[target.tagName];
+    const target = /** @type {HTMLElement} */ (event.target), menu = target.tagName === "SELECT";
+    const own = {
+      SELECT: /^[ -~]$|^(Arrow|Home|End|Page|Enter)/, BUTTON: /^( |Enter)$/,
+      INPUT: /^(ArrowLeft|ArrowRight|Home|End)/
+    }[target.tagName];
     event.stopPropagation();
     if (event.ctrlKey || event.metaKey || event.altKey || menu || own?.test(event.key)) return;
-    const act = this.keys?.[event.key];
+    const act = this.keys[event.key];
     if (!act) return;
     event.preventDefault();
     act();

@@ -28,6 +28,7 @@ const THEMES = {
     diverging: [[146, 205, 255], [45, 118, 176], [21, 24, 29], [190, 76, 58], [255, 176, 152]],
   },
 };
+const TABLES = {};
 
 /** The theme of the page around an element: of Jupyter, VS Code, Colab, a site, or the system. */
 export function themeName(body = document.body, root = document.documentElement) {
@@ -37,42 +38,61 @@ export function themeName(body = document.body, root = document.documentElement)
   return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 }
 
-/** Calls back when the theme of the page changes; returns what ends it. */
+/**
+ * Calls back when the theme of the page changes; returns what ends it.
+ * @param {() => void} changed
+ */
 export function watchTheme(changed) {
   const observer = new MutationObserver(changed), query = matchMedia("(prefers-color-scheme: dark)");
-  const attributes = { attributes: true, attributeFilter: ["data-jp-theme-light", "data-theme",
-    "data-vscode-theme-kind", "theme"] };
+  const attributes = {
+    attributes: true, attributeFilter: ["data-jp-theme-light", "data-theme",
+      "data-vscode-theme-kind", "theme"]
+  };
   for (const node of [document.body, document.documentElement]) observer.observe(node, attributes);
   query.addEventListener("change", changed);
   return () => { observer.disconnect(); query.removeEventListener("change", changed); };
 }
 
-/** The colours of a theme, and tables for maps. */
+/**
+ * The colours of a theme, and a table for maps.
+ * @param {"light" | "dark"} name @returns {Theme}
+ */
 export function themeColors(name) {
-  const theme = THEMES[name];
-  return { name, ...theme, table: theme.table ??= colorTable(theme.diverging) };
+  return { name, ...THEMES[name], table: TABLES[name] ??= colorTable(THEMES[name].diverging) };
 }
 
-/** The colour between stops, [[r, g, b], ...], at 0 to 1. */
+/**
+ * The colour between stops, [[r, g, b], ...], at 0 to 1.
+ * @param {number[][]} stops @param {number} share
+ */
 export function mix(stops, share) {
   const at = Math.min(Math.max(share, 0), 1) * (stops.length - 1), k = Math.min(Math.floor(at),
     stops.length - 2);
   return stops[k].map((from, c) => Math.round(from + (at - k) * (stops[k + 1][c] - from)));
 }
 
-/** The colour of a condition: of the class `k` of `count`, or of a number at 0 to 1. */
+/**
+ * The colour of a condition: of the class `k` of `count`.
+ * @param {Theme} theme @param {number} k @param {number} count
+ */
 export function conditionColor(theme, k, count) {
   return `rgb(${mix(theme.conditions, count > 1 ? k / (count - 1) : 0).join(" ")})`;
 }
 
-/** The colour of a channel: fixation grey, the others in their order. */
+/**
+ * The colour of a channel: fixation grey, the others in their order.
+ * @param {Theme} theme @param {string[]} names @param {number} k
+ */
 export function channelColor(theme, names, k) {
   if (names[k] === "fixation") return theme.soft;
   const before = names.slice(0, k).filter((name) => name !== "fixation").length;
   return theme.channels[before % theme.channels.length];
 }
 
-/** 256 colours of a map as 32-bit pixels; a middle one is zero. */
+/**
+ * 257 colours of a map as 32-bit pixels; the middle one is zero.
+ * @param {number[][]} stops
+ */
 function colorTable(stops) {
   return Uint32Array.from({ length: 257 }, (_, k) => {
     const [r, g, b] = mix(stops, k / 256);
@@ -80,14 +100,20 @@ function colorTable(stops) {
   });
 }
 
-/** A linear scale from a domain to a range, with its inverse. */
+/**
+ * A linear scale from a domain to a range, with its inverse.
+ * @param {number[]} domain @param {number[]} range @returns {Scale}
+ */
 export function linear([from, to], [start, end]) {
   const factor = (end - start) / (to - from || 1), scale = (value) => start + (value - from) * factor;
   scale.invert = (at) => from + (at - start) / factor;
   return scale;
 }
 
-/** Round values between two limits, about as many as asked for. */
+/**
+ * Round values between two limits, about as many as asked for.
+ * @param {number} from @param {number} to @param {number} count
+ */
 export function ticks(from, to, count) {
   const rough = (to - from) / Math.max(count, 1), power = 10 ** Math.floor(Math.log10(rough));
   if (!Number.isFinite(power) || !(rough > 0)) return [from];
@@ -99,16 +125,23 @@ export function ticks(from, to, count) {
   return found;
 }
 
-/** A number in few digits, with a proper minus. */
+/**
+ * A number in few digits, with a proper minus; a dash for none.
+ * @param {number | null | undefined} value
+ */
 export function words(value, digits = 3) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (Number.isInteger(value) && Math.abs(value) < 1e5) return `${value}`.replace("-", "−");
   const rounded = Number(value.toPrecision(digits)), size = Math.abs(rounded);
-  const text = size !== 0 && (size < 1e-3 || size >= 1e5) ? rounded.toExponential().replace("+", "") : `${rounded}`;
+  const text = size !== 0 && (size < 1e-3 || size >= 1e5)
+    ? rounded.toExponential().replace("+", "") : `${rounded}`;
   return text.replaceAll("-", "−");
 }
 
-/** The limits of values, wider by a share; of nothing, or of one value, around it. */
+/**
+ * The limits of values, wider by a share; of nothing, or of one value, around it.
+ * @param {Iterable<number>} values @returns {[number, number]}
+ */
 export function limitsOf(values, room = 0.06) {
   let low = Infinity, high = -Infinity;
   for (const value of values) {

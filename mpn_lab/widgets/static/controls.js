@@ -1,6 +1,11 @@
 /** Controls with a visible label, a tooltip and an accessible name. */
 
-/** Makes an element: its properties and attributes, then its children. */
+/**
+ * Makes an element: its properties and attributes, then its children.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag @param {Record<string, any>} properties @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
 export function make(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -11,7 +16,11 @@ export function make(tag, properties = {}, ...children) {
   return node;
 }
 
-/** A labelled menu; `choices(options, value)` replaces what it offers: texts or [value, text]. */
+/**
+ * A labelled menu; `choices(options, value)` replaces what it offers: texts or [value, text].
+ * @param {HTMLElement} parent @param {string} label @param {string} hint
+ * @param {(value: string) => void} change
+ */
 export function menu(parent, label, hint, change) {
   const select = make("select", { title: hint, "aria-label": label });
   const node = make("label", { className: "mpn-control", title: hint },
@@ -21,6 +30,7 @@ export function menu(parent, label, hint, change) {
   parent.append(node);
   return {
     node, select,
+    /** @param {(string | any[])[]} options @param {string | number} value */
     choices(options, value) {
       const pairs = options.map((o) => (Array.isArray(o) ? o : [o, o]));
       const text = JSON.stringify(pairs);
@@ -34,16 +44,26 @@ export function menu(parent, label, hint, change) {
   };
 }
 
-/** A labelled button. */
+/**
+ * A labelled button.
+ * @param {HTMLElement} parent @param {string} text @param {string} label @param {string} hint
+ * @param {() => void} click
+ */
 export function button(parent, text, label, hint, click) {
-  const node = make("button", { type: "button", textContent: text, title: hint,
-    "aria-label": label });
+  const node = make("button", {
+    type: "button", textContent: text, title: hint,
+    "aria-label": label
+  });
   node.addEventListener("click", click);
   parent.append(node);
   return node;
 }
 
-/** A labelled slider with a text of its value. */
+/**
+ * A labelled slider; `show(value, last, text)` says where it stands.
+ * @param {HTMLElement} parent @param {string} label @param {string} hint
+ * @param {(value: number) => void} change
+ */
 export function slider(parent, label, hint, change) {
   const input = make("input", { type: "range", min: 0, step: 1, title: hint, "aria-label": label });
   const output = make("output");
@@ -52,16 +72,20 @@ export function slider(parent, label, hint, change) {
     make("span", { textContent: label }), input, output));
   return {
     input,
+    /** @param {number} value @param {number} last @param {string} text */
     show(value, last, text) {
-      if (input.max !== String(last)) input.max = last;
-      if (input.value !== String(value)) input.value = value;
+      if (input.max !== String(last)) input.max = String(last);
+      if (input.value !== String(value)) input.value = String(value);
       output.textContent = text;
       input.setAttribute("aria-valuetext", text);
     },
   };
 }
 
-/** A row of switches, of which at least one is on; returns what shows names and those that are on. */
+/**
+ * A row of switches, of which at least one is on; returns what shows names and those that are on.
+ * @param {HTMLElement} parent @param {string} label @param {(on: string[]) => void} change
+ */
 export function toggles(parent, label, change) {
   const node = make("div", { className: "mpn-toggles", role: "group", "aria-label": label });
   let offered = "", chosen = [];
@@ -83,7 +107,10 @@ export function toggles(parent, label, change) {
   };
 }
 
-/** A mask that cuts a line into dashes, as `setLineDash` does; `true` is a plain dash. */
+/**
+ * A mask that cuts a line into dashes, as `setLineDash` does; `true` is a plain dash.
+ * @param {boolean | number[]} [dash]
+ */
 function dashes(dash) {
   const pattern = dash === true ? [5, 3] : dash || [];
   let at = 0;
@@ -91,13 +118,17 @@ function dashes(dash) {
   return stops.length ? `repeating-linear-gradient(90deg, ${stops.join(", ")})` : "none";
 }
 
-/** A legend: entries of a colour, a name and a value; only what changed is written. */
+/**
+ * A legend: entries of a colour, a name and a value; only what changed is written.
+ * @param {HTMLElement} parent @returns {(entries: LegendEntry[]) => void}
+ */
 export function legend(parent) {
   const node = make("div", { className: "mpn-legend" });
   let shown = "", values = [];
   parent.append(node);
   return (entries) => {
-    const text = JSON.stringify(entries.map(({ name, color, dash, note }) => [name, color, dash, note]));
+    const text = JSON.stringify(entries.map(({ name, color, dash, note }) =>
+      [name, color, dash, note]));
     if (text !== shown) {
       shown = text;
       values = entries.map(() => make("b"));

@@ -19,8 +19,12 @@ export function halfValues() {
   return halves;
 }
 
-/** Decodes arrays, name -> {dtype, shape, at}, to name -> {data, shape}. */
+/**
+ * Decodes arrays, name -> {dtype, shape, at}, to name -> {data, shape}.
+ * @param {Layout} arrays @param {DataView[]} buffers @returns {Record<string, Values>}
+ */
 export function unpack(arrays, buffers) {
+  /** @type {Record<string, Values>} */
   const found = {};
   for (const [name, { dtype, shape, at }] of Object.entries(arrays)) {
     const view = buffers[at];
@@ -32,7 +36,10 @@ export function unpack(arrays, buffers) {
   return found;
 }
 
-/** The bytes of a base64 text, as a DataView. */
+/**
+ * The bytes of a base64 text.
+ * @param {string} text
+ */
 export function fromBase64(text) {
   const characters = atob(text), bytes = new Uint8Array(characters.length);
   for (let k = 0; k < bytes.length; k++) bytes[k] = characters.charCodeAt(k);
@@ -42,6 +49,7 @@ export function fromBase64(text) {
 /**
  * M at every step, [time, hidden, input]: as sent, or added up from its factors,
  * M_t = lam M_{t-1} + eta h_t x_t^T.
+ * @param {Detail} detail @param {Overview} overview @returns {Values | null}
  */
 export function modulations(detail, overview) {
   if (detail.M || !detail.x) return detail.M ?? null;
@@ -62,12 +70,19 @@ export function modulations(detail, overview) {
   return detail.M;
 }
 
-/** M before the first step: that of the trial, of the network, or 0. */
+/**
+ * M before the first step: that of the trial, of the network, or 0.
+ * @param {Detail} detail @param {Overview} overview @param {number} size
+ */
 function startOfM(detail, overview, size) {
   return (detail.M_start ?? overview.M0)?.data ?? new Float32Array(size);
 }
 
-/** What the map shows at a step, [hidden, input], written into `out`. */
+/**
+ * What the map shows at a step, [hidden, input], written into `out`.
+ * @param {string} show @param {number} step @param {Detail} detail @param {Overview} overview
+ * @param {boolean} multiplicative @param {Float32Array} out
+ */
 export function matrixAt(show, step, detail, overview, multiplicative, out) {
   const { data, shape } = modulations(detail, overview), size = shape[1] * shape[2];
   const now = data.subarray(step * size, (step + 1) * size);
@@ -84,14 +99,21 @@ export function matrixAt(show, step, detail, overview, multiplicative, out) {
 
 /** Keeps the entries used last, up to a number of bytes. */
 export class Cache {
-  constructor(most) { this.most = most; this.entries = new Map(); }
+  /** @param {number} most bytes */
+  constructor(most) {
+    this.most = most;
+    /** @type {Map<string, Entry>} */
+    this.entries = new Map();
+  }
 
+  /** @param {string} key */
   get(key) {
     const entry = this.entries.get(key);
     if (entry) { this.entries.delete(key); this.entries.set(key, entry); }
     return entry;
   }
 
+  /** @param {string} key @param {Entry} entry */
   set(key, entry) {
     this.entries.set(key, entry);
     let bytes = 0;

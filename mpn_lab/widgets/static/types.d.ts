@@ -1,0 +1,73 @@
+// What the kernel and the front end's modules hand each other, for tsc (`make check`); no code.
+
+/** Carries the traits and messages of an explorer: anywidget's model, or that of an exported page. */
+interface Model {
+  get(trait: string): any;
+  set(trait: string, value: any): void;
+  save_changes(): void;
+  send(question: object): void;
+  on(event: string, act: Function): void;
+  off(event: string, act: Function): void;
+}
+
+/** An array in the order of its shape. Whole numbers come in other arrays, which are used alike. */
+interface Values { data: Float32Array; shape: number[] }
+
+/** Where each array of a message is among its buffers. */
+type Layout = Record<string, { dtype: string; shape: number[]; at: number }>;
+
+/** An answer of the kernel to a question: the header and layout of its arrays, or what went wrong. */
+interface Answer { key: string; header?: any; arrays?: Layout; error?: string }
+
+/** What is kept of an answer of the kernel: its header, and its arrays by their names. */
+type Entry = { header: any } & Record<string, any>;
+
+/** A class of trials, or a number of each; -1 and null: the trial lacks it. */
+interface Condition { labels?: string[]; code?: number[]; values?: (number | null)[] }
+
+/** What is sent at opening: that of a record, of a staleness analysis, or of trainings. */
+interface Overview {
+  header: {
+    task: string; core: string; dt: number; modulation: string; logits: boolean; page?: boolean;
+    numbers: number[]; lengths: number[]; labels: string[]; titles: string[];
+    channels: string[]; actions: string[]; periods: string[]; hidden: number; inputs?: number;
+    conditions: Record<string, Condition>; colors: string[]; variables: string[];
+    shows: Record<string, string>; scales: Record<string, any>;
+
+    ages: number[]; window: number; starts: number[]; without: string;
+    strategies: { name: string; kind: string; label: string; early: boolean }[];
+    measures: Record<string, Record<string, string>>; names: Record<string, string>;
+    distances: Record<string, string>;
+
+    title: string; words: string; runs: { name: string; words: string }[]; last: number;
+    panels: any[]; error: string;
+  };
+  time?: Values;
+  W?: Values; eta?: Values; lam?: Values; M0?: Values; // [hidden, input]
+  order?: Values;
+}
+
+/** A trial, or a mean over trials, at its steps. M_t = lam M_{t-1} + eta h_t x_t^T where x is sent. */
+interface Detail {
+  header: { trial?: number; periods: [string, number, number][]; conditions: string;
+    averaged?: number };
+  obs?: Values; Q?: Values; h?: Values; reward?: Values; x?: Values; M?: Values; M_start?: Values;
+  taken?: Values; greedy?: Values; truth?: Values; count?: Values; obs_sd?: Values; Q_sd?: Values;
+  Q_stored?: Values; Q_replayed?: Values; greedy_stored?: Values; greedy_replayed?: Values;
+  flipped?: Values; M_stored?: Values;
+}
+
+/** The colours of a theme, `#rrggbb`, stops [r, g, b], and a map's as pixels. */
+interface Theme {
+  name: "light" | "dark"; ink: string; soft: string; line: string; paper: string; head: string;
+  select: string; actions: string[]; channels: string[]; periods: string[];
+  conditions: number[][]; diverging: number[][]; table: Uint32Array;
+}
+
+/** What a legend says of a line; a note is only words. */
+interface LegendEntry { name: string; color?: string; dash?: boolean | number[]; note?: boolean; value?: string }
+
+/** A linear scale with its inverse. */
+interface Scale { (value: number): number; invert(at: number): number }
+
+interface Element { mpn?: any } // the explorer in it

@@ -4,7 +4,7 @@ import { FONT, linear, ticks, words } from "./axes.js";
 import { make, legend } from "./controls.js";
 
 const NEAR = 4; // pixels that a click may move
-export const ZOOM = "zoom: drag, or wheel with Ctrl; all: double click";
+export const ZOOM = "zoom: drag, wheel with Ctrl, + and −; all: double click, 0";
 
 /**
  * A panel. A subclass gives `domain()`, the limits {x, y} when not zoomed; `key()`, what its base
@@ -127,12 +127,30 @@ export class Panel {
     this.canvas.addEventListener("wheel", (event) => { // else the page scrolls
       if (!this.g || !(event.ctrlKey || event.metaKey || document.activeElement === this.canvas)) return;
       event.preventDefault();
-      const at = this.place(event), factor = Math.exp(Math.sign(event.deltaY) * 0.2);
-      const { x, y } = this.limits(), home = this.domain();
-      const about = ([a, b], z, [low, high]) => [Math.max(low, z + (a - z) * factor),
-        Math.min(high, z + (b - z) * factor)];
-      this.setZoom({ x: about(x, at.x, home.x), ...(this.flat ? {} : { y: about(y, at.y, home.y) }) });
+      this.zoomBy(Math.exp(Math.sign(event.deltaY) * 0.2), this.place(event));
     }, { passive: false });
+    on("keydown", (event) => {
+      const { key } = event, factor = { "+": 0.8, "=": 0.8, "-": 1.25 }[key], { x, y } = this.limits();
+      const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (factor) this.zoomBy(factor, { x: (x[0] + x[1]) / 2, y: (y[0] + y[1]) / 2 });
+      else if (key === "0") this.setZoom({});
+      else if (event.shiftKey && way && this.nudge) this.nudge(...way);
+      else return;
+      event.preventDefault();
+      event.stopPropagation();
+    });
+  }
+
+  /** Zooms about a place, never out of the domain. */
+  zoomBy(factor, at) {
+    const { x, y } = this.limits(), home = this.domain();
+    const about = ([a, b], z, [low, high]) => {
+      const ends = [z + (a - z) * factor, z + (b - z) * factor];
+      return low < high ? [Math.max(low, ends[0]), Math.min(high, ends[1])]
+        : [Math.min(low, ends[0]), Math.max(high, ends[1])];
+    };
+    this.setZoom({ x: about(x, at.x, home.x), ...(this.flat ? {} : { y: about(y, at.y, home.y) }) });
   }
 
   /** What dragging from a place to another does: a zoom, or with Shift a span of time. */

@@ -299,7 +299,7 @@ export class Change extends OverTime {
 export class Hidden extends OverTime {
   constructor(app, stack) {
     super(app, stack, "hidden activity h", "The activity of each hidden unit at each step; a click "
-      + "selects the unit too", { grow: 1.35, least: 110, top: 8, bottom: 36 });
+      + "selects the unit too, as Shift and arrow keys do", { grow: 1.35, least: 110, top: 8, bottom: 36 });
   }
 
   get header() { return this.what.item.overview.header; }
@@ -338,13 +338,19 @@ export class Hidden extends OverTime {
   pick({ x, y }) {
     this.app.set({ time: this.app.timeAt(x), selection: { ...this.app.selection(), unit: this.unitAt(y) } });
   }
+
+  /** Selects the unit of the next row, or the one before. */
+  nudge(_, down) {
+    const row = this.units.indexOf(this.app.selection().unit);
+    this.app.select({ unit: this.unitAt(row < 0 ? 0 : row + down) });
+  }
 }
 
 /** M, the effective weights or the change of M at a step: hidden units by inputs (`what`). */
 export class Matrix extends Panel {
   constructor(app, stack, k) {
     super(app, stack, "modulations M", "Each synapse at the time shown: from an input (across) to a "
-      + `hidden unit (down). Click: select a synapse; ${ZOOM}.`, { grow: 2, least: 250, bottom: 36 });
+      + `hidden unit (down). Click, or Shift and arrow keys: select a synapse; ${ZOOM}.`, { grow: 2, least: 250, bottom: 36 });
     this.first = k === 0;
   }
 
@@ -397,6 +403,12 @@ export class Matrix extends Panel {
   }
 
   pick(place) { this.app.select(this.synapse(place)); }
+
+  /** Selects the synapse beside the one that is selected. */
+  nudge(right, down) {
+    const { unit, input = 0 } = this.app.selection(), row = this.units.indexOf(unit);
+    this.pick(row < 0 ? { x: 0, y: 0 } : { x: input + right, y: row + down });
+  }
 }
 
 /** The selected synapse or unit over time, of every item that has it. */

@@ -209,7 +209,7 @@ export function drawAxes(g, xLabel, yLabel, { xTicks, yTicks, bottom = g.top + g
   }
 }
 
-/** Draws the periods of the first item as pale bands, `tall` pixels above the axes with their names where they fit. */
+/** Draws the periods of the first item as pale bands, `tall` pixels above the axes, with their names. */
 export function drawPeriods(g, app, { strip = false, tall = 0 } = {}) {
   const { c, X, theme, left, top, width, height } = g, right = left + width;
   const below = strip ? 0 : height;

@@ -107,7 +107,7 @@ class StalenessExplorer extends Trials {
     this.showTime(step);
     this.aging.show(a, header.ages.length - 1, `${header.ages[a]} updates`);
     for (const show of this.menus) show();
-    const title = header.titles[this.position()].replaceAll("   ", " · "), rest = ` states stored ${
+    const title = header.titles[this.position(this.get("trial"))].replaceAll("   ", " · "), rest = ` states stored ${
       header.ages[a]} updates ago; replayed ${header.strategies[s].label}`;
     if (this.headed !== title + rest) {
       this.headed = title + rest;
@@ -352,7 +352,8 @@ class Synapse extends Trace {
     if (unit === undefined) return null;
     const along = (which) => (t) => app.M(which, t, unit * app.overview.header.inputs + input);
     const [item] = app.items, { theme } = app, lines = [["replayed", theme.select, []],
-      ["stored", theme.ink, DASH]].map(([name, color, dash]) => ({ item, name, color, dash, at: along(name) }));
+      ["stored", theme.ink, DASH]].map(([name, color, dash]) => ({ item, name, color, dash,
+      at: along(name) }));
     return { name: `M of unit ${unit}, input ${input}`, lines };
   }
 

@@ -129,7 +129,7 @@ export class TrialExplorer extends Trials {
       this.schedule(); // the menus go back to what is shown
       return this.show(`No trial of this record has ${asked.join(" and ")}; the filter was taken back.`);
     }
-    const trial = left.includes(this.position()) ? {} : this.frame(numbers[left[0]]);
+    const trial = left.includes(this.position(this.get("trial"))) ? {} : this.frame(numbers[left[0]]);
     this.set({ where, ...trial });
   }
 
@@ -137,7 +137,7 @@ export class TrialExplorer extends Trials {
   turn(by) { this.set(this.frame(this.turned(by))); }
 
   turned(by) {
-    const left = this.left(), { numbers } = this.overview.header, at = left.indexOf(this.position());
+    const left = this.left(), { numbers } = this.overview.header, at = left.indexOf(this.position(this.get("trial")));
     return numbers[left[(at + by + left.length) % left.length]];
   }
 
@@ -282,7 +282,7 @@ export class TrialExplorer extends Trials {
     if (items.length > 1) {
       const parts = items.map(({ letter, label, number, detail, overview, dash, color }) => ({ dash,
         color: color?.(this.theme) ?? this.theme.ink, name: `${letter}  ${label}`,
-        value: number === undefined ? "" : [overview.header.labels[this.position(number)].replace(/^\d+: /, ""),
+        value: [overview.header.labels[this.position(number)]?.replace(/^\d+: /, ""),
           detail.header.conditions.replaceAll("   ", " · ")].filter(Boolean).join(" · ") }));
       this.title.replaceChildren();
       legend(this.title)([...parts, ...(this.more ? [{ note: true, name: `and ${this.more} more, which are `

@@ -331,8 +331,8 @@ export class Hidden extends OverTime {
 
   read({ x, y }) {
     const step = this.app.stepAt(x), unit = this.unitAt(y);
-    return `${this.clock(step)}\nunit ${unit}: h${this.app.items.length > 1 ? ` of ${this.what.name}` : ""} = ${
-      words(this.what.h(step, unit))}`;
+    const of = this.app.items.length > 1 ? ` of ${this.what.name}` : "";
+    return `${this.clock(step)}\nunit ${unit}: h${of} = ${words(this.what.h(step, unit))}`;
   }
 
   pick({ x, y }) {
@@ -350,7 +350,8 @@ export class Hidden extends OverTime {
 export class Matrix extends Panel {
   constructor(app, stack, k) {
     super(app, stack, "modulations M", "Each synapse at the time shown: from an input (across) to a "
-      + `hidden unit (down). Click, or Shift and arrow keys: select a synapse; ${ZOOM}.`, { grow: 2, least: 250, bottom: 36 });
+      + `hidden unit (down). Click, or Shift and arrow keys: select a synapse; ${ZOOM}.`,
+    { grow: 2, least: 250, bottom: 36 });
     this.first = k === 0;
   }
 
@@ -426,10 +427,10 @@ export class Trace extends OverTime {
     const having = app.items.filter(({ overview: { header } }) => unit < header.hidden
       && (!ofMap || input < header.inputs)).filter((item) => !ofMap || item.hasMap(show));
     const lines = having.map((item) => {
-      const n = item.overview.header.hidden, { h, h_sd, M_sd } = item.detail;
+      const { hidden: n, inputs: d } = item.overview.header, { h, h_sd, M_sd } = item.detail;
       const values = ofMap ? item.synapse(show, unit, input) : null;
-      const spread = ofMap ? (show === "M" && M_sd) : h_sd, size = ofMap ? n * item.overview.header.inputs : n;
-      const place = ofMap ? unit * item.overview.header.inputs + input : unit;
+      const spread = ofMap ? (show === "M" && M_sd) : h_sd;
+      const size = ofMap ? n * d : n, place = ofMap ? unit * d + input : unit;
       return { item, color: item.color?.(theme) ?? theme.select,
         at: ofMap ? (t) => values[t] : (t) => h.data[t * n + unit],
         spread: spread ? (t) => spread.data[t * size + place] : null };

@@ -28,7 +28,7 @@ export class Trials extends App {
   /** The arrays of what is shown first. */
   get detail() { return this.items[0]?.detail; }
 
-  position(trial = this.get("trial")) { return this.overview.header.numbers.indexOf(trial); }
+  position(trial) { return this.overview.header.numbers.indexOf(trial); }
 
   /** The first and the last step of the axis: 0 is the trial's start, or that which `align` says. */
   extent() {
@@ -68,7 +68,7 @@ export class Trials extends App {
   /** The trial that comes `by` trials later; after the last comes the first. */
   next(by) {
     const { numbers } = this.overview.header, count = numbers.length;
-    return numbers[(this.position() + by + count) % count];
+    return numbers[(this.position(this.get("trial")) + by + count) % count];
   }
 
   turn(by) { this.set(this.frame(this.next(by))); }

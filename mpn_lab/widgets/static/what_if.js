@@ -4,6 +4,7 @@ import { words } from "./axes.js";
 import { make, menu } from "./controls.js";
 
 const KIND_WORDS = { scale: "scale by 0.5", shuffle: "shuffle units" };
+const WHAT_IF = /^what if \d+$/; // the name of such a record
 const OPTIONS = { scale: { factor: 0.5 }, shuffle: { over: "units", seed: 0 } };
 
 /** A switch, and where it is on the menus of an edit; every change is computed anew. */
@@ -16,12 +17,16 @@ export class WhatIf {
       title: "Change something in the network and see what it would have done" });
     this.switch.addEventListener("click", () => app.guard(() => this.turn(!this.on)));
     this.row = make("div", { className: "mpn-bar-top mpn-what-if", hidden: true });
-    const chooser = (label, hint, name) => menu(this.row, label, hint, (value) => this.choose({ [name]: value }));
-    this.menus = { kind: chooser("edit", "What is done to the network; each is a function of mpn_lab.edits", "kind"),
-      target: chooser("target", "What is edited: a state before each of the steps, or an output at them", "target"),
-      donor: chooser("donor", "The trial whose values are put in their place", "donor"),
-      where: chooser("where", "All of it, or the unit or synapse that is selected", "where"),
-      when: chooser("when", "At which steps; drag with Shift in a panel over time for a span", "when") };
+    const hints = { kind: "What is done to the network; each is a function of mpn_lab.edits",
+      target: "What is edited: a state before each of the steps, or an output at them",
+      donor: "The trial whose values are put in their place",
+      where: "All of it, or the unit or synapse that is selected",
+      when: "At which steps; drag with Shift in a panel over time for a span" };
+    this.menus = {};
+    for (const [name, hint] of Object.entries(hints)) {
+      this.menus[name] = menu(this.row, name === "kind" ? "edit" : name, hint,
+        (value) => this.choose({ [name]: value }));
+    }
     this.menus.kind.choices(kinds.map((kind) => [kind, KIND_WORDS[kind] ?? kind]), this.kind);
     this.menus.target.choices(targets, this.target);
     this.words = make("span", { className: "mpn-note" });
@@ -33,8 +38,8 @@ export class WhatIf {
   turn(on) {
     this.on = on;
     if (on) return this.ask();
-    const { header } = this.app.overview, left = this.app.get("shown").filter((name) => !/^what if /.test(name));
-    return this.app.set({ shown: left.length ? left : [header.record] });
+    const left = this.app.get("shown").filter((name) => !WHAT_IF.test(name));
+    return this.app.set({ shown: left.length ? left : [this.app.overview.header.record] });
   }
 
   choose(values) {
@@ -64,7 +69,8 @@ export class WhatIf {
   /** The edit that is chosen, as `edits.from_json` takes it. */
   edit() {
     const chosen = (options, value) => (options.some(([other]) => other === value) ? value : options[0][0]);
-    const { app } = this, moments = this.moments(), period = JSON.stringify({ during: app.periodAt(app.step()) });
+    const { app } = this, moments = this.moments();
+    const period = JSON.stringify({ during: app.periodAt(app.step()) });
     if (this.span !== JSON.stringify(app.selection().span)) { // a new span is what is meant
       this.span = JSON.stringify(app.selection().span);
       this.when = moments[0][0];
@@ -74,7 +80,8 @@ export class WhatIf {
     const donors = app.overview.header.numbers.filter((n) => n !== app.get("trial"));
     this.donor ??= donors[0];
     const options = this.kind === "swap" ? { donor: Number(this.donor) } : OPTIONS[this.kind] ?? {};
-    return { kind: this.kind, target: this.target, options, ...JSON.parse(this.when), ...JSON.parse(this.where) };
+    return { kind: this.kind, target: this.target, options, ...JSON.parse(this.when),
+      ...JSON.parse(this.where) };
   }
 
   /** Asks the kernel for the effect; its answer names the record to show. */
@@ -93,7 +100,7 @@ export class WhatIf {
       this.asking = null;
       if (this.on) app.set({ shown: [app.overview.header.record, found.header.record] });
     }
-    if (shown.some((name) => /^what if /.test(name))) this.on = true; // also when Python has set it
+    if (shown.some((name) => WHAT_IF.test(name))) this.on = true; // also when Python has set it
     else if (!this.asking && !found) this.on = false;
     this.switch.ariaPressed = String(this.on);
     this.row.hidden = !this.on;
@@ -107,7 +114,7 @@ export class WhatIf {
     this.menus.where.choices(this.places(), this.where);
     this.menus.donor.choices(numbers.map((n, i) => [n, labels[i]]), this.donor);
     this.menus.donor.node.hidden = this.kind !== "swap";
-    const name = shown.find((one) => /^what if /.test(one)), record = name && app.recordOf(name);
+    const name = shown.find((one) => WHAT_IF.test(one)), record = name && app.recordOf(name);
     this.words.textContent = record ? `${name}: ${record.header.words}` : "";
   }
 }

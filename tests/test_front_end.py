@@ -11,7 +11,8 @@ import torch
 import mpn_lab
 from mpn_lab import edits
 from mpn_lab.widgets import modules
-from mpn_lab.widgets.payload import averaged, conditions, detail, half, overview, pack
+from mpn_lab.widgets.averages import averaged
+from mpn_lab.widgets.payload import conditions, detail, half, overview, pack
 
 TASK = "DelayMatchSample-v0"
 
@@ -142,14 +143,6 @@ def test_averages_count_the_trials_that_last_as_long(record):
         arrays["Q_sd"], record["Q"].std("trial", skipna=True).values, atol=1e-4
     )
     assert arrays["count"].tolist() == [(lengths > t).sum() for t in range(max(lengths))]
-    some = [0, 3, 7]
-    header, arrays = averaged(record, some, minus=3)
-    assert header["averaged"] == 3
-    T = len(arrays["Q"])
-    assert min(lengths[3], max(lengths[some])) == T
-    mean = record["Q"].isel(trial=some).mean("trial", skipna=True)
-    expected = (record["Q"].isel(trial=3) - mean).values[:T]
-    np.testing.assert_allclose(arrays["Q"], expected, atol=1e-5)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")

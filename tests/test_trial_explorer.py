@@ -93,12 +93,14 @@ def test_trials_without_ground_truth_get_no_verdict(trials):
 
 
 def test_a_message_of_the_browser_is_answered_with_arrays(explorer, trials, monkeypatch):
-    content, buffers = sent(explorer, monkeypatch, ask="trial", trial=4)
+    content, buffers = sent(explorer, monkeypatch, ask="trial", record="recorded", trial=4)
     assert content["key"] == "k"
     layout = content["arrays"]["Q"]
     found = np.frombuffer(buffers[layout["at"]], layout["dtype"]).reshape(layout["shape"])
     np.testing.assert_array_equal(found, trials["Q"].values[4, : len(found)])
-    content, buffers = sent(explorer, monkeypatch, ask="components", variable="h")
+    content, buffers = sent(
+        explorer, monkeypatch, ask="components", record="recorded", variable="h"
+    )
     layout = content["arrays"]["trajectory"]
     found = np.frombuffer(buffers[layout["at"]], layout["dtype"]).reshape(layout["shape"])
     expected = pca(trials, "h", 6)
@@ -107,13 +109,13 @@ def test_a_message_of_the_browser_is_answered_with_arrays(explorer, trials, monk
 
 
 def test_what_goes_wrong_in_an_answer_is_sent_as_a_sentence(explorer, monkeypatch):
-    content, _ = sent(explorer, monkeypatch, ask="trial", trial=99)
+    content, _ = sent(explorer, monkeypatch, ask="trial", record="recorded", trial=99)
     assert content == {
         "key": "k",
         "error": "there is no trial 99 in this record of 16 trials (numbers 0 to 15).",
     }
-    monkeypatch.setattr("mpn_lab.widgets.trial.detail", lambda *_: 1 / 0)
-    content, _ = sent(explorer, monkeypatch, ask="trial", trial=1)
+    monkeypatch.setattr("mpn_lab.widgets.shown.detail", lambda *_: 1 / 0)
+    content, _ = sent(explorer, monkeypatch, ask="trial", record="recorded", trial=1)
     assert content["error"].startswith("ZeroDivisionError: division by zero (")
 
 
@@ -124,7 +126,7 @@ def test_the_static_picture_is_the_figure_of_what_is_chosen(explorer, trials):
         figure, _ = draw_trial(trials, pca(trials, "M", 6), 3, 400, show="change of M")
     assert explorer.png() == figure._repr_png_()
     explorer.components = [3, 1]
-    labels = [(ax.get_xlabel(), ax.get_ylabel()) for ax in explorer._draw(3, 400).axes]
+    labels = [(ax.get_xlabel(), ax.get_ylabel()) for ax in explorer._draw(3, 4).axes]
     assert any(x.startswith("PC 3 (") and y.startswith("PC 1 (") for x, y in labels)
 
 
@@ -173,10 +175,13 @@ def test_save_writes_editable_text(explorer, tmp_path):
 def test_the_page_holds_the_trials_asked_for_and_nothing_from_outside(explorer, trials, tmp_path):
     page = explorer.to_html(tmp_path / "trials.html", trials=[5, 2]).read_text()
     parts = json.loads(re.search(r'id="parts">(.*?)</script>', page, re.S).group(1))
-    assert {key for key in parts if key.startswith("trial")} == {"trial 5", "trial 2"}
+    assert {key for key in parts if key.startswith("trial")} == {
+        "trial recorded 5",
+        "trial recorded 2",
+    }
     assert parts["overview"]["header"]["numbers"] == [5, 2]
-    layout = parts["trial 2"]["arrays"]["Q"]
-    buffer = base64.b64decode(parts["trial 2"]["buffers"][layout["at"]])
+    layout = parts["trial recorded 2"]["arrays"]["Q"]
+    buffer = base64.b64decode(parts["trial recorded 2"]["buffers"][layout["at"]])
     found = np.frombuffer(buffer, layout["dtype"]).reshape(layout["shape"])
     np.testing.assert_array_equal(found, trials["Q"].values[2, : len(found)])
     assert "http://" not in page
@@ -192,7 +197,7 @@ def test_a_page_of_values_that_never_differ_is_still_json(trials, tmp_path):
     page = TrialExplorer(flat).to_html(tmp_path / "flat.html", trials=[0]).read_text()
     text = re.search(r'id="parts">(.*?)</script>', page, re.S).group(1)
     parts = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert parts["components Q"]["header"]["shares"] == [None] * 3
+    assert parts["components recorded Q"]["header"]["shares"] == [None] * 3
 
 
 @pytest.mark.parametrize("core", ["lstm", "gru", "rnn"])

@@ -89,16 +89,6 @@ def run(request, tmp_path_factory):
     return mpn_lab.train(config, tmp_path_factory.mktemp(core) / "run", progress=False)
 
 
-def walk(explorer, controls):
-    """Every value of the controls brings another picture, and no error."""
-    seen = {explorer.image.value}
-    for control, value in controls:
-        control.value = value
-        assert explorer.message.value == ""
-        assert explorer.image.value not in seen
-        seen.add(explorer.image.value)
-
-
 def test_a_core_with_its_own_M_shows_M_and_its_trajectory(tmp_path):
     trials = make_record("widgets_leaky")
     assert {"u", "M"} <= set(trials.data_vars)
@@ -106,10 +96,11 @@ def test_a_core_with_its_own_M_shows_M_and_its_trajectory(tmp_path):
     assert explorer.variable == "M"
     with pytest.raises(ValueError, match="show is 'effective weights'; expected one of M"):
         explorer.show = "effective weights"  # the MPN's equations do not hold
-    arrays = explorer._answer({"ask": "trial", "trial": 3})[1]
+    arrays = explorer._answer({"ask": "trial", "record": "recorded", "trial": 3})[1]
     np.testing.assert_allclose(arrays["M"], trials.M.values[3, : len(arrays["M"])], atol=2e-3)
     explorer.variable = "u"
-    assert explorer._answer({"ask": "components", "variable": "u"})[1]["trajectory"].ndim == 3
+    asked = {"ask": "components", "record": "recorded", "variable": "u"}
+    assert explorer._answer(asked)[1]["trajectory"].ndim == 3
     svg = explorer.save(tmp_path / "trial.svg").read_text()
     assert "There is no M" not in svg
     ax = plotting.new_figure(3, 3).subplots()
@@ -123,7 +114,7 @@ def test_a_core_with_its_own_M_shows_M_and_its_trajectory(tmp_path):
 def test_a_core_without_M_shows_h(core, tmp_path):
     explorer = mpn_lab.TrialExplorer(make_record(core))
     assert explorer.variable == "h"
-    arrays = explorer._answer({"ask": "trial", "trial": 3})[1]
+    arrays = explorer._answer({"ask": "trial", "record": "recorded", "trial": 3})[1]
     assert "inputs" not in explorer._header
     assert not {"M", "x"} & set(arrays)
     svg = explorer.save(tmp_path / "trial.svg").read_text()

@@ -82,7 +82,11 @@ def take_recorded(
     recorded = {n: trials[n].transpose("trial", "time", *dims[n]).values for n in of_network}
     T = where.shape[1]
     computed = {n: arrays[n][:, :T] for n in of_network}
-    own = all(np.allclose(recorded[n][where], computed[n][where], 1e-3, 1e-4) for n in of_network)
+    own = all(
+        np.allclose(recorded[n][i, at], computed[n][i, at], 1e-3, 1e-4)
+        for n in of_network
+        for i, at in enumerate(where)  # trial by trial: the values stay in the processor's cache
+    )
     for name in of_network if own else ():
         at = where.reshape(*where.shape, *[1] * (recorded[name].ndim - 2))
         np.copyto(computed[name], recorded[name], where=at)

@@ -29,6 +29,8 @@ MOST = 64_000_000  # bytes of one message
 
 Arrays = dict[str, np.ndarray]
 _STATES = ("M", "h", "Q")
+_TOLD = {"trial", "time", "action", "valid", "reward", "response", "correct_response"}
+_TOLD |= {"correct", "performance"}  # what labels and titles of trials tell
 OF_ACTIONS = ("correct_response", "response", "ideal_response")
 CONDITIONS = LinearSegmentedColormap.from_list(
     "conditions", ["#0d0887", "#7e03a8", "#be326e", "#de6c2f"]
@@ -133,9 +135,18 @@ def coloring(record: xr.Dataset, name: str, condition: Any) -> tuple[list[str], 
     return [colors[k] if k >= 0 else GREY for k in codes], named
 
 
-def overview(record: xr.Dataset) -> tuple[dict[str, Any], Arrays]:
-    """Return what the front end needs of all trials, without their states."""
-    steps = range(record.sizes["trial"])
+def overview(
+    record: xr.Dataset, own_scales: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], Arrays]:
+    """Return what the front end needs of all trials, without their states.
+
+    Args:
+        record: from `record`.
+        own_scales: from `scales`, where they are known.
+    """
+    trials = range(record.sizes["trial"])
+    told = record.drop_vars(set(record.variables) - _TOLD)  # fewer variables, faster by far
+    periods = [str(name) for name in dict.fromkeys(record["period"].values.reshape(-1)) if name]
     classes = conditions(record)
     by = [name for name in ("correct_response", "response") if name in classes]
     header: dict[str, Any] = {
@@ -143,21 +154,20 @@ def overview(record: xr.Dataset) -> tuple[dict[str, Any], Arrays]:
         "core": str(record.attrs["core"]),
         "dt": step_duration(record),
         "numbers": record["trial"].values.tolist(),
-        "lengths": [trial_length(record, i) for i in steps],
-        "labels": [trial_label(record, i) for i in steps],
-        "titles": [trial_title(record, i) for i in steps],
+        "lengths": [trial_length(told, i) for i in trials],
+        "labels": [trial_label(told, i) for i in trials],
+        "titles": [trial_title(told, i) for i in trials],
         "channels": [str(name) for name in record["channel"].values],
         "actions": [str(name) for name in record["action"].values],
         "hidden": int(record.sizes["hidden"]),
-        "periods": list(
-            dict.fromkeys(str(name) for name in record["period"].values.reshape(-1) if name)
-        ),
+        "periods": periods,
+        "starts": {name: _first_steps(record, name) for name in periods},
         "conditions": classes,
         "colors": [*by, *(name for name in classes if name not in by)],
         "variables": variables(record),
         "logits": has_logits(record),
         "shows": {name: TITLES[name] for name in modulation_choices(record)},
-        "scales": scales(record),
+        "scales": scales(record) if own_scales is None else dict(own_scales),
         "modulation": record.attrs.get("modulation", ""),
     }
     arrays: Arrays = {"time": record["time"].values.astype(np.float64)}
@@ -168,6 +178,23 @@ def overview(record: xr.Dataset) -> tuple[dict[str, Any], Arrays]:
             if name in record and set(record[name].dims) <= {"hidden", "input"}:
                 arrays[name] = _matrix(record[name], shape)
     return header, arrays
+
+
+def some_of(header: Mapping[str, Any], positions: Sequence[int]) -> dict[str, Any]:
+    """Return the header of an overview of some of its trials."""
+
+    def chosen(values: Sequence[Any]) -> list[Any]:
+        return [values[i] for i in positions]
+
+    found: dict[str, Any] = {
+        key: chosen(header[key]) for key in ("numbers", "lengths", "labels", "titles")
+    }
+    found["starts"] = {name: chosen(steps) for name, steps in header["starts"].items()}
+    found["conditions"] = {
+        name: {key: v if key == "labels" else chosen(v) for key, v in condition.items()}
+        for name, condition in header["conditions"].items()
+    }
+    return {**header, **found}
 
 
 def scales(record: xr.Dataset) -> dict[str, Any]:
@@ -185,9 +212,9 @@ def scales(record: xr.Dataset) -> dict[str, Any]:
 
 def trial_label(record: xr.Dataset, position: int) -> str:
     """Return how the menu of trials names one: its number, response and outcome."""
-    response = str(record["action"].values[int(record["response"][position])])
+    response = str(record["action"].values[int(record["response"].values[position])])
     words = outcome(record, position)
-    return f"{int(record['trial'][position])}: {response}" + (f", {words}" if words else "")
+    return f"{int(record['trial'].values[position])}: {response}" + (f", {words}" if words else "")
 
 
 def detail(record: xr.Dataset, position: int) -> tuple[dict[str, Any], Arrays]:
@@ -241,43 +268,10 @@ def modulations(record: xr.Dataset, one: xr.Dataset, h: np.ndarray) -> Arrays:
     return start | {"M": half(M)}
 
 
-def averaged(
-    record: xr.Dataset, positions: Sequence[int], minus: int | None = None
-) -> tuple[dict[str, Any], Arrays]:
-    """Return the mean over some trials at each step, or the difference of a trial from it.
-
-    Args:
-        record: from `record`.
-        positions: the trials to average; a step counts those that last as long.
-        minus: position of the trial from which the mean is subtracted; None: the mean.
-    """
-    if not len(positions):
-        raise ValueError("no trial is left to average; remove some filters.")
-    some = record.isel(trial=list(positions))
-    names = [name for name in ("obs", "Q", "h", "reward") if name in record]
-    names += ["M"] if has_modulations(record) else []
-    T = int(np.flatnonzero(some["valid"].values.any(0))[-1]) + 1
-    if minus is not None:
-        T = min(T, trial_length(record, minus))
-    valid = some["valid"].values[:, :T]
-    counts = valid.sum(0)
-    arrays: Arrays = {}
-    for name in names:
-        values = some[name].values[:, :T]
-        mask = valid.reshape(*valid.shape, *(1,) * (values.ndim - 2))
-        total = np.sum(values, 0, where=mask)
-        mean = total / counts.reshape(T, *(1,) * (total.ndim - 1))
-        if minus is not None:
-            mean = record[name].values[minus, :T] - mean
-        elif name in ("obs", "Q"):
-            apart = np.sum((values - mean) ** 2, 0, where=mask)
-            arrays[f"{name}_sd"] = np.sqrt(apart / counts[:, None]).astype(np.float32)
-        arrays[name] = half(mean) if name in ("obs", "h", "M") else mean.astype(np.float32)
-    arrays["count"] = counts.astype(np.int32)
-    longest = positions[int(valid.sum(1).argmax())] if minus is None else minus
-    periods = record["period"].values[longest, :T]
-    header = {"periods": period_spans(periods), "conditions": "", "averaged": len(positions)}
-    return header, arrays
+def _first_steps(record: xr.Dataset, period: str) -> list[int]:
+    """Return the first step of a period in each trial, -1 in those without it."""
+    inside = (record["period"].values == period) & record["valid"].values
+    return np.where(inside.any(1), inside.argmax(1), -1).tolist()
 
 
 def _matrix(values: xr.DataArray, shape: tuple[int, ...]) -> np.ndarray:

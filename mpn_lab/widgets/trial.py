@@ -1,45 +1,34 @@
-"""TrialExplorer: the inputs, states and outputs of a network in a trial, drawn in the browser."""
+"""TrialExplorer: the inputs, states and outputs of networks in trials, drawn in the browser."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import traitlets
 import xarray as xr
 from matplotlib.figure import Figure
 
-from mpn_lab.analysis.population import hidden_order, pca
-from mpn_lab.analysis.restore import as_record, explorable, step_values
-from mpn_lab.analysis.schema import time_step, trial_length, trial_position
-from mpn_lab.checks import check_choice, check_path
+from mpn_lab.analysis.schema import trial_position
+from mpn_lab.checks import check_path
+from mpn_lab.interventions.edits import Edit
+from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.plotting.panel import has_modulations
 from mpn_lab.plotting.style import save_figure, style
-from mpn_lab.plotting.view import SHOWN, draw_trial
-from mpn_lab.widgets.browser import BrowserExplorer, TraitError, check_selection, figure_path
+from mpn_lab.plotting.view import draw_trial
+from mpn_lab.training.run import Run
+from mpn_lab.widgets.browser import figure_path
 from mpn_lab.widgets.page import write_explorer_page
-from mpn_lab.widgets.payload import (
-    COMPONENTS,
-    Arrays,
-    averaged,
-    check_size,
-    coloring,
-    detail,
-    overview,
-)
+from mpn_lab.widgets.payload import check_size, coloring, some_of
+from mpn_lab.widgets.records import Records, is_what_if, read_edits
+from mpn_lab.widgets.shown import Message, Shown
+from mpn_lab.widgets.trial_traits import MOST_SHOWN, ORDERS, TRAITS, TrialTraits
 
-ORDERS = {"index": "unsorted", "selectivity": "sorted by response", "cluster": "clustered"}
-VIEWS = ("trial", "mean", "difference")
-TRAITS = (
-    *("trial", "time", "selection", "variable", "components", "color_by", "show", "order"),
-    *("view", "where"),
-)
 ON_PAGE = 50  # trials of an exported page unless others are asked for
 
 
-class TrialExplorer(BrowserExplorer):
+class TrialExplorer(TrialTraits):
     """Shows the inputs, states and outputs of a network in a trial, under one cursor.
 
     The browser draws the panels: observations, Q (or logits) with actions and rewards, and h over
@@ -48,87 +37,129 @@ class TrialExplorer(BrowserExplorer):
     selects a synapse or goes to the trial of a trajectory; dragging or turning the wheel zooms, a
     double click shows all again. Keys: arrows for time and trial, space to play, Home and End.
 
+    Several records of the same trials are shown beside each other: of two networks, of checkpoints
+    of a run, or of a network with and without an edit (`edits`).
+
     What the user does and what Python sets are the same traits:
 
     - `trial`, its number, and `time`, in ms;
+    - `shown`, names of up to four records; the first is the one whose trials and times count;
+    - `beside`, the numbers of up to three trials shown beside `trial`;
     - `selection`: `unit`, `input` and `span` (from, to in ms), those that are chosen;
     - `variable`, `components` and `color_by` of the trajectories;
     - `show` (M, effective weights, change of M) and `order` (of hidden units) of the maps;
     - `view`: the `trial`, the `mean` of the trials that `where` leaves, or the `difference` of the
       trial from it;
-    - `where`: the trials to choose from, condition -> value, such as {"outcome": "wrong"}.
+    - `where`: the trials to choose from, condition -> value, such as {"outcome": "wrong"}; the
+      conditions are those of the first record that was given;
+    - `by`: the condition of whose classes each has its own mean; "": one mean;
+    - `align`: the period from whose start times count in each trial, negative before it; "": the
+      trial's start, also in trials without the period, which are left out of means.
 
     Args:
-        record: from `record`, or loaded with `load_record`, of any core.
+        record: from `record`, or loaded with `load_record`, of any core; or up to eight of the same
+            task and trials, by name.
+        network: the network or the run that made the (first) record. With it the record can be
+            edited; with a run, its checkpoints can be shown, under the names "checkpoint N", on
+            the recorded observations.
 
     Raises:
         ValueError: a Dataset that is not a record or has no trials; a trial too large for a
-            browser.
+            browser; records of different tasks or trials; a network of other sizes.
 
     Example:
-        >>> explorer = TrialExplorer(trials)  # doctest: +SKIP
+        >>> explorer = TrialExplorer(trials, network=run)  # doctest: +SKIP
         >>> explorer  # in a notebook: displays the explorer  # doctest: +SKIP
         >>> explorer.color_by = "context"  # doctest: +SKIP
+        >>> explorer.shown = ["recorded", "checkpoint 500"]  # doctest: +SKIP
+        >>> explorer.edits = [mpn_lab.edits.zero("M", at="test")]  # doctest: +SKIP
         >>> explorer.save("trial.svg", trial=3, time=1400)  # doctest: +SKIP
         >>> explorer.to_html("trials.html", trials=range(20))  # doctest: +SKIP
     """
 
     module = "trial.js"
 
-    trial = traitlets.Int().tag(sync=True)
-    time = traitlets.Float().tag(sync=True)
-    selection = traitlets.Dict().tag(sync=True)
-    variable = traitlets.Unicode().tag(sync=True)
-    components = traitlets.List(traitlets.Int(), [1, 2], minlen=2, maxlen=2).tag(sync=True)
-    color_by = traitlets.Unicode().tag(sync=True)
-    show = traitlets.Unicode("M").tag(sync=True)
-    order = traitlets.Enum(list(ORDERS), "selectivity").tag(sync=True)
-    view = traitlets.Enum(VIEWS, "trial").tag(sync=True)
-    where = traitlets.Dict().tag(sync=True)
-
-    def __init__(self, record: xr.Dataset) -> None:
-        record = explorable(as_record(record, *SHOWN, "h", "Q", "obs"))
-        variable = "M" if has_modulations(record) else "h"
-        step_values(record, variable)
-        header, arrays = overview(record)
-        check_size(arrays, f"an overview of {record.sizes['trial']} trials")
-        check_size(detail(record, int(np.argmax(header["lengths"])))[1], "the longest trial")
-        self._header = header
-        self._pcas: dict[str, xr.Dataset] = {}
-        self._orders: dict[str, np.ndarray] = {}
+    def __init__(
+        self,
+        record: xr.Dataset | Mapping[str, xr.Dataset],
+        *,
+        network: QNetwork | Run | None = None,
+    ) -> None:
+        records = Records(record, network)
+        header, arrays = records.first.overview()
+        check_size(arrays, f"an overview of {len(records.numbers)} trials")
+        header = header | {
+            "records": records.names,
+            "checkpoints": records.checkpoints,
+            "edits": records.editable(),
+        }
+        self._records = records
+        self._edits: list[Edit] = []
+        cores = dict.fromkeys(records[name].record.attrs["core"] for name in records.names)
+        names = "" if len(records.names) == 1 else f": {', '.join(records.names)}"
         super().__init__(
-            record,
-            f"TrialExplorer({record.sizes['trial']} trials of {record.attrs['task']}, "
-            f"{record.attrs['core']})",
+            records.first.record,
+            f"TrialExplorer({len(records.numbers)} trials of {header['task']}, "
+            f"{', '.join(cores)}{names})",
             (header, arrays),
             trial=header["numbers"][0],
-            time=float(record["time"][0]),
-            variable=variable,
+            time=float(arrays["time"][0]),
+            variable="M" if has_modulations(records.first.record) else "h",
             color_by=header["colors"][0] if header["colors"] else "",
+            shown=records.names[:MOST_SHOWN],
         )
+
+    @property
+    def edits(self) -> list[Edit]:
+        """What is changed in the network; setting it shows the record with that beside the first.
+
+        The counterfactual (in an open loop, on the recorded observations) is named "what if 1",
+        "what if 2" ... []: none is shown.
+
+        Raises:
+            ValueError: there is no network, or the edits do not fit it.
+        """
+        return list(self._edits)
+
+    @edits.setter
+    def edits(self, value: Sequence[Edit]) -> None:
+        records, changes = self._all(), list(value)
+        if changes:
+            self.shown = [records.names[0], records.what_if(changes).name]
+        else:
+            kept = [name for name in self.shown if not is_what_if(name)]
+            self.shown = kept or records.names[:1]
+        self._edits = changes
+
+    @property
+    def counterfactual(self) -> xr.Dataset | None:
+        """The record of what the network does with `edits`; None without any."""
+        records = self._all()
+        return records[f"what if {len(records.edits)}"].record if self._edits else None
 
     def go_to(self, trial: int | None = None, time: float | int | None = None) -> TrialExplorer:
         """Show a frame; what is None stays as it is. Returns itself.
 
         Args:
             trial: the trial's number.
-            time: in ms.
+            time: in ms, as `align` counts it.
 
         Raises:
             ValueError: no such trial, or a time outside it.
         """
-        trial, time = self._frame(trial, time)
+        trial, step = self._frame(trial, time)
         with self.hold_sync():
             self.trial = trial
-            self.time = time
+            self.time = self._time_of(trial, step, self.align)
         return self
 
     def png(self) -> bytes:
         """Return the static picture of what is shown, as PNG.
 
-        It shows the trial as a publication figure does, also where the view is of a mean.
+        It shows one trial of the first record as a publication figure does, also where the view is
+        of a mean or of several trials or records.
         """
-        figure = self._draw(self.trial, self.time)
+        figure = self._draw(*self._frame(None, None))
         return figure._repr_png_()  # type: ignore[attr-defined]
 
     def save(
@@ -139,7 +170,7 @@ class TrialExplorer(BrowserExplorer):
         Args:
             path: the file; its ending names the format.
             trial: the trial's number; None: the one that is shown.
-            time: in ms; None: the one that is shown.
+            time: in ms, as `align` counts it; None: the one that is shown.
 
         Raises:
             ValueError: no such trial, a time outside it, or a format that is not known.
@@ -152,6 +183,8 @@ class TrialExplorer(BrowserExplorer):
     def to_html(self, path: str | Path, trials: Iterable[int] | None = None) -> Path:
         """Write the explorer of some trials as one page that needs no kernel and no network.
 
+        The page has the records that are shown. It cannot edit the network.
+
         Args:
             path: the file.
             trials: numbers of the trials; None: those that `where` leaves, at most 50, from the one
@@ -161,7 +194,7 @@ class TrialExplorer(BrowserExplorer):
             ValueError: no such trial, or none.
             OSError: the file cannot be written.
         """
-        path, record = check_path("path", path), self.record
+        path, records = check_path("path", path), self._all()
         if trials is None:
             left = self._left()
             first = next((k for k, n in enumerate(left) if n == self.trial), 0)
@@ -170,159 +203,89 @@ class TrialExplorer(BrowserExplorer):
             numbers = [trials] if isinstance(trials, int) else list(trials)
         if not numbers:
             raise ValueError("trials is empty; expected numbers of trials.")
-        positions = [trial_position(record, number) for number in numbers]
-        some = record.isel(trial=positions)
-        header, arrays = overview(some)
-        parts = {"overview": (header | {"page": True}, arrays)}
-        parts |= {f"trial {number}": detail(some, k) for k, number in enumerate(numbers)}
-        parts |= {f"order {name}": self._of_order(name) for name in ORDERS}
-        for name in self._header["variables"]:
-            header, arrays = self._of_components(name)
-            kept = {"trajectory": arrays["trajectory"][positions].astype(np.float16)}
-            parts[f"components {name}"] = header, kept
-        values = {name: getattr(self, name) for name in TRAITS} | {"view": "trial"}
+        positions = [trial_position(self.record, number) for number in numbers]
+        parts: dict[str, Any] = {}
+        for name in self.shown:
+            parts |= _on_page(records[name], numbers, positions)
+        header, arrays = parts[f"overview {self.shown[0]}"]
+        of_first = some_of(self._header, positions)  # whose conditions choose trials
+        header = header | {key: of_first[key] for key in ("conditions", "colors")}
+        only = {"records": self.shown, "checkpoints": [], "edits": None}
+        parts["overview"] = header | only, arrays
+        values = {name: getattr(self, name) for name in TRAITS}
         values["where"] = self.where if trials is None else {}
+        values["beside"] = [number for number in self.beside if number in numbers]
         if self.trial not in numbers:
-            values |= {"trial": numbers[0], "time": float(some["time"][0])}
+            values |= {"trial": numbers[0], "time": self._time_of(numbers[0], 0, self.align)}
         return write_explorer_page(path, self.description, self.module, values, parts)
 
     def _release(self) -> None:
         super()._release()
-        self._pcas, self._orders, self._header = {}, {}, {}
+        self.__dict__.pop("_records", None)
+        self._edits = []
 
-    def _answer(self, asked: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
-        kind, record = asked["ask"], self.record
+    def _all(self) -> Records:
+        """Return the records. Raises ValueError if the explorer is closed."""
+        _ = self.record
+        return self._records
+
+    def _answer(self, asked: dict[str, Any]) -> Message:
+        records, kind = self._all(), asked["ask"]
+        if kind == "what if":
+            self.edits = read_edits(asked["edits"], len(records.numbers))
+            one = records[self.shown[-1] if self._edits else records.names[0]]
+            return {"record": one.name, "words": one.words}, {}
+        one = records[asked["record"]]
+        if kind == "overview":
+            return one.overview()
         if kind == "trial":
-            return detail(record, trial_position(record, asked["trial"]))
+            return one.trial(asked["trial"])
         if kind == "components":
-            return self._of_components(asked["variable"])
+            return one.components(asked["variable"])
         if kind == "order":
-            return self._of_order(asked["order"])
-        positions = [trial_position(record, number) for number in asked["trials"]]
-        minus = None if kind == "mean" else trial_position(record, asked["trial"])
-        return averaged(record, positions, minus)
+            return {}, {"order": one.order(asked["order"]).astype(np.int32)}
+        return one.mean(asked["trials"], asked["align"])
 
-    def _of_components(self, variable: str) -> tuple[dict[str, Any], Arrays]:
-        """Return the trajectories in the principal components of a variable."""
-        found = self._pca(variable)
-        shares = found["explained_variance_ratio"].values.tolist()
-        header = {"shares": [share if share == share else None for share in shares]}  # nan: flat
-        return header, {"trajectory": found["trajectory"].values.astype(np.float32)}
-
-    def _of_order(self, by: str) -> tuple[dict[str, Any], Arrays]:
-        return {}, {"order": self._ordered(by).astype(np.int32)}
-
-    def _pca(self, variable: str) -> xr.Dataset:
-        """Return the principal components of a variable, computed once."""
-        if variable not in self._pcas:
-            record = self.record
-            features = int(np.prod(record[variable].shape[2:]))
-            count = min(COMPONENTS, features, int(record["valid"].sum()))
-            self._pcas[variable] = pca(record, variable, count)
-        return self._pcas[variable]
-
-    def _ordered(self, by: str) -> np.ndarray:
-        """Return an order of the hidden units, computed once."""
-        if by not in self._orders:
-            other = [] if has_modulations(self.record) else ["M"]  # an M of other dimensions
-            record = self.record.drop_vars(other, errors="ignore")
-            self._orders[by] = hidden_order(record, by)
-        return self._orders[by]
-
-    def _draw(self, trial: int, time: float | int) -> Figure:
-        """Draw the figure of a trial at a time, with what else is chosen."""
-        found, name = self._pca(self.variable), self.color_by
+    def _draw(self, trial: int, step: int) -> Figure:
+        """Draw the figure of a trial at a step, with what else is chosen."""
+        one = self._all()[self.shown[0]]
+        found, name = one.pca(self.variable), self.color_by
         chosen = [number - 1 for number in self.components]
         found = found.isel(component=[k for k in chosen if k < found.sizes["component"]])
-        colors = coloring(self.record, name, self._header["conditions"].get(name))
-        order, view = self._ordered(self.order), self.view
+        colors = coloring(one.record, name, self._header["conditions"].get(name))
+        order, time = one.order(self.order), float(one.record["time"][step])
+        several = len(self.shown) > 1 or self.beside
+        other = self.view if self.view != "trial" else "comparison" if several else ""
+        words = [f"{one.name}: {one.words}"] if one.words else []
+        if other:
+            words.append(
+                f"This picture shows the trial; the {other} shows where the explorer runs."
+            )
         with style():
             figure, _ = draw_trial(
-                self.record, found, trial, time, show=self.show, order=order, coloring=colors
+                one.record, found, trial, time, show=self.show, order=order, coloring=colors
             )
-            if view != "trial":
-                words = f"This picture shows the trial; the {view} shows where the explorer runs."
-                figure.text(0.985, 0.93, words, fontsize=8.5, va="center", ha="right")
+            figure.text(0.985, 0.93, "   ".join(words), fontsize=8.5, va="center", ha="right")
         return figure
 
-    def _frame(self, trial: int | None, time: float | int | None) -> tuple[int, float]:
-        """Return a trial and a time, those shown where None, checked; a time fits the trial."""
-        record = self.record
+    def _frame(self, trial: int | None, time: float | int | None) -> tuple[int, int]:
+        """Return a trial and a step, those shown where None, checked; a step fits the trial."""
+        _ = self.record
         trial = self.trial if trial is None else trial
-        i = trial_position(record, trial)
-        if time is None:
-            time = min(self.time, float(record["time"][trial_length(record, i) - 1]))
-        return trial, float(record["time"][time_step(record, i, time)])
+        if time is not None:
+            return trial, self._step(trial, time, self.align)
+        return trial, self._near(trial, self.time, self.align)
 
-    def _left(self) -> list[int]:
-        """Return the numbers of the trials that `where` leaves."""
-        numbers = self._header["numbers"]
-        return [n for i, n in enumerate(numbers) if self._passes(i, self.where)]
 
-    def _passes(self, position: int, where: Mapping[str, Any]) -> bool:
-        classes = self._header["conditions"]
-        return all(
-            classes[name]["code"][position] == classes[name]["labels"].index(str(label))
-            for name, label in where.items()
-        )
-
-    @traitlets.validate("trial", "time", "selection", "variable", "components", "color_by", "show",
-                        "where")  # fmt: skip
-    def _check(self, proposal: Any) -> Any:
-        """Refuse what the record does not have, with one sentence."""
-        name, value = proposal.trait.name, proposal.value
-        try:
-            return getattr(self, f"_check_{name}")(value)
-        except ValueError as error:
-            raise TraitError(str(error)) from None
-
-    def _check_trial(self, value: int) -> int:
-        trial_position(self.record, value)
-        return value
-
-    def _check_time(self, value: float) -> float:
-        record = self.record
-        return float(record["time"][time_step(record, trial_position(record, self.trial), value)])
-
-    def _check_selection(self, value: dict[str, Any]) -> dict[str, Any]:
-        check_selection(value, self._header)
-        return value
-
-    def _check_variable(self, value: str) -> str:
-        return check_choice("variable", value, self._header["variables"])
-
-    def _check_components(self, value: list[int]) -> list[int]:
-        for number in value:
-            if not 1 <= number <= COMPONENTS:
-                raise ValueError(f"components has {number}; expected 1 to {COMPONENTS}.")
-        return value
-
-    def _check_color_by(self, value: str) -> str:
-        return value and check_choice("color_by", value, self._header["colors"])
-
-    def _check_show(self, value: str) -> str:
-        return check_choice("show", value, self._header["shows"] or ["M"])
-
-    def _check_where(self, value: dict[str, Any]) -> dict[str, Any]:
-        classes = {k: c["labels"] for k, c in self._header["conditions"].items() if "labels" in c}
-        for name, label in value.items():
-            check_choice("where", name, classes)
-            check_choice(name, str(label), classes[name])
-        if not any(self._passes(i, value) for i in range(len(self._header["numbers"]))):
-            asked = " and ".join(f"{name} = {label}" for name, label in value.items())
-            raise ValueError(f"no trial of this record has {asked}; choose others.")
-        return value
-
-    @traitlets.observe("trial")
-    def _fit(self, _: Any) -> None:
-        """Keep the time within the trial, and the trial among those that `where` leaves."""
-        i = trial_position(self.record, self.trial)
-        self.time = min(self.time, float(self.record["time"][trial_length(self.record, i) - 1]))
-        if not self._passes(i, self.where):
-            self.where = {}
-
-    @traitlets.observe("where")
-    def _choose(self, _: Any) -> None:
-        """Go to the first trial left if the one that is shown is not."""
-        if self.trial not in (left := self._left()):
-            self.trial = left[0]
+def _on_page(one: Shown, numbers: Sequence[int], positions: Sequence[int]) -> dict[str, Message]:
+    """Return what a page holds of a record, by the keys under which the browser asks for it."""
+    header, arrays = one.overview()
+    parts = {f"overview {one.name}": (some_of(header, positions) | {"page": True}, arrays)}
+    parts |= {f"trial {one.name} {number}": one.trial(number) for number in numbers}
+    for by in ORDERS:
+        parts[f"order {one.name} {by}"] = {}, {"order": one.order(by).astype(np.int32)}
+    for variable in header["variables"]:
+        told, found = one.components(variable)
+        kept = {"trajectory": found["trajectory"][positions].astype(np.float16)}
+        parts[f"components {one.name} {variable}"] = told, kept
+    return parts

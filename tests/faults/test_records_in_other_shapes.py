@@ -78,8 +78,9 @@ def explore_trials(explorer):
     """What the explorer of trials sends of the first and the last trial."""
     seen = [explorer._header]
     for number in (explorer.record["trial"].values[0], explorer.record["trial"].values[-1]):
-        seen += explorer._answer({"ask": "trial", "trial": int(number)})
-    seen += explorer._answer({"ask": "components", "variable": explorer.variable})
+        seen += explorer._answer({"ask": "trial", "record": "recorded", "trial": int(number)})
+    asked = {"ask": "components", "record": "recorded", "variable": explorer.variable}
+    seen += explorer._answer(asked)
     explorer.close()
     return seen
 

@@ -1,6 +1,7 @@
 /** An explorer on a page of its own: what the kernel would send is in the page. */
 
-import { fromBase64 } from "./payload.js";
+import { averageTrials } from "./averages.js";
+import { fromBase64, unpack } from "./payload.js";
 
 /** A model for `mount`: traits, and answers from the page in place of the kernel's. */
 export class PageModel {
@@ -20,11 +21,33 @@ export class PageModel {
 
   off(event, act) { this.heard[event]?.delete(act); }
 
-  send({ key }) {
-    const part = this.parts[key];
-    const message = part ? { key, header: part.header, arrays: part.arrays }
-      : { key, error: "This page does not hold that; open the explorer in a notebook." };
+  send(asked) {
+    const part = this.parts[asked.key];
+    const found = part ? { ...part, buffers: part.buffers.map(fromBase64) }
+      : asked.ask === "mean" ? this.mean(asked)
+        : { error: "This page does not hold that; open the explorer in a notebook." };
+    const { buffers = [], ...message } = found;
     queueMicrotask(() => this.heard["msg:custom"]
-      ?.forEach((act) => act(message, part ? part.buffers.map(fromBase64) : [])));
+      ?.forEach((act) => act({ key: asked.key, ...message }, buffers)));
+  }
+
+  /** A part of the page, its arrays decoded. */
+  read(key) {
+    const { header, arrays, buffers } = this.parts[key];
+    return { header, ...unpack(arrays, buffers.map(fromBase64)) };
+  }
+
+  /** The average over trials of the page, as the kernel would send it. */
+  mean({ record, trials, align }) {
+    const overview = this.read(`overview ${record}`), { numbers } = overview.header;
+    const positions = trials.map((number) => numbers.indexOf(number));
+    const read = (i) => this.read(`trial ${record} ${numbers[i]}`);
+    const { arrays, ...found } = averageTrials(positions, read, overview, align), buffers = [];
+    for (const [name, { data, shape }] of Object.entries(arrays ?? {})) {
+      const dtype = name === "count" ? "int32" : "float32";
+      (found.arrays ??= {})[name] = { dtype, shape, at: buffers.length };
+      buffers.push(new DataView(data.buffer));
+    }
+    return { ...found, buffers };
   }
 }

@@ -1,0 +1,107 @@
+"""One record that an explorer shows: what the browser is sent of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from mpn_lab.analysis.population import hidden_order, pca
+from mpn_lab.analysis.restore import step_values
+from mpn_lab.analysis.schema import trial_position
+from mpn_lab.checks import check_choice
+from mpn_lab.plotting.panel import has_modulations
+from mpn_lab.widgets.averages import averaged
+from mpn_lab.widgets.payload import COMPONENTS, Arrays, detail, overview
+
+Message = tuple[dict[str, Any], Arrays]
+
+
+class Shown:
+    """One record that an explorer can show, and what is computed of it once.
+
+    Args:
+        name: its name.
+        record: the record.
+        own_scales: of its colours and axes, see `scales`.
+        words: what was done to the network; "": it is a record that was given.
+        first: the record that it is a counterfactual of, whose principal components and orders are
+            its own; None: it was given.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        record: xr.Dataset,
+        own_scales: Mapping[str, Any],
+        words: str = "",
+        first: Shown | None = None,
+    ) -> None:
+        self.name, self.record, self.words = name, record, words
+        self.scales, self._first = own_scales, first
+        self._overview: Message | None = None
+        self._pcas: dict[str, xr.Dataset] = {}
+        self._orders: dict[str, np.ndarray] = {}
+
+    def overview(self) -> Message:
+        """Return the overview of all trials."""
+        if self._overview is None:
+            header, arrays = overview(self.record, self.scales)
+            self._overview = header | {"record": self.name, "words": self.words}, arrays
+        return self._overview
+
+    def trial(self, number: int) -> Message:
+        """Return a trial. Raises ValueError if there is none with this number."""
+        return detail(self.record, trial_position(self.record, number))
+
+    def mean(self, numbers: Sequence[int], align: str) -> Message:
+        """Return the average over some trials, see `averaged`."""
+        positions = [trial_position(self.record, number) for number in numbers]
+        header, _ = self.overview()
+        starts = (
+            header["starts"][check_choice("align", align, header["periods"])] if align else None
+        )
+        return averaged(self.record, positions, starts, align)
+
+    def pca(self, variable: str) -> xr.Dataset:
+        """Return the principal components of a variable, and the trials in them.
+
+        Those of a counterfactual are the first record's, so that the trajectories can be compared.
+        """
+        if variable not in self._pcas:
+            record = self.record
+            values = step_values(record, variable)
+            if self._first is None:
+                features = int(np.prod(values.shape[2:]))
+                count = min(COMPONENTS, features, int(record["valid"].sum()))
+                found = pca(record, variable, count)
+            else:
+                found = self._first.pca(variable)
+                axes = found["axes"].values.reshape(found.sizes["component"], -1)
+                center = axes @ found["mean"].values.reshape(-1)
+                along = values.reshape(*values.shape[:2], -1) @ axes.T - center
+                found = found.assign(trajectory=(found["trajectory"].dims, along))
+            self._pcas[variable] = found
+        return self._pcas[variable]
+
+    def components(self, variable: str) -> Message:
+        """Return the trajectories in the principal components of a variable."""
+        found = self.pca(variable)
+        shares = found["explained_variance_ratio"].values.tolist()
+        header = {
+            "shares": [share if share == share else None for share in shares],  # nan: flat
+            "axes": (self._first or self).name,
+        }
+        return header, {"trajectory": found["trajectory"].values.astype(np.float32)}
+
+    def order(self, by: str) -> np.ndarray:
+        """Return an order of the hidden units; that of a counterfactual is the first record's."""
+        if self._first is not None:
+            return self._first.order(by)
+        if by not in self._orders:
+            other = [] if has_modulations(self.record) else ["M"]  # an M of other dimensions
+            record = self.record.drop_vars(other, errors="ignore")
+            self._orders[by] = hidden_order(record, by)
+        return self._orders[by]

@@ -1,0 +1,212 @@
+"""What TrialExplorer shows, as traits that Python and the browser set; each value is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import traitlets
+
+from mpn_lab.analysis.schema import trial_position
+from mpn_lab.checks import check_choice, check_number, show
+from mpn_lab.widgets.browser import BrowserExplorer, TraitError, check_selection
+from mpn_lab.widgets.payload import COMPONENTS
+from mpn_lab.widgets.records import Records
+
+ORDERS = {"index": "unsorted", "selectivity": "sorted by response", "cluster": "clustered"}
+VIEWS = ("trial", "mean", "difference")
+TRAITS = (
+    *("trial", "time", "selection", "variable", "components", "color_by", "show", "order"),
+    *("view", "where", "shown", "beside", "by", "align"),
+)
+MOST_SHOWN = 4  # records beside each other
+MOST_BESIDE = 3  # trials beside the one that is shown
+
+
+class TrialTraits(BrowserExplorer):
+    """The traits of TrialExplorer. Times, trials and sizes are those of the first record shown."""
+
+    trial = traitlets.Int().tag(sync=True)
+    time = traitlets.Float().tag(sync=True)
+    selection = traitlets.Dict().tag(sync=True)
+    variable = traitlets.Unicode().tag(sync=True)
+    components = traitlets.List(traitlets.Int(), [1, 2], minlen=2, maxlen=2).tag(sync=True)
+    color_by = traitlets.Unicode().tag(sync=True)
+    show = traitlets.Unicode("M").tag(sync=True)
+    order = traitlets.Enum(list(ORDERS), "selectivity").tag(sync=True)
+    view = traitlets.Enum(VIEWS, "trial").tag(sync=True)
+    where = traitlets.Dict().tag(sync=True)
+    shown = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    beside = traitlets.List(traitlets.Int()).tag(sync=True)
+    by = traitlets.Unicode().tag(sync=True)
+    align = traitlets.Unicode().tag(sync=True)
+
+    _records: Records
+    _seen = ("", 0.0)  # `align` and `time` when they last agreed
+
+    @property
+    def _header(self) -> dict[str, Any]:
+        """Return the header of the first record that was given, whose conditions choose trials."""
+        return self._records.first.overview()[0]
+
+    def _of_shown(self) -> dict[str, Any]:
+        """Return the header of the given record whose trials and sizes are those shown."""
+        name = self.shown[0] if self.shown else self._records.names[0]
+        return self._records.given(name).overview()[0]
+
+    def _span(self, trial: int, align: str) -> tuple[float, int]:
+        """Return the time of a trial's first step, as `align` counts it, and its number of steps.
+
+        In a trial without the period, times count from the trial's start.
+        """
+        header, i = self._of_shown(), trial_position(self.record, trial)
+        start = header["starts"][align][i] if align in header["starts"] else -1
+        first = -start * header["dt"] if start >= 0 else float(self.record["time"][0])
+        return first, header["lengths"][i]
+
+    def _step(self, trial: int, time: float | int, align: str) -> int:
+        """Return the step of a trial at a time on the axis. Raises ValueError outside the trial."""
+        check_number("time", time)
+        first, steps = self._span(trial, align)
+        dt = self._of_shown()["dt"]
+        step = int(np.floor((time - first) / dt + 1e-6))
+        if not 0 <= step < steps:
+            raise ValueError(
+                f"time {time:g} ms lies outside trial {trial}, which lasts from {first:g} to "
+                f"{first + steps * dt:g} ms."
+            )
+        return step
+
+    def _time_of(self, trial: int, step: int, align: str) -> float:
+        """Return the time of a trial's step on the axis."""
+        return self._span(trial, align)[0] + step * self._of_shown()["dt"]
+
+    def _near(self, trial: int, time: float, align: str) -> int:
+        """Return the step of a trial at a time on the axis, or the one next to it."""
+        first, steps = self._span(trial, align)
+        step = int(np.floor((time - first) / self._of_shown()["dt"] + 1e-6))
+        return min(max(step, 0), steps - 1)
+
+    def _left(self) -> list[int]:
+        """Return the numbers of the trials that `where` leaves."""
+        return [n for i, n in enumerate(self._records.numbers) if self._passes(i, self.where)]
+
+    def _passes(self, position: int, where: Mapping[str, Any]) -> bool:
+        classes = self._header["conditions"]
+        return all(
+            classes[name]["code"][position] == classes[name]["labels"].index(str(label))
+            for name, label in where.items()
+        )
+
+    @traitlets.validate("trial", "time", "selection", "variable", "components", "color_by", "show",
+                        "where", "shown", "beside", "by", "align")  # fmt: skip
+    def _check(self, proposal: Any) -> Any:
+        """Refuse what the records do not have, with one sentence."""
+        name, value = proposal.trait.name, proposal.value
+        try:
+            return getattr(self, f"_check_{name}")(value)
+        except ValueError as error:
+            raise TraitError(str(error)) from None
+
+    def _check_trial(self, value: int) -> int:
+        trial_position(self.record, value)
+        return value
+
+    def _check_time(self, value: float) -> float:
+        step = self._step(self.trial, value, self.align)
+        return self._time_of(self.trial, step, self.align)
+
+    def _check_selection(self, value: dict[str, Any]) -> dict[str, Any]:
+        check_selection(value, self._of_shown())
+        return value
+
+    def _check_variable(self, value: str) -> str:
+        return check_choice("variable", value, self._of_shown()["variables"])
+
+    def _check_components(self, value: list[int]) -> list[int]:
+        for number in value:
+            if not 1 <= number <= COMPONENTS:
+                raise ValueError(f"components has {number}; expected 1 to {COMPONENTS}.")
+        return value
+
+    def _check_color_by(self, value: str) -> str:
+        return value and check_choice("color_by", value, self._header["colors"])
+
+    def _check_show(self, value: str) -> str:
+        return check_choice("show", value, self._of_shown()["shows"] or ["M"])
+
+    def _check_where(self, value: dict[str, Any]) -> dict[str, Any]:
+        classes = self._classes()
+        for name, label in value.items():
+            check_choice("where", name, classes)
+            check_choice(name, str(label), classes[name])
+        if not any(self._passes(i, value) for i in range(len(self._records.numbers))):
+            asked = " and ".join(f"{name} = {label}" for name, label in value.items())
+            raise ValueError(f"no trial of this record has {asked}; choose others.")
+        return value
+
+    def _check_shown(self, value: list[str]) -> list[str]:
+        if not 1 <= len(value) <= MOST_SHOWN or len(set(value)) < len(value):
+            raise ValueError(
+                f"shown is {show(value)}; expected 1 to {MOST_SHOWN} different names of records."
+            )
+        for name in value:
+            check_choice("shown", name, self._records.known())
+        return value
+
+    def _check_beside(self, value: list[int]) -> list[int]:
+        if len(value) > MOST_BESIDE or len(set(value)) < len(value):
+            raise ValueError(
+                f"beside is {show(value)}; expected the numbers of up to {MOST_BESIDE} different "
+                "trials."
+            )
+        for number in value:
+            trial_position(self.record, number)
+        return value
+
+    def _check_by(self, value: str) -> str:
+        return value and check_choice("by", value, self._classes())
+
+    def _check_align(self, value: str) -> str:
+        return value and check_choice("align", value, self._of_shown()["periods"])
+
+    def _classes(self) -> dict[str, list[str]]:
+        """Return the conditions that have classes, with the names of these."""
+        conditions = self._header["conditions"]
+        return {name: c["labels"] for name, c in conditions.items() if "labels" in c}
+
+    @traitlets.observe("shown")
+    def _keep_what_it_has(self, _: Any) -> None:
+        """Drop what the record that is now shown first does not have."""
+        header = self._of_shown()
+        sizes = {"unit": header["hidden"], "input": header.get("inputs", 0)}
+        kept = {k: v for k, v in self.selection.items() if k not in sizes or v < sizes[k]}
+        with self.hold_sync():
+            self.selection = kept
+            if self.variable not in header["variables"]:
+                self.variable = "h"
+            if self.show not in (header["shows"] or ["M"]):
+                self.show = "M"
+            if self.align not in header["periods"]:
+                self.align = ""
+
+    @traitlets.observe("trial", "time", "align", "shown")
+    def _fit(self, _: Any) -> None:
+        """Keep the time within the trial, and the trial among those that `where` leaves.
+
+        If the axis has changed and the time has not been set with it, the step that is shown stays.
+        """
+        align, time = self._seen
+        axis = align if time == self.time else self.align
+        time = self._time_of(self.trial, self._near(self.trial, self.time, axis), self.align)
+        self._seen = self.align, time
+        self.time = time
+        if not self._passes(trial_position(self.record, self.trial), self.where):
+            self.where = {}
+
+    @traitlets.observe("where")
+    def _choose(self, _: Any) -> None:
+        """Go to the first trial left if the one that is shown is not."""
+        if self.trial not in (left := self._left()):
+            self.trial = left[0]

@@ -281,7 +281,7 @@ export class TrialExplorer extends Trials {
     const { header } = this.overview, [item] = items;
     if (items.length > 1) {
       const parts = items.map(({ letter, label, number, detail, overview, dash, color }) => ({ dash,
-        color: color?.(this.theme) ?? this.theme.ink, name: `${letter}  ${label}`,
+        color: color?.(this.theme) ?? this.theme.ink, name: `${letter} ${label}`,
         value: [overview.header.labels[this.position(number)]?.replace(/^\d+: /, ""),
           detail.header.conditions.replaceAll("   ", " · ")].filter(Boolean).join(" · ") }));
       this.title.replaceChildren();

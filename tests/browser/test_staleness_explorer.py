@@ -166,7 +166,7 @@ def test_the_exported_page_moves_plays_and_fits_every_width(page):
     page.press(" ")
     page.page.wait_for_function("!document.querySelector('.mpn-app').mpn.playing")
     page.settle()
-    assert page.get("time") == page.root.evaluate("root => root.mpn.timeOf(root.mpn.steps() - 1)")
+    assert page.get("time") == page.root.evaluate("root => root.mpn.timeOf(root.mpn.extent()[1])")
     assert page.error() == ""
     for width in (600, 1280, 2400):
         page.page.set_viewport_size({"width": width, "height": 900})

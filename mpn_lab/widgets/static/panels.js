@@ -20,6 +20,7 @@ export class Panel {
     this.note = make("span", { className: "mpn-note" });
     this.canvas = make("canvas", { tabIndex: 0, title: "" });
     this.canvas.setAttribute("role", "img");
+    this.describe(title);
     this.plot = make("div", { className: "mpn-plot", style: `flex: ${grow} 1 ${least}px` }, this.canvas);
     this.node = make("section", { className: "mpn-panel" },
       make("header", {}, this.heading, this.note, this.tools), this.plot);

@@ -45,11 +45,17 @@ class Shown:
         self._pcas: dict[str, xr.Dataset] = {}
         self._orders: dict[str, np.ndarray] = {}
 
+    @property
+    def axes(self) -> str:
+        """The name of the record in whose principal components this one is shown."""
+        return (self._first or self).name
+
     def overview(self) -> Message:
         """Return the overview of all trials."""
         if self._overview is None:
             header, arrays = overview(self.record, self.scales)
-            self._overview = header | {"record": self.name, "words": self.words}, arrays
+            own = {"record": self.name, "words": self.words, "axes": self.axes}
+            self._overview = header | own, arrays
         return self._overview
 
     def trial(self, number: int) -> Message:
@@ -92,7 +98,7 @@ class Shown:
         shares = found["explained_variance_ratio"].values.tolist()
         header = {
             "shares": [share if share == share else None for share in shares],  # nan: flat
-            "axes": (self._first or self).name,
+            "axes": self.axes,
         }
         return header, {"trajectory": found["trajectory"].values.astype(np.float32)}
 

@@ -6,7 +6,7 @@ import { Panel, ZOOM, clipped, disc, drawAxes, nearestPoint, write } from "./pan
 
 const OF_ACTIONS = ["correct_response", "response", "ideal_response"];
 
-/** Trajectories in the components of one record, `what`; the first panel has the menus. */
+/** Trajectories of one record, `what`, and items in the same components; the first has the menus. */
 export class Trajectories extends Panel {
   constructor(app, stack, k) {
     super(app, stack, "trajectories", "The state of every trial at every step, in principal "
@@ -120,8 +120,8 @@ export class Trajectories extends Panel {
   }
 
   over(g, step) {
-    const { app } = this, paths = this.paths(), own = app.items.filter(({ record }) =>
-      app.baseOf(record) === this.what);
+    const { app } = this, paths = this.paths(), axes = this.record?.header.axes;
+    const own = app.items.filter(({ overview: { header } }) => header.axes === axes);
     clipped(g, (c) => {
       if (this.hovered) {
         const { xs, ys } = this.pixels[this.hovered[0]] ?? { xs: [], ys: [] };

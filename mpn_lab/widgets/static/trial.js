@@ -147,9 +147,6 @@ export class TrialExplorer extends Trials {
       : this.load(`overview ${name}`, { ask: "overview", record: name });
   }
 
-  /** The record in whose principal components the trajectories of a record are. */
-  baseOf(name) { return this.overview.header.records.includes(name) ? name : this.overview.header.record; }
-
   /** The order of the hidden units of a record: unsorted until the kernel has answered. */
   order(record, count) {
     const order = this.get("order"), answer = order === "index" ? null
@@ -207,8 +204,9 @@ export class TrialExplorer extends Trials {
     const key = `${this.serial} ${this.get("show")}`;
     if (this.mapsKey === key) return;
     this.mapsKey = key;
-    const bases = [...new Set(this.items.map(({ record }) => this.baseOf(record)))];
-    const wanted = { h: shownMaps(this.items, ""), M: shownMaps(this.items, this.get("show")), paths: bases };
+    const axes = ({ overview: { header } }) => header.axes, paths = this.items.filter((item, k, all) =>
+      all.findIndex((other) => axes(other) === axes(item)) === k).map(({ record }) => record);
+    const wanted = { h: shownMaps(this.items, ""), M: shownMaps(this.items, this.get("show")), paths };
     for (const [of, Kind] of [["h", Hidden], ["M", Matrix], ["paths", Trajectories]]) {
       wanted[of].forEach((what, k) => {
         this.grown[of][k] ??= this.added(new Kind(this, this.stacks[of], k));

@@ -1,6 +1,7 @@
 """The front end's modules as one, what is sent of a record, and the functions of the modules."""
 
 import json
+import re
 import shutil
 import subprocess
 
@@ -10,6 +11,7 @@ import torch
 
 import mpn_lab
 from mpn_lab import edits
+from mpn_lab.plotting.style import largest
 from mpn_lab.widgets import modules
 from mpn_lab.widgets.averages import averaged
 from mpn_lab.widgets.payload import conditions, detail, half, overview, pack
@@ -132,17 +134,111 @@ def test_conditions_say_the_class_of_each_trial(record, monkeypatch):
     assert found["number"] == {"values": [0.0, None, *np.linspace(0, 1, 12)[2:].tolist()]}
 
 
-def test_averages_count_the_trials_that_last_as_long(record):
+def shifted(record, name, positions, starts, before, T):
+    """A variable of some trials, nan where a trial has no step, each at the period's start."""
+    values = np.full((len(positions), T, *record[name].shape[2:]), np.nan)
+    for row, i in zip(values, positions, strict=True):
+        steps = np.flatnonzero(record["valid"].values[i])
+        row[steps + before - starts[i]] = record[name].values[i, steps]
+    return values
+
+
+def test_averages_count_the_trials_that_have_the_step(record):
     lengths = record["length"].values
     assert len(set(lengths)) > 1
     header, arrays = averaged(record, range(12))
-    for name in ("h", "Q", "M", "obs"):
-        mean = record[name].mean("trial", skipna=True).values
-        np.testing.assert_allclose(arrays[name], mean, atol=2e-3 * np.nanmax(np.abs(mean)))
-    np.testing.assert_allclose(
-        arrays["Q_sd"], record["Q"].std("trial", skipna=True).values, atol=1e-4
-    )
     assert arrays["count"].tolist() == [(lengths > t).sum() for t in range(max(lengths))]
+    for name in ("h", "Q", "M", "obs"):
+        mean, sd = (getattr(record[name], f)("trial", skipna=True).values for f in ("mean", "std"))
+        close = 2e-3 * np.nanmax(np.abs(mean))
+        np.testing.assert_allclose(arrays[name], mean, atol=close)
+        np.testing.assert_allclose(arrays[f"{name}_sd"], sd, atol=close)
+    assert (header["averaged"], header["first"]) == (12, 0)
+    longest = int(lengths.argmax())
+    assert header["periods"] == detail(record, longest)[0]["periods"]
+    assert averaged(record, [3])[1]["M_sd"].max() == 0
+
+
+def test_averages_count_from_a_periods_start(record):
+    moved = record["period"].values.copy()
+    for i, earlier in ((2, 3), (5, 1), (7, 40)):  # trial 7 has no test
+        moved[i, : -earlier or None] = record["period"].values[i, earlier:]
+        moved[i, -earlier:] = ""
+    moved[7][moved[7] == "test"] = "delay"
+    record = record.assign_coords(period=(("trial", "time"), moved))
+    starts = overview(record)[0]["starts"]["test"]
+    inside = moved == "test"
+    assert starts == [int(row.argmax()) if row.any() else -1 for row in inside]
+    assert starts[7] == -1
+    some = [1, 2, 5, 7, 9]
+    header, arrays = averaged(record, some, starts, "test")
+    kept, T, before = [1, 2, 5, 9], len(arrays["count"]), max(starts[1], starts[9])
+    assert (header["averaged"], header["first"]) == (4, -before)
+    for name in ("h", "Q", "M", "obs", "reward"):
+        values = shifted(record, name, kept, starts, before, T)
+        close = 2e-3 * np.nanmax(np.abs(values))
+        np.testing.assert_allclose(arrays[name], np.nanmean(values, 0), atol=close)
+        if name != "reward":
+            np.testing.assert_allclose(arrays[f"{name}_sd"], np.nanstd(values, 0), atol=close)
+    np.testing.assert_array_equal(arrays["count"], (~np.isnan(values)).sum(0))
+    spans = {name: (first, last) for name, first, last in header["periods"]}
+    assert spans["test"][0] == before
+    with pytest.raises(ValueError, match="none of the trials to average has the period 'test'"):
+        averaged(record, [7], starts, "test")
+    with pytest.raises(ValueError, match="no trial is left to average"):
+        averaged(record, [])
+
+
+def run_in_node(folder, code, given):
+    """What a script beside all.mjs writes into out.json."""
+    (folder / "run.mjs").write_text(code)
+    (folder / "in.json").write_text(json.dumps(given))
+    done = subprocess.run(["node", "run.mjs"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "out.json").read_text())
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+def test_a_page_averages_as_the_kernel_does(tmp_path):
+    network, collected = make_record()
+    period = collected["period"].values.copy()
+    period[4][period[4] == "test"] = "delay"
+    period[6, 2:] = period[6, :-2]  # two steps later
+    collected = collected.assign_coords(period=(("trial", "time"), period))
+    explorer = mpn_lab.TrialExplorer(collected, network=network)
+    explorer.edits = [edits.scale("M", 0.5, at=500)]  # M is sent whole
+    numbers = [1, 2, 4, 6, 9]
+    page = explorer.to_html(tmp_path / "page.html", trials=numbers).read_text()
+    parts, values = (
+        re.search(rf'id="{name}">(.*?)</script>', page, re.S).group(1)
+        for name in ("parts", "values")
+    )
+    questions = [
+        {"ask": "mean", "record": record, "trials": trials, "align": align}
+        for record, trials, align in (
+            ("recorded", numbers, ""), ("recorded", [6, 2, 4], "test"), ("what if 1", numbers, ""),
+            ("what if 1", numbers, "test"), ("recorded", [4], "test"), ("recorded", [], ""),
+        )
+    ]  # fmt: skip
+    given = {"parts": json.loads(parts), "values": json.loads(values), "questions": questions}
+    code = modules.bundle("page.js", "trial.js").replace("export default", "const unused =")
+    (tmp_path / "all.mjs").write_text(code + "\nexport { PageModel, unpack };\n")
+    answers = run_in_node(tmp_path, PAGE, given)
+    assert [answer.get("error") for answer in answers[4:]] == [
+        "None of the trials to average has the period 'test'; align to another, or remove some "
+        "filters.",
+        "No trial is left to average; remove some filters.",
+    ]
+    for asked, found in zip(questions[:4], answers, strict=False):
+        header, arrays = explorer._answer(asked)
+        assert found["header"] == json.loads(json.dumps(header))
+        assert found["arrays"].keys() == arrays.keys()
+        for name, array in arrays.items():
+            ours = np.array(
+                [np.nan if v is None else v for v in found["arrays"][name]["data"]], float
+            ).reshape(found["arrays"][name]["shape"])
+            close = 0.004 * largest(array.astype(float))
+            np.testing.assert_allclose(ours, array.astype(float), atol=close, err_msg=name)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
@@ -157,12 +253,8 @@ def test_the_functions_of_the_modules(record, tmp_path):
     code = modules.bundle("trial.js").replace("export default", "const unused =")
     code += f"\nexport {{ {exports} nearestPoint, unitTicks, Cache, mix, themeColors }};\n"
     (tmp_path / "all.mjs").write_text(code)
-    (tmp_path / "run.mjs").write_text(JAVASCRIPT)
     halves = np.arange(0, 65536, 7).astype(np.uint16)
-    (tmp_path / "in.json").write_text(json.dumps(tasks | {"bits": halves.tolist()}))
-    done = subprocess.run(["node", "run.mjs"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "out.json").read_text())
+    found = run_in_node(tmp_path, JAVASCRIPT, tasks | {"bits": halves.tolist()})
     values = halves.view(np.float16).astype(float)
     np.testing.assert_array_equal(
         np.array([np.nan if v is None else v for v in found["halves"]], float)[np.isfinite(values)],
@@ -221,4 +313,18 @@ writeFileSync("out.json", JSON.stringify({
   kept: [...cache.entries.keys()], scale: [scale(5), scale.invert(12)],
   middle: [color("light"), color("dark")],
 }));
+"""
+
+PAGE = """
+import { readFileSync, writeFileSync } from "node:fs";
+import { PageModel, unpack } from "./all.mjs";
+const { values, parts, questions } = JSON.parse(readFileSync("in.json"));
+const model = new PageModel(values, parts), answers = [];
+model.on("msg:custom", ({ key, header, arrays, error }, buffers) => {
+  const found = arrays ? unpack(arrays, buffers) : {};
+  for (const array of Object.values(found)) array.data = [...array.data];
+  answers[key] = { header, error, arrays: found };
+});
+questions.forEach((question, key) => model.send({ ...question, key }));
+queueMicrotask(() => writeFileSync("out.json", JSON.stringify(answers)));
 """

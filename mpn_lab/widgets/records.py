@@ -121,22 +121,18 @@ class Records:
     def _compute(self, name: str) -> Shown:
         """Compute a checkpoint or a what-if from the first record."""
         kind, number = _COMPUTED.findall(name)[0]
-        network = self.network
-        changes: list[Edit] = []
-        if kind == "checkpoint":
-            assert isinstance(network, Run)
+        network, first = network_of(self.network), self.first
+        changes = self.edits[int(number) - 1] if kind == "what if" else []
+        if kind == "checkpoint" and isinstance(self.network, Run):
             try:
-                network = network.network_at(int(number))
+                network = self.network.network_at(int(number))
             except RunError as error:
                 raise ValueError(str(error)) from None
-            words = f"the network after {int(number):,} trials, on the recorded observations"
-        else:
-            changes = self.edits[int(number) - 1]
-            words = in_words(changes)
-        network, first = network_of(network), self.first
         while len(self._computed) >= KEPT:  # before another takes memory
             del self._computed[next(iter(self._computed))]
         record = counterfactual(network, first.record, changes).assign(weights_of(network))
+        trained = f"the network after {int(number):,} trials, on the recorded observations"
+        words = in_words(changes) if changes else trained
         return Shown(name, record, first.scales, words, first)
 
 

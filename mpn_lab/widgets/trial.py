@@ -122,8 +122,9 @@ class TrialExplorer(TrialTraits):
         return list(self._edits)
 
     @edits.setter
-    def edits(self, value: Sequence[Edit]) -> None:
-        records, changes = self._all(), list(value)
+    def edits(self, value: Edit | Sequence[Edit]) -> None:
+        records = self._all()
+        changes: list[Edit] = [value] if isinstance(value, Edit) else list(value)
         if changes:
             self.shown = [records.names[0], records.what_if(changes).name]
         else:

@@ -43,6 +43,23 @@ def test_pca_agrees_with_a_singular_value_decomposition(trials):
         analysis.pca(trials, "M", 99)
 
 
+def test_pca_of_many_features_is_as_exact_and_leaves_the_record_as_it_was():
+    network = mpn_lab.QNetwork(
+        3, 3, hidden_size=50, embedding_size=30, generator=torch.Generator().manual_seed(0)
+    )
+    trials = mpn_lab.record(network, "PerceptualDecisionMaking-v0", trials=20, epsilon=0.1)
+    before = trials.copy(deep=True)
+    found = analysis.pca(trials, "M", 2)
+    xr.testing.assert_identical(trials, before)
+    rows = before.M.values[before.valid.values].reshape(-1, 1500).astype(float)
+    centred = rows - rows.mean(0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2][:2]
+    axes *= np.sign(np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1))
+    expected = centred @ axes.T
+    paths = found.trajectory.values[before.valid.values]
+    np.testing.assert_allclose(paths, expected, atol=1e-5 * np.abs(expected).max())
+
+
 def test_participation_ratio_of_a_line_and_of_a_ball(trials):
     rng = np.random.default_rng(0)
     shape = trials.h.shape

@@ -9,6 +9,7 @@ import torch
 
 import mpn_lab
 from mpn_lab import analysis, plotting
+from mpn_lab.plotting.style import largest, limits
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,22 @@ def test_the_trajectory_head_is_where_the_trial_is(trials, ax):
     assert np.r_[head.get_xdata(), head.get_ydata()] == pytest.approx(
         components.trajectory.values[4, 6]
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "ends", "scale"),
+    [
+        ([-3.0, 2.0], (-3, 2), 3),
+        ([1.0, 2.0], (1, 2), 2),
+        ([np.nan, -1.0, np.inf, 4.0], (-1, 4), 4),
+        ([0.0, np.nan], (0, 0), 1),
+        ([-np.inf], (0, 0), 1),
+        ([], (0, 0), 1),
+    ],
+)
+def test_scales_leave_out_what_is_not_finite(values, ends, scale):
+    assert limits(np.array(values)) == ends
+    assert largest(np.array(values)) == scale
 
 
 def test_results_are_drawn_with_their_intervals(ax):

@@ -46,9 +46,10 @@ def pca(record: xr.Dataset, variable: str | None = None, components: int = 3) ->
     with np.errstate(invalid="ignore"):  # constant values: the explained share is nan
         # Of many features, scikit-learn finds the first components by power iterations: 3 in place
         # of 7 take a third of the time and leave an error of 1e-5 of the largest value.
-        fitted = PCA(components, random_state=0, iterated_power=3).fit(values)
+        fitted = PCA(components, copy=False, random_state=0, iterated_power=3)
+        positions = fitted.fit_transform(values)  # overwrites the values, which are a copy
     trajectory = np.full((*valid.shape, components), np.nan)
-    trajectory[valid] = fitted.transform(values)
+    trajectory[valid] = positions
     dims = record[variable].dims[2:]
     shape = tuple(record.sizes[dim] for dim in dims)
     result = xr.Dataset(

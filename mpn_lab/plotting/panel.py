@@ -171,9 +171,9 @@ def matrix_panel(
 
 def period_colors(record: xr.Dataset) -> dict[str, str]:
     """Assign a colour to each period, the same in every panel and every trial of the record."""
-    periods = record["period"].values
-    names = dict.fromkeys(str(name) for name in periods.reshape(-1) if name)
-    return {name: PERIODS[k % len(PERIODS)] for k, name in enumerate(names)}
+    names = dict.fromkeys(record["period"].values.reshape(-1).tolist())
+    named = [name for name in names if name]
+    return {name: PERIODS[k % len(PERIODS)] for k, name in enumerate(named)}
 
 
 def over_time(

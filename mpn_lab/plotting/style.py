@@ -134,11 +134,14 @@ def channel_colors(names: list[str]) -> list[str]:
 
 def limits(values: np.ndarray) -> tuple[float, float]:
     """Return the smallest and the largest finite value; 0 and 0 where there is none."""
-    values = values[np.isfinite(values)]
-    return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    ends = (values.min(), values.max()) if values.size else (0.0, 0.0)
+    if not np.isfinite(ends).all():  # only then a copy: M of many trials is large
+        values = values[np.isfinite(values)]
+        ends = (values.min(), values.max()) if values.size else (0.0, 0.0)
+    return float(ends[0]), float(ends[1])
 
 
 def largest(values: np.ndarray) -> float:
     """Return the largest magnitude, for a scale centred on zero; 1 where all are 0 or nan."""
-    values = np.abs(values[np.isfinite(values)])
-    return float(values.max()) if values.size and values.max() > 0 else 1.0
+    low, high = limits(values)
+    return max(-low, high) or 1.0

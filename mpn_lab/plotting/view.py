@@ -195,14 +195,13 @@ def draw_staleness(
 
 def trial_title(record: xr.Dataset, position: int) -> str:
     """Describe a trial in one line: its number, the correct response, the response, the outcome."""
-    names = [str(name) for name in record["action"].values]
     number, correct, response = (
         int(record[name].values[position]) for name in ("trial", "correct_response", "response")
     )
-    words = outcome(record, position)
+    actions, words = record["action"].values, outcome(record, position)
     parts = [str(record.attrs["task"]), f"trial {number}"]
-    parts += [f"correct response: {names[correct]}"] if correct >= 0 else []
-    parts += [f"response: {names[response]}" + (f" ({words})" if words else "")]
+    parts += [f"correct response: {actions[correct]}"] if correct >= 0 else []
+    parts += [f"response: {actions[response]}" + (f" ({words})" if words else "")]
     return "   ".join(parts)
 
 

@@ -13,8 +13,7 @@ const GONE_KERNEL = "The kernel that made this explorer is gone; run its cell ag
  */
 export class App {
   constructor(root, model) {
-    Object.assign(this, { root, model, cache: new Cache(HELD), lasting: {}, asked: new Map() });
-    this.failed = new Set();
+    Object.assign(this, { root, model });
     this.alert = make("div", { className: "mpn-error", role: "alert", hidden: true });
     this.tip = make("div", { className: "mpn-tip", hidden: true });
     this.live = make("div", { className: "mpn-live", "aria-live": "polite" });
@@ -26,8 +25,7 @@ export class App {
   }
 
   start() {
-    const { header, arrays, buffers } = this.model.get("_overview");
-    this.overview = { header, ...unpack(arrays, buffers) };
+    this.reload();
     this.listen("msg:custom", (message, sent) => this.receive(message, sent));
     this.listen("comm_live_update", () => { this.gone = GONE_KERNEL; this.show(null); });
     this.retheme();
@@ -36,6 +34,14 @@ export class App {
     resized.observe(this.root);
     this.root.addEventListener("keydown", (event) => this.guard(() => this.key(event)));
     this.endings.push(() => resized.disconnect());
+    this.schedule();
+  }
+
+  /** Takes the overview anew; what was loaded is asked for again. */
+  reload() {
+    Object.assign(this, { cache: new Cache(HELD), lasting: {}, asked: new Map(), failed: new Set() });
+    const { header, arrays, buffers } = this.model.get("_overview");
+    this.overview = { header, ...unpack(arrays, buffers) };
     this.schedule();
   }
 

@@ -12,7 +12,7 @@ const TRAITS = ["time", "trial", "selection", "variable", "components", "color_b
   "view", "where"];
 const ANY = ""; // of a filter
 
-class TrialExplorer extends Trials {
+export class TrialExplorer extends Trials {
   build() {
     const { bar, grid } = super.build(), { header } = this.overview;
     this.controls(bar);

@@ -6,10 +6,13 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import mpn_lab
+from mpn_lab.training import trainer
 from mpn_lab.training.config import SupervisedConfig, TrainConfig
+from mpn_lab.widgets.modules import bundle
 from mpn_lab.widgets.monitor import TrainingMonitor
 
 
@@ -145,6 +148,7 @@ def test_bad_requests_get_one_sentence():
     for ask, words in (
         (lambda: TrainingMonitor({}), re.escape("config is {}; expected the TrainConfig")),
         (lambda: monitor["c"], "there is no training 'c'; there are a, b"),
+        (lambda: TrainingMonitor(TrainConfig(), trial=100), "trial is 100; expected 0 to 99"),
     ):
         with pytest.raises(ValueError, match=words):
             ask()
@@ -166,7 +170,7 @@ def test_the_monitor_watches_both_loops():
         (
             mpn_lab.train_supervised,
             SupervisedConfig(**sizes, batch_size=32),
-            "cross-entropy (nats per step)",
+            "cross-entropy",
         ),
     ):
         monitor = TrainingMonitor(config)
@@ -177,3 +181,163 @@ def test_the_monitor_watches_both_loops():
         assert loss in panels(monitor)
         assert "plasticity" not in panels(monitor)  # a GRU reports nothing
         assert ("exploration ε" in panels(monitor)) == (train is mpn_lab.train)
+
+
+SMALL = {"trials": 64, "eval_freq": 32, "eval_trials": 5, "hidden_size": 4}
+BOTH = [
+    (mpn_lab.train, TrainConfig(**SMALL, learning_starts=32)),
+    (mpn_lab.train_supervised, SupervisedConfig(**SMALL, batch_size=32, core="gru")),
+]
+
+
+def decoded(part):
+    """The arrays of a part of a page."""
+    return {
+        name: np.frombuffer(base64.b64decode(part["buffers"][one["at"]]), one["dtype"]).reshape(
+            one["shape"]
+        )
+        for name, one in part["arrays"].items()
+    }
+
+
+@pytest.mark.parametrize(("train", "config"), BOTH)
+def test_the_trial_is_that_of_the_network_as_it_is(train, config):
+    monitor = TrainingMonitor(config, trial=3)
+    assert monitor._overview["header"]["waits"] == "shown after the first row"
+    run = train(config, False, progress=False, on_row=monitor)
+    assert monitor.error == ""
+    expected = mpn_lab.record(run, trials=4).isel(trial=[3])
+    assert monitor.records[""].equals(expected)
+    assert monitor.records[""].attrs == expected.attrs | {"run": "", "run_identity": ""}
+    (page,) = monitor._pages
+    assert page["words"] == "after 64 of 64 trials; the same trial at every row"
+    assert page["values"]["trial"] == 3
+    length = int(expected["length"][0])
+    assert page["values"]["time"] == float(expected["time"][length - 1])
+    Q = expected["Q"].values[0, :length]
+    np.testing.assert_array_equal(decoded(page["parts"]["trial recorded 3"])["Q"], Q)
+    unit = page["values"]["selection"]["unit"]
+    name, of_unit = ("M", (1, 2)) if config.core == "mpn" else ("h", 1)
+    last = expected[name].values[0, length - 1 : length]
+    assert np.abs(last[0, unit]).max() == np.abs(last).max(axis=of_unit)
+
+
+@pytest.mark.parametrize(("train", "config"), BOTH)
+def test_a_monitor_changes_nothing_of_the_training(train, config):
+    def trained(on_row):
+        torch.manual_seed(1)
+        run = train(config, False, progress=False, on_row=on_row)
+        state = {name: value.numpy() for name, value in run.network.state_dict().items()}
+        return run.metrics.to_dict("list"), state | {"generator": torch.get_rng_state().numpy()}
+
+    monitor = TrainingMonitor(config, trial=1)
+    metrics, state = trained(None)
+    metrics_seen, state_seen = trained(monitor)
+    assert [*monitor.records] == [""]
+    np.testing.assert_equal(metrics_seen, metrics)  # nan equals nan
+    np.testing.assert_equal(state_seen, state)
+
+
+def test_the_trial_comes_with_the_rows_that_are_sent(monkeypatch):
+    clock = iter(np.arange(0.0, 1e6, 1.0))  # a call takes a second
+    monkeypatch.setattr("mpn_lab.widgets.monitor.perf_counter", lambda: float(next(clock)))
+    recorded = []
+    monkeypatch.setattr(
+        "mpn_lab.widgets.monitor.record_present",
+        lambda network, config, trial, trained: recorded.append(trained) or next_record(),
+    )
+    network = mpn_lab.QNetwork(3, 3, hidden_size=4)
+
+    def next_record():
+        for _ in range(9):
+            next(clock)
+        return mpn_lab.record(network, "DelayMatchSample-v0", trials=1)
+
+    monitor = TrainingMonitor(TrainConfig(trials=2000), trial=0)
+    for trials in range(1, 2000):
+        monitor.with_network(row(trials), network)
+    monitor.with_network(row(2000), network)
+    assert monitor.error == ""
+    assert sent(monitor, "trials") == list(range(1, 2001))
+    assert recorded[0] == 1
+    assert recorded[-1] == 2000  # the last is always shown
+    passed = next(clock)
+    assert 10 * (len(recorded) - 2) <= 0.03 * passed
+    assert len(recorded) > 5
+
+
+def test_a_resumed_training_is_seen_too(tmp_path):
+    config = BOTH[0][1]
+
+    class Interrupting(TrainingMonitor):
+        def with_network(self, row, network):
+            super().with_network(row, network)
+            if row["trials"] == 32:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mpn_lab.train(
+            config, tmp_path / "run", progress=False, on_row=Interrupting(config, trial=0)
+        )
+    monitor = TrainingMonitor(config, trial=0)
+    run = mpn_lab.resume(tmp_path / "run", progress=False, on_row=monitor)
+    assert monitor.rows["trials"] == [64]
+    assert monitor.records[""].equals(mpn_lab.record(run, trials=1))
+
+
+def test_the_trial_explorer_comes_with_the_monitor_but_not_as_an_entry():
+    code = bundle("monitor.js")
+    assert "class TrialExplorer extends" in code
+    assert code.count("function mount(") == code.count("export default") == 1
+    assert "new TrainingMonitor(root, model)" in code.split("function mount(")[1]
+
+
+def test_each_of_several_trainings_has_its_trial():
+    configs = {core: TrainConfig(trials=500, core=core.lower()) for core in ("MPN", "GRU")}
+    monitor = TrainingMonitor(configs, trial=0)
+    networks = {
+        name: mpn_lab.QNetwork(3, 3, hidden_size=4, core=config.core)
+        for name, config in configs.items()
+    }
+    for name in ("MPN", "GRU", "MPN"):
+        listener = monitor[name]
+        assert isinstance(listener, trainer.WithNetwork)
+        listener.with_network(row(500), networks[name])
+    assert monitor.error == ""
+    assert [page["name"] for page in monitor._pages] == ["GRU", "MPN"]  # the newest is the last
+    assert {name: one.attrs["core"] for name, one in monitor.records.items()} == {
+        "MPN": "MPN", "GRU": "GRU",
+    }  # fmt: skip
+    with_trials = Image.open(io.BytesIO(monitor.png()))
+    monitor.records = {}
+    curves = Image.open(io.BytesIO(monitor.png()))
+    assert with_trials.width == curves.width
+    assert with_trials.height > 2 * curves.height
+
+
+def test_rows_without_a_network_still_fill_the_curves():
+    monitor = TrainingMonitor(TrainConfig(trials=500), trial=0)
+    monitor(row(500))
+    assert sent(monitor, "trials") == [500]
+    assert monitor._overview["header"]["waits"].startswith("not shown: no network came")
+    assert monitor.records == {}
+    assert TrainingMonitor(TrainConfig(trials=500))._overview["header"]["waits"] == ""
+
+
+def test_a_trial_that_cannot_be_recorded_is_said_and_does_not_end_the_training():
+    config = TrainConfig(trials=500)
+    monitor = TrainingMonitor(config, trial=0)
+    monitor.with_network(row(250), mpn_lab.QNetwork(2, 3, hidden_size=4))  # of another task
+    assert monitor.error.startswith("the network takes 2 channels and has 3 actions, but Delay")
+    assert monitor.rows["trials"] == sent(monitor, "trials") == [250]
+    monitor.with_network(row(500), mpn_lab.QNetwork(3, 3, hidden_size=4))
+    assert monitor.error == ""
+    assert [*monitor.records] == [""]
+
+
+def test_a_closed_monitor_keeps_no_trial():
+    monitor = TrainingMonitor(TrainConfig(trials=500), trial=0)
+    monitor.with_network(row(500), mpn_lab.QNetwork(3, 3, hidden_size=4))
+    monitor.close()
+    assert monitor.records == {}
+    assert "_pages" not in monitor._trait_values

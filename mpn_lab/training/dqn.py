@@ -59,7 +59,8 @@ def train(
             of torch.
         threads: number of torch threads; more than one rarely helps networks of this size.
         progress: show a progress bar on standard error.
-        on_row: called with every new row of the metrics.
+        on_row: called with every new row of the metrics; if it has a method `with_network`, that is
+            called with the row and the network instead.
 
     Raises:
         ValueError: the task cannot be trained, the core is not registered, or the device is not

@@ -36,7 +36,7 @@ def resume(
         run: a run, or its folder.
         device, threads: as in `train`; None: those with which the run was started.
         progress: show a progress bar on standard error.
-        on_row: called with every new row of the metrics.
+        on_row: as in `train`.
 
     Raises:
         RunError: there is no run, the run is only in memory, another process writes in its folder,

@@ -68,7 +68,8 @@ def train_supervised(
             None: they are drawn from the seed.
         device, threads: as in `train`.
         progress: show a progress bar on standard error.
-        on_row: called with every new row of the metrics.
+        on_row: called with every new row of the metrics; if it has a method `with_network`, that is
+            called with the row and the network instead.
 
     Raises:
         ValueError: the task cannot be trained, has no ground truth, or lacks the periods to be

@@ -9,7 +9,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from mpn_lab.checks import show
 from mpn_lab.files import user_path
 from mpn_lab.loading import check_integer, read_regular_file, shorten
+from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.training.config import SupervisedConfig, TrainConfig
 from mpn_lab.training.device import check_threads, torch_threads
 from mpn_lab.training.fields import Config
@@ -38,6 +39,18 @@ from mpn_lab.training.signals import stop_if_asked
 Kind = TypeVar("Kind", TrainConfig, SupervisedConfig)
 OnRow = Callable[[Row], None]
 Out = str | Path | Literal[False] | None
+
+
+@runtime_checkable
+class WithNetwork(Protocol):
+    """An `on_row` that wants the network too: `with_network` is called in its place.
+
+    The network is the one that is being trained: it must not be changed, and copied to be kept.
+    """
+
+    def __call__(self, row: Row) -> None: ...
+
+    def with_network(self, row: Row, network: QNetwork) -> None: ...
 
 
 def check_config(config: Any, expected: type[Kind], own: str, other: str) -> Kind:
@@ -198,7 +211,9 @@ class Trainer(ABC):
                     self.rows.append(row)
                     self._save(run)
                     bar.set_postfix(_postfix(row))
-                    if on_row is not None:
+                    if isinstance(on_row, WithNetwork):
+                        on_row.with_network(dict(row), self.learner.network)
+                    elif on_row is not None:
                         on_row(dict(row))  # a copy: the row is already saved
                     stop_if_asked()
         except NonFiniteLoss as error:

@@ -4,6 +4,7 @@ anywidget takes one module, and a page from disk may import none (browsers refus
 So each module is put after those that it imports, in one scope: its `import` lines go, and `export`
 before a function, class or constant goes. Modules keep to what that needs: imports of the form
 `import { a, b } from "./x.js";`, without renaming, and top-level names that no other module has.
+What makes a module an entry, its `mount` and default export, goes where another one imports it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from importlib.resources import files
 _FOLDER = files("mpn_lab.widgets") / "static"
 _IMPORT = re.compile(r'^import \{([\w$,\s]+)\} from "\./([\w-]+\.js)";\n', re.M)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) )", re.M)
+_ENTRY = re.compile(
+    r"^(?:/\*\*.*\*/\n)?export function mount\(.*\n(?:  .*\n)*}\n|^export default .*\n", re.M
+)
 _NAME = re.compile(r"^(?:export )?(?:async )?(?:function\*?|class|const|let) ([\w$]+)", re.M)
 
 
@@ -29,11 +33,15 @@ def bundle(*entries: str) -> str:
     for entry in entries:
         _collect(entry, order, ())
     owner: dict[str, str] = {}
+    parts = []
     for module in order:
-        for name in _NAME.findall(source(module)):
+        text = source(module)
+        if module not in entries:
+            text = _ENTRY.sub("", text)
+        for name in _NAME.findall(text):
             if owner.setdefault(name, module) != module:
                 raise ValueError(f"{module} and {owner[name]} both have the name {name}.")
-    parts = [f"// {module}\n{_EXPORT.sub('', _IMPORT.sub('', source(module)))}" for module in order]
+        parts.append(f"// {module}\n{_EXPORT.sub('', _IMPORT.sub('', text))}")
     return "\n".join(parts)
 
 

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+import traitlets
+import xarray as xr
 from IPython.display import DisplayHandle, display
+from matplotlib.figure import Figure
 from PIL import Image
 
-from mpn_lab.checks import show
+from mpn_lab.checks import check_int, show
+from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.plotting.style import style
 from mpn_lab.plotting.training import COLUMNS, core_columns, draw_training, has_column
 from mpn_lab.training.config import SupervisedConfig, TrainConfig
 from mpn_lab.training.run import AnyConfig, Row
 from mpn_lab.widgets.browser import BrowserExplorer, sentence
 from mpn_lab.widgets.payload import Arrays, pack
+from mpn_lab.widgets.present import LAST_TRIAL, draw_present, page_of, record_present
 
 SHARE = 0.03
-"""Maximum share of the time spent on sending; rows that come too soon are sent with the next."""
+"""Maximum share of the time that the monitor takes; rows that come too soon are sent with the next.
+"""
 
 Table = dict[str, list[float]]
 _OF_LOOP = {
-    "dqn": ("TD loss", "exploring", "which explore"),
-    "supervised": ("cross-entropy (nats per step)", "expert", "of the expert"),
-    "both": ("loss", "trained on", "which explore, or of the expert"),
+    "dqn": ("TD loss", "mean Huber loss", "exploring", "which explore"),
+    "supervised": ("cross-entropy", "nats per step", "expert", "of the expert"),
+    "both": ("loss", "mean over steps", "trained on", "which explore, or of the expert"),
 }
 _EXPECTED = "the TrainConfig or SupervisedConfig of the training to watch"
 
@@ -39,14 +46,21 @@ class TrainingMonitor(BrowserExplorer):
     explores, epsilon. Where the accuracy is unknown, the return takes its place. A click or the
     arrow keys choose the row whose values the legends show; a drag zooms.
 
+    With `trial`, every row that is sent comes with one trial of the network as it is then, always
+    the same one, which the browser draws as `TrialExplorer` does: observations, Q, actions and
+    rewards, h, M. `records` holds it for each training. The training's numbers are the same with
+    and without it.
+
     Args:
         config: configuration of the training; or of several, by the names that the legend shows.
+        trial: number of the trial to show, from 0 to 99, among those of `mpn_lab.record` with seed
+            0; None: none.
 
     Raises:
-        ValueError: not a configuration, or no names.
+        ValueError: not a configuration, no names, or no such trial.
 
     Example:
-        >>> monitor = TrainingMonitor(config)  # doctest: +SKIP
+        >>> monitor = TrainingMonitor(config, trial=0)  # doctest: +SKIP
         >>> display(monitor)  # doctest: +SKIP
         >>> run = train(config, "runs/first", on_row=monitor)  # doctest: +SKIP
 
@@ -59,7 +73,12 @@ class TrainingMonitor(BrowserExplorer):
 
     module = "monitor.js"
 
-    def __init__(self, config: AnyConfig | Mapping[str, AnyConfig]) -> None:
+    # Of trials; the last is that of the newest row.
+    _pages: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
+
+    def __init__(
+        self, config: AnyConfig | Mapping[str, AnyConfig], trial: int | None = None
+    ) -> None:
         configs = dict(config) if isinstance(config, Mapping) else {"": config}
         if not configs:
             raise ValueError(f"config is {show(config)}; expected {_EXPECTED}.")
@@ -71,7 +90,10 @@ class TrainingMonitor(BrowserExplorer):
             name: {column: [] for column in COLUMNS[_loop(one)]}
             for name, one in self.configs.items()
         }
+        self.trial = None if trial is None else check_int("trial", trial, 0, LAST_TRIAL)
+        self.records: dict[str, xr.Dataset] = {}
         self.error = ""
+        self._without_network = False
         self._shown: DisplayHandle | None = None
         self._cost, self._sent_at = 0.0, -math.inf
         super().__init__(None, self._describe(), self._content())
@@ -83,25 +105,34 @@ class TrainingMonitor(BrowserExplorer):
 
     def __call__(self, row: Row) -> None:
         """Take a new row of the metrics, as `train` and `train_supervised` pass it to `on_row`."""
-        self._take(next(iter(self.tables)), row)
+        self._take(next(iter(self.tables)), row, None)
 
-    def __getitem__(self, name: str) -> Callable[[Row], None]:
+    def with_network(self, row: Row, network: QNetwork) -> None:
+        """Take a new row with the network as it is now; the training calls this where it can."""
+        self._take(next(iter(self.tables)), row, network)
+
+    def __getitem__(self, name: str) -> _OfOne:
         """Return what takes the rows of one of several trainings, for its `on_row`."""
         if name not in self.tables:
             raise ValueError(
                 f"there is no training {show(name)}; there are {', '.join(self.tables)}."
             )
-        return lambda row: self._take(name, row)
+        return _OfOne(self, name)
 
     def png(self) -> bytes:
-        """Return the static picture of all rows so far, as PNG: one strip for each training."""
+        """Return the static picture of all rows so far, as PNG: a strip for each training.
+
+        Below each strip is the trial as it was at the last row that was sent.
+        """
         strips = []
         for name, table in self.tables.items():
             with style():
                 figure, _ = draw_training(table, self.configs[name].trials)
                 if name:
                     figure.text(0.005, 0.995, name, fontsize=9, va="top")
-                strips.append(Image.open(io.BytesIO(figure._repr_png_())))  # type: ignore[attr-defined]
+                strips.append(_image(figure))
+                if name in self.records:
+                    strips.append(_image(draw_present(self.records[name])))
         height = sum(strip.height for strip in strips)
         picture, top = Image.new("RGB", (strips[0].width, height), "white"), 0
         for strip in strips:
@@ -111,19 +142,24 @@ class TrainingMonitor(BrowserExplorer):
         picture.save(buffer, "PNG")
         return buffer.getvalue()
 
-    def _take(self, name: str, row: Row) -> None:
+    def _take(self, name: str, row: Row, network: QNetwork | None) -> None:
         """Append a row; what goes wrong is shown, since it must not end the training."""
-        shown, self.error = self.error, ""
+        start, shown, self.error = perf_counter(), self.error, ""
         try:
             self._append(name, row)
-            if shown:
-                self._refresh()
+            last = row["trials"] >= self.configs[name].trials
+            if last or shown or start - self._sent_at > self._cost / SHARE:
+                if self.trial is not None:
+                    self._look(name, row, network)
+                self._refresh(start)
+            if last and self._shown is not None:  # so that the saved notebook shows whole curves
+                self._shown.update(self._repr_mimebundle_()[0], raw=True)
         except Exception as error:
             self.error = sentence(error)
-            self._refresh()
+            self._refresh(start)
 
     def _append(self, name: str, row: Row) -> None:
-        table, trials = self.tables[name], self.configs[name].trials
+        table = self.tables[name]
         missing = [column for column in table if column not in row]
         if missing:
             raise ValueError(f"a row of the metrics lacks {missing[0]}; expected those of train.")
@@ -134,20 +170,38 @@ class TrainingMonitor(BrowserExplorer):
             table[column].append(value)
         self.tables[name] = table
         self.description = self._describe()
-        last = row["trials"] >= trials
-        since = perf_counter() - self._sent_at
-        if last or since > self._cost / SHARE:
-            self._refresh()
-        if last and self._shown is not None:  # so that the saved notebook shows the whole curve
-            self._shown.update(self._repr_mimebundle_()[0], raw=True)
 
-    def _refresh(self) -> None:
-        start = perf_counter()
+    def _look(self, name: str, row: Row, network: QNetwork | None) -> None:
+        """Record the trial of a network as it is at a row."""
+        self._without_network = network is None
+        if network is None or self.trial is None:
+            return
+        config, trained = self.configs[name], int(row["trials"])
+        self.records[name] = one = record_present(network, config, self.trial, trained)
+        words = f"after {trained:,} of {config.trials:,} trials; the same trial at every row"
+        page = {"name": name, "words": words, **page_of(one)}
+        self._pages = [other for other in self._pages if other["name"] != name] + [page]
+
+    def _refresh(self, start: float) -> None:
+        """Send all tables, and note what the row that came at `start` has cost."""
         header, arrays = self._content()
         layout, buffers = pack(arrays)
         self._overview = {"header": header, "arrays": layout, "buffers": buffers}
         self._sent_at = perf_counter()
         self._cost = self._sent_at - start
+
+    def _waits(self) -> str:
+        """Say why no trial is shown yet, if one is wanted."""
+        if self.trial is None:
+            return ""
+        if self._without_network:
+            return "not shown: no network came with the rows; pass the monitor itself as on_row"
+        return "shown after the first row"
+
+    def _release(self) -> None:
+        super()._release()
+        self._trait_values.pop("_pages", None)
+        self.records = {}
 
     def _content(self) -> tuple[dict[str, Any], Arrays]:
         """Return all columns of all trainings, and the panels that they fill."""
@@ -169,6 +223,8 @@ class TrainingMonitor(BrowserExplorer):
             "last": max(config.trials for config in self.configs.values()),
             "panels": panels,
             "error": self.error,
+            "trial": self.trial,
+            "waits": self._waits(),
         }
         return header, arrays
 
@@ -181,6 +237,24 @@ class TrainingMonitor(BrowserExplorer):
 
     def _ipython_display_(self) -> None:
         self._shown = display(self._repr_mimebundle_()[0], raw=True, display_id=True)
+
+
+@dataclass(frozen=True)
+class _OfOne:
+    """Takes the rows of one of several trainings."""
+
+    monitor: TrainingMonitor
+    name: str
+
+    def __call__(self, row: Row) -> None:
+        self.monitor._take(self.name, row, None)
+
+    def with_network(self, row: Row, network: QNetwork) -> None:
+        self.monitor._take(self.name, row, network)
+
+
+def _image(figure: Figure) -> Image.Image:
+    return Image.open(io.BytesIO(figure._repr_png_()))  # type: ignore[attr-defined]
 
 
 def _loop(config: AnyConfig) -> str:
@@ -205,14 +279,16 @@ def _score(table: Table, trials: int | None = None) -> str:
 def _panels(tables: list[Table], loops: set[str]) -> list[dict[str, Any]]:
     """Choose the panels for which a table has data, with what each line is; the loss is always one.
 
-    Each is a title, a hint, its lines (column and name), and how its axis is scaled.
+    Each is a title, the unit of its axis, a hint, its lines (column and name), and how its axis is
+    scaled.
     """
-    loss, trained_on, of = _OF_LOOP[loops.pop() if len(loops) == 1 else "both"]
+    loss, unit_of_loss, trained_on, of = _OF_LOOP[loops.pop() if len(loops) == 1 else "both"]
     reported = list(dict.fromkeys(name for table in tables for name in core_columns(table)))
     of_mpn = {"eta": "η", "lam": "λ"}
     panels = [
         (
             "accuracy",
+            "share of trials",
             "The share of evaluated trials whose response is correct; the ideal observer has the "
             "same observations",
             [("accuracy", "network"), ("ideal_accuracy", "ideal observer")],
@@ -220,20 +296,29 @@ def _panels(tables: list[Table], loops: set[str]) -> list[dict[str, Any]]:
         ),
         (
             "trial return",
+            "reward per trial",
             "The mean sum of rewards of a trial: of evaluated trials, whose actions are greedy, "
             f"and of the trials trained on, {of}",
             [("mean_return", "greedy"), ("train_return", trained_on)],
             "linear",
         ),
-        (loss, "The loss, a mean over the updates since the last row", [("loss", "loss")], "log"),
+        (
+            loss,
+            unit_of_loss,
+            "The loss, a mean over the updates since the last row",
+            [("loss", "loss")],
+            "log",
+        ),
         (
             "plasticity" if set(reported) <= set(of_mpn) else "core metrics",
+            "mean over synapses" if set(reported) <= set(of_mpn) else "value",
             "What the core reports of itself; for an MPN the means of η and λ over its synapses",
             [(name, of_mpn.get(name, name)) for name in reported],
             "linear",
         ),
         (
             "exploration ε",
+            "probability",
             "The probability of a random action",
             [("epsilon", "ε")],
             "share",
@@ -242,6 +327,7 @@ def _panels(tables: list[Table], loops: set[str]) -> list[dict[str, Any]]:
     return [
         {
             "title": title,
+            "unit": unit,
             "hint": hint,
             "lines": [
                 {"column": column, "name": name, "ideal": column == "ideal_accuracy"}
@@ -250,7 +336,7 @@ def _panels(tables: list[Table], loops: set[str]) -> list[dict[str, Any]]:
             ],
             "scale": scale,
         }
-        for title, hint, lines, scale in panels
+        for title, unit, hint, lines, scale in panels
         if lines and (scale == "log" or _filled(tables, lines[0][0]))
     ]
 

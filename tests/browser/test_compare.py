@@ -23,7 +23,7 @@ gru = mpn_lab.record(mpn_lab.QNetwork(3, 3, core="gru", hidden_size=9,
     "checkpoints": "checkpoints = mpn_lab.TrialExplorer(trials, network=run); checkpoints",
     "what if": "what_if = mpn_lab.TrialExplorer(trials, network=run); what_if",
 }
-Q = "action values"
+Q, MINUS = "action values", "\N{MINUS SIGN}"
 
 
 def panels(explorer) -> list[str]:
@@ -37,16 +37,23 @@ def panels(explorer) -> list[str]:
 def test_two_trials_are_shown_under_one_cursor_with_their_difference(notebook):
     explorer = notebook.drawn("beside")
     alone = panels(explorer)
-    assert "difference of Q: B − A" not in alone
+    assert f"difference of Q: B {MINUS} A" not in alone
     explorer.choose("beside", notebook.python("beside._header['labels'][4]"))
     assert notebook.python("beside.beside") == [4]
     seen = panels(explorer)
-    for heading in ("difference of Q: B − A", "h, A", "h, B", "h, B − A", "M, B", "M, B − A"):
+    for heading in (
+        f"difference of Q: B {MINUS} A",
+        "h, A",
+        "h, B",
+        f"h, B {MINUS} A",
+        "M, B",
+        f"M, B {MINUS} A",
+    ):
         assert heading in seen
     assert "A trial 0" in explorer.root.inner_text()
-    difference = explorer.pixels("M, B − A")
+    difference = explorer.pixels(f"M, B {MINUS} A")
     explorer.press("ArrowRight", "ArrowRight", "ArrowRight", "ArrowRight")
-    assert explorer.pixels("M, B − A") != difference
+    assert explorer.pixels(f"M, B {MINUS} A") != difference
     at = "(root, [k, t]) => root.mpn.items[k].value('Q', t, 1)"
     values = [explorer.root.evaluate(at, [k, 5]) for k in (0, 1)]
     assert values == pytest.approx(
@@ -72,7 +79,7 @@ def test_averages_by_condition_and_from_a_period_on(notebook):
     low, high = explorer.root.evaluate("root => root.mpn.extent()")
     assert low < 0 < high
     explorer.choose("view", "trial and mean")
-    assert "difference of Q: B − A" in panels(explorer)
+    assert f"difference of Q: B {MINUS} A" in panels(explorer)
     explorer.choose("view", "one trial")
     explorer.press("Home")
     start = notebook.python("int((trials.period.values[0] == 'test').argmax())")
@@ -86,7 +93,7 @@ def test_two_networks_have_panels_of_their_own(notebook):
     explorer = notebook.drawn("networks")
     seen = panels(explorer)
     assert {"trajectories of M, MPN", "trajectories of h, GRU", "h, A", "h, B"} <= set(seen)
-    assert "h, B − A" not in seen  # 12 units and 9
+    assert f"h, B {MINUS} A" not in seen  # 12 units and 9
     explorer.root.get_by_label("show MPN", exact=True).click()
     explorer.settle()
     assert notebook.python("networks.shown") == ["GRU"]
@@ -129,7 +136,8 @@ def test_what_if_shows_the_effect_of_an_edit_over_the_fact(notebook):
     assert found == pytest.approx(notebook.python(f"float({expected}.Q[0, 22, 2])"), abs=1e-6)
     assert found != notebook.python("float(trials.Q[0, 22, 2])")
     explorer.choose("target", "h")
-    assert f"{notebook.python('what_if.shown')[1]}: zero h during test" in explorer.root.inner_text()
+    name = notebook.python("what_if.shown")[1]
+    assert f"{name}: zero h during test" in explorer.root.inner_text()
     notebook.page.keyboard.down("Shift")  # a span that is dragged is when
     for place, act in (((0.4, 0.4), "down"), ((0.6, 0.4), "up")):
         notebook.page.mouse.move(*explorer.at(Q, *place))

@@ -16,12 +16,6 @@ export class App {
   constructor(root, model) {
     this.root = root;
     this.model = model;
-    this.cache = new Cache(HELD);
-    /** @type {Record<string, Entry>} */
-    this.lasting = {};
-    /** @type {Map<string, boolean>} */
-    this.asked = new Map(); // key -> lasting
-    this.failed = new Set();
     /** @type {Record<string, () => void>} */
     this.keys = {};
     this.alert = make("div", { className: "mpn-error", role: "alert", hidden: true });
@@ -35,8 +29,7 @@ export class App {
   }
 
   start() {
-    const { header, arrays, buffers } = this.model.get("_overview");
-    this.overview = /** @type {Overview} */ ({ header, ...unpack(arrays, buffers) });
+    this.reload();
     this.listen("msg:custom", (message, sent) => this.receive(message, sent));
     this.listen("comm_live_update", () => { this.gone = GONE_KERNEL; this.show(null); });
     this.retheme();
@@ -52,6 +45,19 @@ export class App {
   build() {}
 
   draw() {}
+
+  /** Takes the overview anew; what was loaded is asked for again. */
+  reload() {
+    this.cache = new Cache(HELD);
+    /** @type {Record<string, Entry>} */
+    this.lasting = {};
+    /** @type {Map<string, boolean>} */
+    this.asked = new Map(); // key -> lasting
+    this.failed = new Set();
+    const { header, arrays, buffers } = this.model.get("_overview");
+    this.overview = /** @type {Overview} */ ({ header, ...unpack(arrays, buffers) });
+    this.schedule();
+  }
 
   /** Ends what outlives the explorer's place in the page. */
   end() {

@@ -2,20 +2,42 @@
 
 import { App } from "./app.js";
 import { conditionColor, limitsOf, ticks, words } from "./axes.js";
-import { legend, make } from "./controls.js";
-import { Panel, clipped, drawAxes, drawLine } from "./panels.js";
-import { unpack } from "./payload.js";
+import { legend, make, menu } from "./controls.js";
+import { DASHES } from "./items.js";
+import { PageModel } from "./page.js";
+import { Panel, clipped, disc, drawAxes, drawLine } from "./panels.js";
+import { TrialExplorer } from "./trial.js";
 
-const DASHES = [[], [6, 3], [2, 3], [9, 3, 2, 3]];
+const NEWEST = ""; // of the runs, the one that sent last
+
+/** One trial of the network that is being trained. */
+class PresentTrial extends TrialExplorer {
+  /** Shows the same trial of a later network; time, selection and zoom stay. */
+  renew({ values: { _overview }, parts }) {
+    this.model.values._overview = _overview;
+    this.model.parts = parts;
+    this.reload();
+    this.times = this.overview.time.data;
+  }
+}
 
 class TrainingMonitor extends App {
   build() {
+    this.chosen = NEWEST;
     this.title = make("div", { className: "mpn-title" });
     this.grid = make("div", { className: "mpn-monitor" });
     this.root.append(this.title);
     this.legend = legend(this.root);
-    this.root.append(this.grid);
+    this.head = make("div", { className: "mpn-present-head" });
+    this.words = make("div", { className: "mpn-title" });
+    this.chooser = menu(this.head, "training", "The training whose trial is shown",
+      (name) => { this.chosen = name; this.present(); });
+    this.place = make("div", { className: "mpn-present" });
+    this.head.prepend(this.words);
+    this.root.append(this.grid, this.head, this.place);
     this.listen("change:_overview", () => this.refresh());
+    this.listen("change:_pages", () => this.present());
+    this.endings.push(() => this.trial?.end());
     this.keys = { ArrowRight: () => this.move(1), ArrowLeft: () => this.move(-1),
       Home: () => this.move(-Infinity), End: () => this.move(Infinity),
       Escape: () => { this.at = null; this.across = {}; for (const panel of this.panels) panel.zoom = {}; } };
@@ -24,15 +46,33 @@ class TrainingMonitor extends App {
 
   /** Takes the tables anew; new panels only where there are other columns. */
   refresh() {
-    const { header, arrays, buffers } = this.model.get("_overview"), key = JSON.stringify(header.panels);
-    Object.assign(this, { overview: { header, ...unpack(arrays, buffers) }, serial: (this.serial ?? 0) + 1 });
+    this.reload();
+    this.serial = (this.serial ?? 0) + 1;
+    const { header } = this.overview, key = JSON.stringify(header.panels);
     if (key !== this.panelsKey) {
       this.panelsKey = key;
       this.grid.replaceChildren();
       this.panels = header.panels.map((panel) => new Curves(this, this.grid, panel));
     }
     this.show(header.error);
-    this.schedule();
+    this.present();
+  }
+
+  /** Shows the trial of the training that was chosen, or of the one that sent last. */
+  present() {
+    const pages = this.get("_pages"), { header } = this.overview;
+    const page = pages.find(({ name }) => name === this.chosen) ?? pages.at(-1);
+    this.head.hidden = header.trial === null;
+    this.words.replaceChildren(make("b", { textContent: `trial ${header.trial}` }), " ",
+      [page?.name, page?.words ?? header.waits].filter(Boolean).join(", "));
+    this.chooser.choices(pages.length > 1 ? [[NEWEST, "the newest row"], ...pages.map(({ name }) => name).sort()]
+      : [], this.chosen);
+    if (!page || page === this.page) return;
+    const { name, values, parts } = this.page = page, model = new PageModel({ ...values }, parts);
+    if (name === this.trial?.name) return this.trial.renew(model);
+    if (this.trial) model.set("time", this.trial.get("time"));
+    this.trial?.end();
+    this.trial = this.place.mpn = Object.assign(new PresentTrial(this.place, model), { name });
   }
 
   ready() { return true; }
@@ -69,10 +109,10 @@ class TrainingMonitor extends App {
 
 /** Columns of the tables over the number of trials: a colour for each run, dashes for each column. */
 class Curves extends Panel {
-  constructor(app, stack, { title, hint, lines, scale }) {
+  constructor(app, stack, { title, hint, unit, lines, scale }) {
     super(app, stack, title, `${hint}. Click, or arrow keys: a row; drag: zoom; double click: all`,
-      { least: 190, left: 48 });
-    Object.assign(this, { lines, scale, flat: true });
+      { least: 190, left: 60 });
+    Object.assign(this, { unit, lines, scale, flat: true });
   }
 
   get zoom() { return this.app.across ?? {}; }
@@ -103,14 +143,14 @@ class Curves extends Panel {
 
   base(g) {
     const { app } = this, { runs } = app.overview.header;
-    drawAxes(g, "trials", "", { yTicks: this.ticks(g.y).map((v) => [v, words(this.scale === "log" ? 10 ** v
+    drawAxes(g, "trials", this.unit, { yTicks: this.ticks(g.y).map((v) => [v, words(this.scale === "log" ? 10 ** v
       : v)]) });
     clipped(g, (c) => runs.forEach((_, k) => [...this.lines.keys()].reverse().forEach((n) => {
       const xs = app.column(k, "trials"), ys = this.values(k, this.lines[n].column), style = this.style(k, n);
       drawLine(g, { timeOf: (t) => xs[t], dt: 0 }, ys.length, (t) => ys[t], style);
       c.fillStyle = style.color;
       for (let t = 0; n === 0 && t < ys.length && ys.length < 200; t++) {
-        if (Number.isFinite(ys[t])) disc(c, g.X(xs[t]), g.Y(ys[t]), 2);
+        if (Number.isFinite(ys[t])) { disc(c, g.X(xs[t]), g.Y(ys[t]), 2); c.fill(); }
       }
     })));
   }
@@ -135,6 +175,7 @@ class Curves extends Panel {
       if (!Number.isFinite(y) || !(x <= g.x[1]) || ideal) return;
       c.fillStyle = this.style(k, n).color;
       disc(c, g.X(x), g.Y(y), 4);
+      c.fill();
     }));
     const value = (k, column) => words(app.column(k, column)[rows[k]]);
     this.legend(lines.map(({ name, column }, n) => ({ name, dash: n > 0, color: one
@@ -156,12 +197,6 @@ class Curves extends Panel {
       .filter((trials) => trials !== undefined);
     app.at = near.sort((a, b) => Math.abs(a - x) - Math.abs(b - x))[0] ?? null;
   }
-}
-
-function disc(c, x, y, radius) {
-  c.beginPath();
-  c.arc(x, y, radius, 0, 7);
-  c.fill();
 }
 
 export function mount(root, model) {

@@ -30,8 +30,9 @@ export class TrialExplorer extends Trials {
       const made = menu(this.tools, label, hint, (value) => this.set({ [trait]: value }));
       return () => made.choices(options, this.get(trait));
     };
+    const orders = header.variables.length ? ORDERS : ORDERS.slice(0, 1); // of a trial alone
     this.choosers = [chooser("show", "show", "What the maps of synapses show", Object.keys(header.shows)),
-      chooser("units", "order", "The order of the hidden units, in the maps and in h", ORDERS)];
+      chooser("units", "order", "The order of the hidden units, in the maps and in h", orders)];
     state.append(this.tools, this.stacks.M);
     this.panels.push(new Trace(this, state));
     for (const name of TRAITS) this.listen(`change:${name}`, () => this.schedule());
@@ -206,6 +207,8 @@ export class TrialExplorer extends Trials {
     this.mapsKey = key;
     const axes = ({ overview: { header } }) => header.axes, paths = this.items.filter((item, k, all) =>
       all.findIndex((other) => axes(other) === axes(item)) === k).map(({ record }) => record);
+    this.stacks.paths.hidden = !this.overview.header.variables.length;
+    if (this.stacks.paths.hidden) paths.length = 0;
     const wanted = { h: shownMaps(this.items, ""), M: shownMaps(this.items, this.get("show")), paths };
     for (const [of, Kind] of [["h", Hidden], ["M", Matrix], ["paths", Trajectories]]) {
       wanted[of].forEach((what, k) => {

@@ -124,11 +124,15 @@ def test_a_trial_is_drawn_and_goes_on_with_the_network(notebook, watch):
     monitor, trial = watch("mpn", 100)
     head = monitor.root.locator(".mpn-present-head")
     assert head.inner_text().startswith("trial 1 mpn, after 100 of 400 trials")
-    headings = trial.root.locator("h3").all_inner_texts()
+    headings = trial.root.locator("h3:visible").all_inner_texts()
     assert headings[:4] == ["observations", "action values Q", "hidden activity h", "modulations M"]
     assert "over time" in headings[4]  # of the strongest synapse
     shown = trial.root.locator("select:visible")
-    assert [menu.get_attribute("aria-label") for menu in shown.all()] == ["speed", "show"]
+    assert [menu.get_attribute("aria-label") for menu in shown.all()] == [
+        "speed",
+        "time from",
+        "show",
+    ]
     Q = "root => [...root.mpn.detail.Q.data]"
     record = "watching.records['mpn']"
     expected = f"{record}.Q.values[0, :int({record}.length[0])].ravel().tolist()"

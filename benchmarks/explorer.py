@@ -3,9 +3,9 @@
     python benchmarks/explorer.py
 
 Hidden 100, input 50, 40 steps, 200 trials. In the kernel: the time to make an explorer, its static
-picture and the answers to the browser; the bytes at opening; the memory that 50 explorers leave
-behind. In a headless Chromium, on the exported page of 50 trials: from a key to its frame, the
-drawing in it, another trial, and the frames shown of those played at 20 a second.
+picture and the answers to the browser, what-ifs among them; the bytes at opening; the memory that
+50 explorers leave behind. In a headless Chromium, on the exported page of 50 trials: from a key to
+its frame, the drawing in it, another trial, and the frames shown of those played at 20 a second.
 """
 
 from __future__ import annotations
@@ -58,13 +58,19 @@ IN_THE_BROWSER = """async () => {
 }"""  # noqa: E501
 
 
-def long_trials(trials: int = 200):
-    """A record of trials of 40 steps at hidden 100, input 50."""
-    timing = {"fixation": 300, "sample": 500, "delay": 1800, "test": 500, "decision": 900}
+def long_network():
+    """A network of hidden 100, input 50, that fixates to the end."""
     network = mpn_lab.QNetwork(
         3, 3, hidden_size=100, embedding_size=50, generator=torch.Generator().manual_seed(0)
     )
-    torch.nn.init.zeros_(network.readout.weight)  # fixate to the end
+    torch.nn.init.zeros_(network.readout.weight)
+    return network
+
+
+def long_trials(trials: int = 200):
+    """A record of trials of 40 steps at hidden 100, input 50."""
+    timing = {"fixation": 300, "sample": 500, "delay": 1800, "test": 500, "decision": 900}
+    network = long_network()
     return mpn_lab.record(network, "DelayMatchSample-v0", {"timing": timing}, trials=trials)
 
 
@@ -80,6 +86,13 @@ def milliseconds(act, repeats: int) -> dict[str, float]:
         "wall_ms": round(1000 * float(np.median(wall)), 1),
         "cpu_ms": round(1000 * float(np.median(cpu)), 1),
     }
+
+
+def what_if(explorer: mpn_lab.TrialExplorer, **edit: object) -> None:
+    """Answer the browser's question what an edit does, and the two that follow."""
+    header, _ = explorer._answer({"ask": "what if", "edits": [edit]})
+    explorer._answer({"ask": "overview", "record": header["record"]})
+    explorer._answer({"ask": "trial", "record": header["record"], "trial": 0})
 
 
 def resident() -> float:
@@ -128,7 +141,8 @@ def in_the_browser(page: Path) -> dict:
 def main() -> None:
     """Measure, and print one JSON object."""
     trials = long_trials()
-    explorer = mpn_lab.TrialExplorer(trials)
+    explorer = mpn_lab.TrialExplorer(trials, network=long_network())
+    everyone = {"ask": "mean", "record": "recorded", "trials": explorer._header["numbers"]}
     result = {
         "make": milliseconds(lambda _: mpn_lab.TrialExplorer(trials).close(), 3),
         "first_static_picture": milliseconds(lambda _: explorer.png(), 1),
@@ -136,8 +150,18 @@ def main() -> None:
         "answer_of_a_trial": milliseconds(
             lambda k: explorer._answer({"ask": "trial", "record": "recorded", "trial": k}), 20
         ),
+        "what_if_M_at_test": milliseconds(
+            lambda _: what_if(explorer, kind="zero", target="M", at="test"), 5
+        ),
+        "what_if_h_of_a_unit": milliseconds(
+            lambda _: what_if(explorer, kind="zero", target="h", units=[3]), 5
+        ),
+        "mean_of_all_trials": milliseconds(
+            lambda _: explorer._answer(everyone | {"align": "test"}), 5
+        ),
         "bytes_at_opening_MB": round(opened_bytes(explorer) / 1e6, 2),
     }
+    explorer.edits = []
     with tempfile.TemporaryDirectory() as folder:
         page = explorer.to_html(Path(folder) / "trials.html", trials=range(50))
         result["page_of_50_trials_MB"] = round(page.stat().st_size / 1e6, 2)

@@ -156,7 +156,8 @@ def test_what_ifs_follow_each_other_and_few_are_kept(explorer, trials, network):
     _, arrays = asked(explorer, "trial", "what if 1", trial=3)  # computed again
     np.testing.assert_array_equal(arrays["Q"], expected["Q"].values[3, : len(arrays["Q"])])
     assert list(explorer._records._computed) == ["what if 3", "what if 1"]
-    explorer.edits = []
+    header, _ = explorer._answer({"ask": "what if", "edits": []})
+    assert header == {"record": "recorded", "words": ""}
     assert explorer.shown == ["recorded"]
 
 

@@ -112,7 +112,7 @@ def test_the_mean_of_a_question_is_that_of_the_record(trials, network):
         ({"trials": [4], "align": "test"}, "none of the trials to average has the period 'test'"),
         ({"trials": [], "align": ""}, "no trial is left to average; remove some filters"),
         ({"trials": [99], "align": ""}, "there is no trial 99"),
-        ({"trials": [1], "align": "lunch"}, "align is 'lunch'; expected one of"),
+        ({"trials": [1], "align": "lunch"}, "none of the trials to average has the period 'lunch'"),
     ):
         with pytest.raises(ValueError, match=words):
             asked(explorer, "mean", "recorded", **given)

@@ -28,6 +28,8 @@ def open_loop(network: QNetwork, trials: xr.Dataset, edits: Sequence[Edit]) -> x
     obs, length = observations(trials)
     changes, starts = resolve(network, trials, edits), Starts(network, trials)
     arrays, dims, factual = run_factual(network, obs, length, starts)
+    if any(change.donor is not None for change in changes):  # `arrays` are written over
+        factual.named = {name: value.clone() for name, value in factual.named.items()}
     inside = np.arange(obs.shape[1]) < length[:, None]
     own = take_recorded(arrays, dims, trials, inside)
     since = run_changes(network, changes, factual, obs, starts, arrays)
@@ -56,10 +58,11 @@ def run_changes(
     for rows in starts.chunks() if changes else ():
         got = run_edited(network, changes, obs[rows].to(network.device), starts.of(rows), rows)
         since[rows] = got.since
-        r, t = np.nonzero(np.arange(obs.shape[1]) >= got.since[:, None])
         named = _named(network, got.q, got.activity) | {"obs": (("channel",), got.obs)}
         for name, (_, value) in named.items():
-            arrays[name][rows[r], t] = value[r, t].cpu().numpy()
+            changed = value.cpu().numpy()
+            for r, first in enumerate(np.minimum(got.since, obs.shape[1])):
+                arrays[name][rows[r], first:] = changed[r, first:]
     return since
 
 
@@ -148,7 +151,10 @@ class Starts:
 def run_factual(
     network: QNetwork, obs: Tensor, length: np.ndarray, start: Starts
 ) -> tuple[dict[str, np.ndarray], dict[str, Any], Factual]:
-    """Run the unedited network; return its variables, their dimensions, and the donors' values."""
+    """Run the unedited network; return its variables, their dimensions, and the donors' values.
+
+    The donors' values are those of the variables, not copies.
+    """
     arrays: dict[str, np.ndarray] = {}
     dims: dict[str, Any] = {"obs": ("channel",)}
     for rows in start.chunks():
@@ -159,7 +165,7 @@ def run_factual(
                 arrays[name] = np.empty((*obs.shape[:2], *value.shape[2:]), np.float32)
             arrays[name][rows] = value.cpu().numpy()
     arrays["obs"] = obs.numpy().copy()
-    named = {name: torch.from_numpy(a.copy()).to(network.device) for name, a in arrays.items()}
+    named = {name: torch.from_numpy(a).to(network.device) for name, a in arrays.items()}
     named["x"] = named["embedded"]
     return arrays, dims, Factual(named, start.by_name(), length)
 

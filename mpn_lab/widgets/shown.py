@@ -11,7 +11,6 @@ import xarray as xr
 from mpn_lab.analysis.population import hidden_order, pca
 from mpn_lab.analysis.restore import step_values
 from mpn_lab.analysis.schema import trial_position
-from mpn_lab.checks import check_choice
 from mpn_lab.plotting.panel import has_modulations
 from mpn_lab.widgets.averages import averaged
 from mpn_lab.widgets.payload import COMPONENTS, Arrays, detail, overview
@@ -65,11 +64,8 @@ class Shown:
     def mean(self, numbers: Sequence[int], align: str) -> Message:
         """Return the average over some trials, see `averaged`."""
         positions = [trial_position(self.record, number) for number in numbers]
-        header, _ = self.overview()
-        starts = (
-            header["starts"][check_choice("align", align, header["periods"])] if align else None
-        )
-        return averaged(self.record, positions, starts, align)
+        starts = self.overview()[0]["starts"].get(align, [-1] * self.record.sizes["trial"])
+        return averaged(self.record, positions, starts if align else None, align)
 
     def pca(self, variable: str) -> xr.Dataset:
         """Return the principal components of a variable, and the trials in them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -257,16 +258,18 @@ class TrialExplorer(TrialTraits):
         order, time = one.order(self.order), float(one.record["time"][step])
         several = len(self.shown) > 1 or self.beside
         other = self.view if self.view != "trial" else "comparison" if several else ""
-        words = [f"{one.name}: {one.words}"] if one.words else []
+        named = one.name if one.words or len(self._records.names) > 1 else ""
+        lines = [textwrap.shorten(f"{named}: {one.words}".strip(": "), 80, placeholder=" ...")]
         if other:
-            words.append(
+            lines.append(
                 f"This picture shows the trial; the {other} shows where the explorer runs."
             )
         with style():
             figure, _ = draw_trial(
                 one.record, found, trial, time, show=self.show, order=order, coloring=colors
             )
-            figure.text(0.985, 0.93, "   ".join(words), fontsize=8.5, va="center", ha="right")
+            for y, line in zip((0.93, 0.906), filter(None, lines), strict=False):
+                figure.text(0.985, y, line, fontsize=8.5, va="center", ha="right")
         return figure
 
     def _frame(self, trial: int | None, time: float | int | None) -> tuple[int, int]:

@@ -40,6 +40,7 @@ export class App {
     this.listen("msg:custom", (message, sent) => this.receive(message, sent));
     this.listen("comm_live_update", () => { this.gone = GONE_KERNEL; this.show(null); });
     this.retheme();
+    this.hidePicture();
     this.build();
     const resized = new ResizeObserver(() => this.schedule());
     resized.observe(this.root);
@@ -52,6 +53,16 @@ export class App {
   build() {}
 
   draw() {}
+
+  /** Hides the picture that a saved notebook shows in this explorer's place. */
+  hidePicture() {
+    const id = this.model.get("_picture");
+    if (!id) return;
+    const hidden = `#${id}, .jp-OutputArea-child:has(#${id}) { display: none; }`;
+    const style = make("style", { textContent: hidden });
+    document.head.append(style);
+    this.endings.push(() => style.remove());
+  }
 
   /** Ends what outlives the explorer's place in the page. */
   end() {

@@ -181,7 +181,7 @@ class Notebook:
         return json.loads(text)
 
     def wait_for(self, condition: str) -> None:
-        """Wait until an expression is true in the kernel, which hears of the browser a bit later."""
+        """Wait until an expression is true in the kernel, which hears of the browser later."""
         for _ in range(50):
             if self.python(condition):
                 return

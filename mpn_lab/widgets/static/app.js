@@ -28,7 +28,9 @@ export class App {
     this.tip = make("div", { className: "mpn-tip", hidden: true });
     this.live = make("div", { className: "mpn-live", "aria-live": "polite" });
     root.classList.add("mpn-app");
-    root.setAttribute("data-lm-suppress-shortcuts", "true"); // else Jupyter takes the keys
+    // Else Jupyter takes the keys. It looks at what has the focus before it looks at what is around.
+    root.addEventListener("focusin", ({ target }) =>
+      /** @type {Element} */(target).setAttribute("data-lm-suppress-shortcuts", "true"));
     root.replaceChildren(this.alert, this.tip, this.live);
     this.endings = [watchTheme(() => this.retheme())];
     this.guard(() => this.start());

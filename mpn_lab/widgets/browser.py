@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import base64
+import html
+import struct
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import anywidget
 import numpy as np
 import traitlets
 import xarray as xr
+from IPython.display import display
 from matplotlib.backend_bases import FigureCanvasBase
 
 from mpn_lab.checks import check_choice, check_path, show
 from mpn_lab.widgets.modules import bundle, source
 from mpn_lab.widgets.payload import pack
+
+# What a notebook shows that is opened without the explorer's kernel. JupyterLab and Notebook 7
+# prefer a widget to its picture even where the widget's model is gone, and then show an error; so
+# the picture comes once more, in an output of its own, which hides the empty widget before it. A
+# living explorer hides this output. Where styles are removed (GitHub, a notebook that is not
+# trusted) the widget's own picture is shown, and here the words alone, as in nbconvert's pages.
+_PICTURE = """<style>
+#{id} > div {{ width: {width}px; max-width: 100%; aspect-ratio: {width} / {height};
+  background: url(data:image/png;base64,{picture}) 0 0 / 100% no-repeat; }}
+body.jp-Notebook #{id} > div {{ display: none; }}
+.jp-OutputArea-child:not(:has(> .jp-OutputArea-output > *)):has(+ .jp-OutputArea-child #{id}) {{
+  display: none; }}
+</style>
+<figure id="{id}" style="margin: 0"><div role="img" aria-label="{description}"></div>
+<figcaption>A picture of the explorer. Run this cell again to bring the explorer back.</figcaption>
+</figure>"""
 
 
 class TraitError(traitlets.TraitError, ValueError):
@@ -42,6 +62,7 @@ class BrowserExplorer(anywidget.AnyWidget):
     _esm = traitlets.Unicode().tag(sync=True)
     _css = traitlets.Unicode().tag(sync=True)
     _overview = traitlets.Dict().tag(sync=True)
+    _picture = traitlets.Unicode().tag(sync=True)
 
     def __init__(
         self,
@@ -55,7 +76,11 @@ class BrowserExplorer(anywidget.AnyWidget):
         layout, buffers = pack(arrays)
         sent = {"header": header, "arrays": layout, "buffers": buffers}
         super().__init__(
-            _esm=bundle(self.module), _css=source("explorer.css"), _overview=sent, **values
+            _esm=bundle(self.module),
+            _css=source("explorer.css"),
+            _overview=sent,
+            _picture=f"mpn-{uuid4().hex}",
+            **values,
         )
         self.on_msg(self._on_message)
 
@@ -105,6 +130,26 @@ class BrowserExplorer(anywidget.AnyWidget):
         data, metadata = bundle if bundle is not None else ({}, {})
         picture = base64.b64encode(self.png()).decode()
         return {**data, "text/plain": self.description, "image/png": picture}, metadata
+
+    def _ipython_display_(self) -> None:
+        if self.comm is None:  # closed
+            display({"text/plain": repr(self)}, raw=True)
+            return
+        data, metadata = self._repr_mimebundle_()
+        display(data, metadata=metadata, raw=True)
+        display(self._afterwards(data["image/png"]), raw=True)
+
+    def _afterwards(self, picture: str) -> dict[str, str]:
+        """Return the output that shows a picture, PNG in base64, once the explorer is gone."""
+        width, height = struct.unpack(">II", base64.b64decode(picture[:32])[16:])
+        content = _PICTURE.format(
+            id=self._picture,
+            picture=picture,
+            width=width,
+            height=height,
+            description=html.escape(self.description),
+        )
+        return {"text/html": content}
 
     def __repr__(self) -> str:
         return self.description

@@ -74,6 +74,7 @@ def lab(tmp_path_factory):
     command += [f"--LabApp.user_settings_dir={folder / 'settings'}"]
     command += [f"--LabApp.workspaces_dir={folder / 'workspaces'}"]
     command += ["--LabApp.expose_app_in_browser=True"]
+    command += ["--JupyterNotebookApp.expose_app_in_browser=True"]  # of Notebook 7, from /notebooks
     environment = {
         **os.environ,
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
@@ -104,14 +105,22 @@ def _wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
     pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
 
 
+def write_notebook(path: Path, cells: dict[str, str]) -> None:
+    """Write a notebook of these cells, name -> source."""
+    made = [nbformat.v4.new_code_cell(cell) for cell in cells.values()]
+    nbformat.write(nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": KERNEL}), path)
+
+
 class Notebook:
-    """A notebook open in JupyterLab."""
+    """A notebook open in JupyterLab, or in Notebook 7, whose page has one notebook."""
 
     def __init__(self, page, name: str, cells: list[str]) -> None:
         self.page, self.cells = page, cells
-        page.evaluate(  # the widget that it returns cannot be passed on
-            "async path => { await jupyterapp.commands.execute('docmanager:open', {path}); }", name
-        )
+        if not page.url.endswith(name):
+            page.evaluate(  # the widget that it returns cannot be passed on
+                "async path => { await jupyterapp.commands.execute('docmanager:open', {path}); }",
+                name,
+            )
         page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell", timeout=90_000)
         # Before the kernel is there, cells would be "run" without being sent to anyone.
         page.wait_for_function(
@@ -126,6 +135,10 @@ class Notebook:
             "async () => { const panel = jupyterapp.shell.currentWidget;"
             " await panel.sessionContext.shutdown(); panel.dispose(); }"
         )
+
+    def save(self) -> None:
+        """Save it, with the outputs of its cells."""
+        self.page.evaluate("async () => { await jupyterapp.shell.currentWidget.context.save(); }")
 
     def run_all(self, seconds: float = 240) -> None:
         """Run every cell, and wait until the last has run. Fails where a cell raised."""
@@ -166,6 +179,14 @@ class Notebook:
             code,
         )
         return json.loads(text)
+
+    def wait_for(self, condition: str) -> None:
+        """Wait until an expression is true in the kernel, which hears of the browser later."""
+        for _ in range(50):
+            if self.python(condition):
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError(f"not so after 5 seconds: {condition}")
 
 
 class DrawnExplorer:
@@ -259,9 +280,7 @@ def open_notebook(chromium, lab):
         while opened:
             opened.pop().close()
         if cells is not None:
-            made = [nbformat.v4.new_code_cell(cell) for cell in cells.values()]
-            notebook = nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": KERNEL})
-            nbformat.write(notebook, folder / name)
+            write_notebook(folder / name, cells)
         opened.append(Notebook(page, name, list(cells or {})))
         return opened[-1]
 
@@ -275,6 +294,25 @@ def notebook(open_notebook, request):
     made = open_notebook(f"{request.module.__name__}.ipynb", request.module.CELLS)
     made.run_all()
     return made
+
+
+@pytest.fixture(scope="module")
+def notebook7(chromium, lab, request):
+    """A notebook of the module's CELLS, run in Notebook 7."""
+    address, token, folder = lab
+    name = f"{request.module.__name__}.ipynb"
+    write_notebook(folder / name, request.module.CELLS)
+    context = chromium.new_context(viewport={"width": 1500, "height": 1100})
+    page = context.new_page()
+    page.set_default_timeout(90_000)
+    page.goto(f"{address}/tree?token={token}")  # for the cookie
+    page.goto(f"{address}/notebooks/{name}")
+    page.wait_for_function("() => globalThis.jupyterapp?.restored.then(() => true)")
+    made = Notebook(page, name, list(request.module.CELLS))
+    made.run_all()
+    yield made
+    made.close()
+    context.close()
 
 
 @pytest.fixture

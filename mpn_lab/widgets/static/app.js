@@ -22,7 +22,9 @@ export class App {
     this.tip = make("div", { className: "mpn-tip", hidden: true });
     this.live = make("div", { className: "mpn-live", "aria-live": "polite" });
     root.classList.add("mpn-app");
-    root.setAttribute("data-lm-suppress-shortcuts", "true"); // else Jupyter takes the keys
+    // Else Jupyter takes the keys. It looks at what has the focus before it looks at what is around.
+    root.addEventListener("focusin", ({ target }) =>
+      /** @type {Element} */(target).setAttribute("data-lm-suppress-shortcuts", "true"));
     root.replaceChildren(this.alert, this.tip, this.live);
     this.endings = [watchTheme(() => this.retheme())];
     this.guard(() => this.start());
@@ -33,6 +35,7 @@ export class App {
     this.listen("msg:custom", (message, sent) => this.receive(message, sent));
     this.listen("comm_live_update", () => { this.gone = GONE_KERNEL; this.show(null); });
     this.retheme();
+    this.hidePicture();
     this.build();
     const resized = new ResizeObserver(() => this.schedule());
     resized.observe(this.root);
@@ -57,6 +60,16 @@ export class App {
     const { header, arrays, buffers } = this.model.get("_overview");
     this.overview = /** @type {Overview} */ ({ header, ...unpack(arrays, buffers) });
     this.schedule();
+  }
+
+  /** Hides the picture that a saved notebook shows in this explorer's place. */
+  hidePicture() {
+    const id = this.model.get("_picture");
+    if (!id) return;
+    const hidden = `#${id}, .jp-OutputArea-child:has(#${id}) { display: none; }`;
+    const style = make("style", { textContent: hidden });
+    document.head.append(style);
+    this.endings.push(() => style.remove());
   }
 
   /** Ends what outlives the explorer's place in the page. */

@@ -5,7 +5,8 @@
 Hidden 100, input 50, 40 steps, 200 trials. In the kernel: the time to make an explorer, its static
 picture and the answers to the browser, what-ifs among them; the bytes at opening; the memory that
 50 explorers leave behind. In a headless Chromium, on the exported page of 50 trials: from a key to
-its frame, the drawing in it, another trial, and the frames shown of those played at 20 a second.
+its frame, the drawing in it, another trial, two trials beside each other, and the frames shown of
+those played at 20 a second.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ IN_THE_BROWSER = """async () => {
     const found = { key_to_frame: [], drawing: [] };
     for (const key of keys) {
       await frame();
+      await new Promise((done) => setTimeout(done, 16 * Math.random())); // at any time of a frame
       drawn.length = 0;
       const start = performance.now();
       press(key);
@@ -48,13 +50,17 @@ IN_THE_BROWSER = """async () => {
   await timed(Array(10).fill("ArrowRight"));
   const times = await timed(Array.from({ length: 200 }, (_, k) => (k % 60 < 30 ? "ArrowRight" : "ArrowLeft")));
   const trials = await timed(Array(20).fill("ArrowDown"));
+  app.set({ beside: [app.next(1)] });
+  while (app.items.length < 2 || app.waiting) await frame();
+  const beside = await timed(Array.from({ length: 60 }, (_, k) => (k % 60 < 30 ? "ArrowRight" : "ArrowLeft")));
+  app.set({ beside: [] });
   press("Home");
   await frame();
   app.rate = 20;
   const seen = new Set(), start = performance.now();
   press(" ");
   while (app.playing) { await frame(); seen.add(app.step()); }
-  return { times, trials, played: [seen.size, app.extent()[1] + 1, performance.now() - start] };
+  return { times, trials, beside, played: [seen.size, app.extent()[1] + 1, performance.now() - start] };
 }"""  # noqa: E501
 
 
@@ -129,7 +135,7 @@ def in_the_browser(page: Path) -> dict:
         found = tab.evaluate(IN_THE_BROWSER)
         browser.close()
     result = {"frames_shown_of_played": found["played"][:2]}
-    for name in ("times", "trials"):
+    for name in ("times", "trials", "beside"):
         for what, values in found[name].items():
             result[f"{name}_{what}_ms"] = {
                 "median": round(float(np.median(values)), 1),

@@ -1,0 +1,63 @@
+"""How long a notebook's reader waits for the trial explorer: for its first drawing, and for what-ifs.
+
+    python -m pytest -q -s -n 0 -p tests.browser.conftest benchmarks/in_jupyterlab.py
+
+Hidden 100, input 50, 40 steps, 200 trials, in a JupyterLab of its own (the browser tests' one) and
+a headless Chromium; a new kernel each time, so nothing has been computed or drawn before. A what-if
+takes from the choice of an edit to the frame that shows its effect over the fact.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+RECORD = f"""
+import sys, torch; torch.set_num_threads(1)
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import mpn_lab
+from explorer import long_network, long_trials
+trials = long_trials()
+"""
+CELL = "explorer = mpn_lab.TrialExplorer(trials, network=long_network()); explorer"
+
+RUN = """async () => {
+  const notebook = jupyterapp.shell.currentWidget.content;
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  const run = () => jupyterapp.commands.execute("notebook:run-cell");
+  notebook.activeCellIndex = 0;
+  await run();
+  notebook.activeCellIndex = 1;
+  const start = performance.now(), found = {};
+  run();
+  while (!found.all_drawn) {
+    const app = document.querySelector(".mpn-app");
+    if (app?.dataset.frames > 0) {
+      found.drawn ??= performance.now() - start;
+      if (!app.mpn.waiting && !app.mpn.asked.size) found.all_drawn = performance.now() - start;
+    }
+    await frame();
+  }
+  const { mpn: app } = document.querySelector(".mpn-app"), { whatIf } = app;
+  whatIf.turn(true);
+  for (const target of ["M", "h", "M", "h", "obs", "M"]) {
+    const start = performance.now(), before = app.items[1]?.record;
+    whatIf.choose({ target });
+    while (app.waiting || (app.items[1]?.record ?? before) === before) await frame();
+    (found.what_if ??= []).push(performance.now() - start);
+  }
+  return found;
+}"""
+
+
+def test_waiting(open_notebook):
+    """Print the seconds to the first frame, to the one that waits for nothing more, and what-ifs."""
+    times = []
+    for k in range(5):
+        notebook = open_notebook(f"waiting{k}.ipynb", {"record": RECORD, "explorer": CELL})
+        times.append(notebook.page.evaluate(RUN))
+    for name in times[0]:
+        seconds = [round(float(s) / 1000, 2) for one in times for s in np.ravel(one[name])]
+        print(json.dumps({name: {"median_s": float(np.median(seconds)), "all_s": seconds}}))

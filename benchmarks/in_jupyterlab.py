@@ -1,4 +1,4 @@
-"""How long a notebook's reader waits for the trial explorer: for its first drawing, and for what-ifs.
+"""How long a reader waits for the trial explorer: for its first drawing, and for what-ifs.
 
     python -m pytest -q -s -n 0 -p tests.browser.conftest benchmarks/in_jupyterlab.py
 
@@ -53,7 +53,7 @@ RUN = """async () => {
 
 
 def test_waiting(open_notebook):
-    """Print the seconds to the first frame, to the one that waits for nothing more, and what-ifs."""
+    """Print the seconds to the first frame, to the last that is waited for, and of what-ifs."""
     times = []
     for k in range(5):
         notebook = open_notebook(f"waiting{k}.ipynb", {"record": RECORD, "explorer": CELL})

@@ -71,6 +71,7 @@ export class TrialExplorer extends Trials {
       (align) => this.align(align));
     this.aligner.choices([[ANY, "the trial's start"], ...header.periods.map((name) =>
       [name, `start of ${name}`])], ANY);
+    this.wantedAge = null; // the checkpoint to show next
     this.records = toggles(row, "networks and variants shown", (shown) => this.set({ shown }));
     if (header.checkpoints?.length) {
       this.aging = slider(row, "checkpoint", "The network after so many trials of its training, on the "
@@ -79,11 +80,15 @@ export class TrialExplorer extends Trials {
     if (header.edits) this.whatIf = new WhatIf(this, row);
   }
 
-  /** Shows the network at a checkpoint in place of the one shown last; the last are those recorded. */
+  /**
+   * Shows the network at a checkpoint in place of the record shown last, or the first record again.
+   * While the kernel computes one, only the checkpoint that was asked for last is remembered.
+   */
   age(k) {
+    this.wantedAge = this.asked.size ? k : null;
+    if (this.asked.size) return;
     const { checkpoints, record } = this.overview.header, shown = [...this.get("shown")];
-    const name = k < checkpoints.length ? `checkpoint ${checkpoints[k]}` : record;
-    shown[shown.length - 1] = name;
+    shown[shown.length - 1] = k < checkpoints.length ? `checkpoint ${checkpoints[k]}` : record;
     this.set({ shown: [...new Set(shown)] });
   }
 
@@ -184,6 +189,7 @@ export class TrialExplorer extends Trials {
     if (!ready || (key === this.itemsKey && found.every((one, k) => one.detail === this.items[k].detail))) {
       return;
     }
+    if (this.aligned !== align) Object.assign(this, { aligned: align, timeZoom: {} });
     this.items = found.map((one, k) => new Item(k, { ...one, origin: this.origin,
       first: one.trials ? one.detail.header.first : this.firstOf(one.number, one.overview),
       label: shown.length > 1 || one.record !== this.overview.header.record
@@ -241,6 +247,7 @@ export class TrialExplorer extends Trials {
   }
 
   draw() {
+    if (this.wantedAge !== null && !this.asked.size) this.age(this.wantedAge);
     this.fetch();
     if (!this.items.length) return;
     this.grow();
@@ -253,12 +260,16 @@ export class TrialExplorer extends Trials {
 
   showControls() {
     const { header } = this.overview, view = this.get("view"), shown = this.get("shown");
-    const trials = this.left().map((i) => [header.numbers[i], header.labels[i]]);
-    this.chooser.choices(trials, this.get("trial"));
+    const [trial, beside] = [this.get("trial"), this.get("beside")];
+    const left = this.left(), key = JSON.stringify([this.leftKey, trial, beside, view]);
+    if (key !== this.menusKey) { // there may be thousands
+      this.menusKey = key;
+      const trials = left.map((i) => [header.numbers[i], header.labels[i]]);
+      this.chooser.choices(trials, trial);
+      this.beside.choices([[ANY, "nothing"], ...trials.filter(([n]) => n !== trial)], beside[0] ?? ANY);
+    }
     this.chooser.node.hidden = view === "mean" || header.numbers.length < 2;
-    this.beside.choices([[ANY, "nothing"], ...trials.filter(([n]) => n !== this.get("trial"))],
-      this.get("beside")[0] ?? ANY);
-    this.beside.node.hidden = view !== "trial" || trials.length < 2;
+    this.beside.node.hidden = view !== "trial" || left.length < 2;
     this.by.select.value = this.get("by");
     this.by.node.hidden = view !== "mean";
     const { outcome, ...rest } = this.get("where"), [other] = Object.entries(rest);
@@ -267,9 +278,9 @@ export class TrialExplorer extends Trials {
     this.viewer.select.value = view;
     this.aligner.select.value = this.get("align");
     this.records([...new Set([...header.records, ...shown])], shown);
-    const at = header.checkpoints?.indexOf(Number(/^checkpoint (\d+)$/.exec(shown.at(-1))?.[1])) ?? -1;
-    this.aging?.show(at < 0 ? header.checkpoints.length : at, header.checkpoints.length,
-      at < 0 ? "as recorded" : `${header.checkpoints[at]} trials`);
+    const ages = header.checkpoints ?? [], found = ages.findIndex((n) => shown.at(-1) === `checkpoint ${n}`);
+    const at = this.wantedAge ?? (found < 0 ? ages.length : found);
+    this.aging?.show(at, ages.length, at < ages.length ? `${ages[at]} trials` : "as recorded");
     this.whatIf?.show();
     for (const show of this.choosers) show();
   }

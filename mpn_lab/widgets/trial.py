@@ -96,12 +96,11 @@ class TrialExplorer(TrialTraits):
         }
         self._records = records
         self._edits: list[Edit] = []
-        cores = dict.fromkeys(records[name].record.attrs["core"] for name in records.names)
-        names = "" if len(records.names) == 1 else f": {', '.join(records.names)}"
+        several = f": {', '.join(records.names)}"
+        what = several if len(records.names) > 1 else f", {header['core']}"
         super().__init__(
             records.first.record,
-            f"TrialExplorer({len(records.numbers)} trials of {header['task']}, "
-            f"{', '.join(cores)}{names})",
+            f"TrialExplorer({len(records.numbers)} trials of {header['task']}{what})",
             (header, arrays),
             trial=header["numbers"][0],
             time=float(arrays["time"][0]),

@@ -4,9 +4,9 @@ import { conditionColor, limitsOf, words } from "./axes.js";
 import { make, menu, slider } from "./controls.js";
 import { Item } from "./items.js";
 import {
-  Panel, clipped, colorBar, drawAxes, drawCursor, drawLine, drawMap, drawPeriods, outline, unitTicks, write,
+  clipped, drawAxes, drawCursor, drawLine, drawMap, drawPeriods, outline, write,
 } from "./panels.js";
-import { Outputs, OverTime, Trace } from "./trial_panels.js";
+import { Matrix, Outputs, OverTime, Trace } from "./trial_panels.js";
 import { Trials } from "./trials.js";
 
 const TRAITS = ["time", "trial", "age", "strategy", "measure", "order", "selection"];
@@ -18,11 +18,10 @@ class StalenessExplorer extends Trials {
   build() {
     const { bar, grid } = super.build(), { header } = this.overview, { measures, without } = header;
     const [time, space, state] = ["time", "space", "state"].map((name) => make("div",
-      { className: `mpn-${name}` })), maps = make("div", { className: "mpn-maps" });
-    this.scale = { note: make("span", { className: "mpn-note" }) };
+      { className: `mpn-${name}` })), maps = make("div", { className: "mpn-maps mpn-several" });
     grid.append(time, space, state);
     space.append(make("div", { className: "mpn-note" }, header.inputs
-      ? "M after the step at this time, which acts at the next step " : without, this.scale.note), maps);
+      ? "M after the step at this time, which acts at the next step" : without), maps);
     this.controls(bar);
     this.panels = [new BothQ(this, time)];
     for (const of of "MQ") if (measures.relative[of]) this.panels.push(new Distance(this, time, of));
@@ -293,54 +292,28 @@ class ByAge extends Distance {
 }
 
 /** M_t as a map: stored, replayed, or their difference. */
-class Modulations extends Panel {
+class Modulations extends Matrix {
   constructor(app, stack, which) {
-    const what = which === "difference" ? "replayed M minus stored M" : MAPS[which];
-    super(app, stack, MAPS[which], `${what}, after the step at the time shown (M_t, which acts at `
-      + "the next step): from an input (across) to a hidden unit (down). Click: select a synapse; drag: "
-      + "zoom; double click: all", { least: 240, left: which === "stored" ? 60 : 16, bottom: 36 });
-    this.node.classList.toggle("mpn-bare", which !== "stored");
-    Object.assign(this, { which, n: app.overview.header.hidden, d: app.overview.header.inputs });
+    super(app, stack, Object.keys(MAPS).indexOf(which));
+    const { overview } = app, size = overview.header.hidden * overview.header.inputs;
+    const out = new Float32Array(size), map = (_, step) => {
+      for (let k = 0; k < size; k++) out[k] = app.M(which, step, k);
+      return step < app.items[0].steps - 1 ? out : null;
+    };
+    this.left = 42;
+    this.heading.title = `${which === "difference" ? "Replayed M minus stored M" : MAPS[which]}, after the `
+      + `step at the time shown (M_t, which acts at the next step). ${this.heading.title}`;
+    this.what = { name: MAPS[which], item: { overview }, scale: () => overview.header.scales.M, map,
+      missing: "no M: the trial ends" };
   }
 
-  get zoom() { return this.app.mapZoom ?? {}; }
-
-  set zoom(zoom) { this.app.mapZoom = zoom; }
-
-  domain() { return { x: [0, this.d], y: [this.n, 0] }; }
-
-  key() { return this.app.get("order"); }
-
-  base(g) {
-    const every = Math.ceil(this.d / Math.max(2, g.width / 40)), first = this.which === "stored";
-    drawAxes(g, "input", first ? "hidden unit" : "", { yTicks: first
-      ? unitTicks(this.app.order(), g.y, g.height) : [],
-    xTicks: Array.from({ length: Math.ceil(this.d / every) }, (_, k) => [k * every + 0.5, `${k * every}`]) });
-  }
-
-  over(g, step) {
-    const { app, n, d, which } = this, order = app.order(), { unit, input } = app.selection();
-    this.image = drawMap(g, n, d, (i, j) => app.M(which, step, order[i] * d + j),
-      app.overview.header.scales.M, [0, d], [0, n], this.image);
-    const row = order.indexOf(unit);
-    if (row >= 0) clipped(g, () => outline(g, g.X(input), g.Y(row), g.X(input + 1), g.Y(row + 1)));
-    colorBar(app.scale, app.overview.header.scales.M, g.theme);
-    if (step === app.detail.Q.shape[0] - 1) write(g, "no M: the trial ends");
-    this.describe(`${MAPS[which]} of ${n} hidden units by ${d} inputs at ${words(app.timeOf(step), 6)} ms`);
-  }
-
-  synapse({ x, y }) {
-    const whole = (value, count) => Math.min(Math.max(Math.floor(value), 0), count - 1);
-    return { unit: this.app.order()[whole(y, this.n)], input: whole(x, this.d) };
-  }
+  title() { return this.what.name; }
 
   read(place) {
-    const { unit, input } = this.synapse(place), step = this.app.step();
+    const { app } = this, { unit, input } = this.synapse(place), k = unit * this.header.inputs + input;
     return [`unit ${unit}, input ${input}`, ...Object.keys(MAPS).map((which) => `${MAPS[which]}: ${
-      words(this.app.M(which, step, unit * this.d + input))}`)].join("\n");
+      words(app.M(which, app.step(), k))}`)].join("\n");
   }
-
-  pick(place) { this.app.select(this.synapse(place)); }
 }
 
 /** The selected synapse over the trial: replayed as a line, stored as dashes. */

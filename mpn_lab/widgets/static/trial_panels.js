@@ -376,19 +376,23 @@ export class Matrix extends Panel {
 
   over(g, step) {
     const { app, what, units: order } = this, show = app.get("show"), { hidden: n, inputs: d } = this.header;
-    const values = what.map(show, step), scale = what.scale(show), several = app.items.length > 1;
+    const values = what.map(show, step), scale = what.scale(show);
     if (values) {
       this.image = drawMap(g, n, d, (i, j) => values[order[i] * d + j], scale, [0, d], [0, n], this.image);
-    } else write(g, "no step at this time");
+    } else write(g, what.missing ?? "no step at this time");
     const { unit, input } = app.selection(), row = order.indexOf(unit);
     if (row >= 0) {
       const from = input ?? 0, to = (input ?? d - 1) + 1;
       clipped(g, () => outline(g, g.X(from), g.Y(row), g.X(to), g.Y(row + 1)));
     }
     colorBar(this, scale, g.theme);
-    const name = { M: several ? "M" : "modulations M" }[show] ?? show;
-    this.heading.textContent = several ? `${name}, ${what.name}` : name;
-    this.describe(`${show} of ${n} hidden units by ${d} inputs at ${words(app.timeOf(step), 6)} ms`);
+    this.heading.textContent = this.title(show);
+    this.describe(`${this.title(show)} of ${n} hidden units by ${d} inputs at ${words(app.timeOf(step), 6)} ms`);
+  }
+
+  title(show) {
+    const several = this.app.items.length > 1, name = show === "M" && !several ? "modulations M" : show;
+    return several ? `${name}, ${this.what.name}` : name;
   }
 
   synapse({ x, y }) {

@@ -96,6 +96,17 @@ def test_a_refused_change_of_the_axis_leaves_the_time(explorer):
     assert explorer.time == 500 - 100 * explorer._header["starts"]["test"][0]
 
 
+def test_times_fit_the_trial_of_the_record_that_is_shown_first(trials):
+    other = make_record(make_network(1))
+    lengths, others = trials["length"].values, other["length"].values
+    i = int((lengths - others).argmax())
+    assert lengths[i] > others[i]
+    explorer = mpn_lab.TrialExplorer({"long": trials, "short": other})
+    explorer.go_to(i, 100.0 * int(lengths[i] - 1))
+    explorer.shown = ["short", "long"]
+    assert explorer.time == 100 * (others[i] - 1)
+
+
 def test_the_mean_of_a_question_is_that_of_the_record(trials, network):
     trials = with_late_tests(trials)
     explorer = mpn_lab.TrialExplorer(trials, network=network)

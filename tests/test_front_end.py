@@ -11,6 +11,7 @@ import torch
 
 import mpn_lab
 from mpn_lab import edits
+from mpn_lab.analysis.restore import as_record
 from mpn_lab.plotting.style import largest
 from mpn_lab.widgets import modules
 from mpn_lab.widgets.averages import averaged
@@ -196,6 +197,17 @@ def run_in_node(folder, code, given):
     done = subprocess.run(["node", "run.mjs"], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads((folder / "out.json").read_text())
+
+
+def test_averages_of_selected_steps_are_unknown_elsewhere(record):
+    part = as_record(record.where(record["period"].isin(["sample", "test"])))
+    _, arrays = averaged(part, range(12))
+    gap = arrays["count"] == 0  # the delay
+    assert gap.any()
+    assert not gap[-1]
+    for name in ("h", "M", "Q_sd"):
+        assert np.isnan(arrays[name][gap]).all()
+        assert np.isfinite(arrays[name][~gap]).all()
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")

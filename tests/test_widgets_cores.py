@@ -110,6 +110,29 @@ def test_a_core_with_its_own_M_shows_M_and_its_trajectory(tmp_path):
         plotting.plot_modulations(ax, trials, 2, 500, "effective weights")
 
 
+@pytest.mark.parametrize(
+    ("core", "targets"),
+    [
+        ("widgets_leaky", ["u", "M", "h", "x", "obs"]),
+        ("widgets_correlator", ["S", "h", "x", "obs"]),
+        ("widgets_square", ["M", "h", "x", "obs"]),
+    ],
+)
+def test_the_states_of_a_core_can_be_edited(core, targets):
+    generator = torch.Generator().manual_seed(0)
+    network = mpn_lab.QNetwork(3, 3, hidden_size=6, core=core, generator=generator)
+    trials = make_record(core)
+    explorer = mpn_lab.TrialExplorer(trials, network=network)
+    assert explorer._overview["header"]["edits"]["targets"] == targets
+    edit = {"kind": "freeze", "target": targets[0], "during": "delay"}
+    header, _ = explorer._answer({"ask": "what if", "edits": [edit]})
+    expected = mpn_lab.counterfactual(
+        network, trials, mpn_lab.edits.freeze(targets[0], during="delay")
+    )
+    _, arrays = explorer._answer({"ask": "trial", "record": header["record"], "trial": 3})
+    np.testing.assert_array_equal(arrays["Q"], expected["Q"].values[3, : len(arrays["Q"])])
+
+
 @pytest.mark.parametrize("core", ["widgets_correlator", "widgets_square"])
 def test_a_core_without_M_shows_h(core, tmp_path):
     explorer = mpn_lab.TrialExplorer(make_record(core))

@@ -35,6 +35,14 @@ KEPT = 2  # computed records that are kept
 KINDS = ("zero", "freeze", "scale", "shuffle", "swap")  # edits that the browser offers
 _COMPUTED = re.compile(r"(what if|checkpoint) (\d+)")
 
+_COMMON: dict[str, Any] = {
+    "tasks": lambda record: record.attrs["task"],
+    "times": lambda record: (step_duration(record), float(record["time"][0])),
+    "channels": lambda record: record["channel"].values.tolist(),
+    "actions": lambda record: record["action"].values.tolist(),
+    "trials": lambda record: record["trial"].values.tolist(),
+}  # what the records of an explorer share
+
 
 class Records:
     """The records of an explorer by name.
@@ -198,18 +206,9 @@ def _checked(given: Any) -> dict[str, xr.Dataset]:
             if own(one) != own(record):
                 raise ValueError(
                     f"record {name!r} has other {what} than {first!r}; expected records of the "
-                    "same task and trials, with mpn_lab.record(..., seed=0) for each network."
+                    "same task and trials, as mpn_lab.record makes them from one seed."
                 )
     return records
-
-
-_COMMON = {
-    "tasks": lambda record: record.attrs["task"],
-    "times": lambda record: (step_duration(record), float(record["time"][0])),
-    "channels": lambda record: record["channel"].values.tolist(),
-    "actions": lambda record: record["action"].values.tolist(),
-    "trials": lambda record: record["trial"].values.tolist(),
-}  # what the records of an explorer share
 
 
 def _explorable(record: Any) -> xr.Dataset:

@@ -266,23 +266,53 @@ def test_the_trial_comes_with_the_rows_that_are_sent(monkeypatch):
     assert len(recorded) > 5
 
 
-def test_a_resumed_training_is_seen_too(tmp_path):
-    config = BOTH[0][1]
+def train_half(config, folder):
+    """Train until the first of two rows."""
 
-    class Interrupting(TrainingMonitor):
-        def with_network(self, row, network):
-            super().with_network(row, network)
-            if row["trials"] == 32:
-                raise KeyboardInterrupt
+    def interrupt(_):
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        mpn_lab.train(
-            config, tmp_path / "run", progress=False, on_row=Interrupting(config, trial=0)
-        )
+        mpn_lab.train(config, folder, progress=False, on_row=interrupt)
+
+
+def test_a_resumed_training_is_seen_too(tmp_path):
+    config = BOTH[0][1]
+    train_half(config, tmp_path / "run")
     monitor = TrainingMonitor(config, trial=0)
     run = mpn_lab.resume(tmp_path / "run", progress=False, on_row=monitor)
     assert monitor.rows["trials"] == [64]
     assert monitor.records[""].equals(mpn_lab.record(run, trials=1))
+
+
+@pytest.mark.parametrize("trial", [None, 2])
+def test_trainings_of_other_processes_are_read_from_their_folders(trial, tmp_path):
+    config = BOTH[0][1]
+    folders = {"first": tmp_path / "first", "second": tmp_path / "second"}
+    monitor = TrainingMonitor(dict.fromkeys(folders, config), trial=trial)
+    monitor.read(folders)  # none has begun
+    assert sent(monitor, "trials") == []
+    train_half(config, folders["first"])
+    monitor.read(folders)
+    assert sent(monitor, "trials") == [32]
+    run = mpn_lab.resume(folders["first"], progress=False)
+    other = mpn_lab.train(config, folders["second"], progress=False)
+    monitor.read(folders)
+    state = monitor._overview
+    monitor.read(folders)  # nothing new
+    assert monitor._overview is state
+    for name, of_one in (("first", run), ("second", other)):
+        np.testing.assert_equal(monitor.tables[name], of_one.metrics.to_dict("list"))
+        if trial is not None:
+            expected = mpn_lab.record(of_one, trials=3).isel(trial=[2])
+            assert monitor.records[name].equals(expected)
+    assert sent(monitor, "loss", 1) == pytest.approx(other.metrics.loss, nan_ok=True)
+    assert monitor.error == ""
+    one = TrainingMonitor(config)
+    one.read(str(folders["second"]))
+    assert sent(one, "trials") == [32, 64]
+    with pytest.raises(ValueError, match="there is no training 'third'; there are first, second"):
+        monitor.read({"third": tmp_path})
 
 
 def test_the_trial_explorer_comes_with_the_monitor_but_not_as_an_entry():

@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -17,12 +18,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mpn_lab.checks import check_int, show
+from mpn_lab.files import user_path
 from mpn_lab.networks.qnetwork import QNetwork
 from mpn_lab.plotting.style import style
-from mpn_lab.plotting.training import COLUMNS, core_columns, draw_training, has_column
+from mpn_lab.plotting.training import COLUMNS, draw_training
 from mpn_lab.training.config import SupervisedConfig, TrainConfig
-from mpn_lab.training.run import AnyConfig, Row
+from mpn_lab.training.run import AnyConfig, Row, load_run
 from mpn_lab.widgets.browser import BrowserExplorer, sentence
+from mpn_lab.widgets.curves import Table, panels_of, score
 from mpn_lab.widgets.payload import Arrays, pack
 from mpn_lab.widgets.present import LAST_TRIAL, draw_present, page_of, record_present
 
@@ -30,12 +33,6 @@ SHARE = 0.03
 """Maximum share of the time that the monitor takes; rows that come too soon are sent with the next.
 """
 
-Table = dict[str, list[float]]
-_OF_LOOP = {
-    "dqn": ("TD loss", "mean Huber loss", "exploring", "which explore"),
-    "supervised": ("cross-entropy", "nats per step", "expert", "of the expert"),
-    "both": ("loss", "mean over steps", "trained on", "which explore, or of the expert"),
-}
 _EXPECTED = "the TrainConfig or SupervisedConfig of the training to watch"
 
 
@@ -69,6 +66,12 @@ class TrainingMonitor(BrowserExplorer):
         >>> monitor = TrainingMonitor({"MPN": mpn, "GRU": gru})  # doctest: +SKIP
         >>> train(mpn, "runs/mpn", on_row=monitor["MPN"])  # doctest: +SKIP
         >>> train(gru, "runs/gru", on_row=monitor["GRU"])  # doctest: +SKIP
+
+        In other processes, which `read` sees by their run folders:
+
+        >>> while trainings_run():  # doctest: +SKIP
+        ...     monitor.read({"MPN": "runs/mpn", "GRU": "runs/gru"})
+        ...     time.sleep(1)
     """
 
     module = "monitor.js"
@@ -118,6 +121,37 @@ class TrainingMonitor(BrowserExplorer):
                 f"there is no training {show(name)}; there are {', '.join(self.tables)}."
             )
         return _OfOne(self, name)
+
+    def read(self, folders: str | Path | Mapping[str, str | Path]) -> None:
+        """Take the rows that trainings in other processes have written since the last call.
+
+        A folder without a run, since its training has not begun, is passed over. The trial is that
+        of the last checkpoint.
+
+        Args:
+            folders: the run folder of the only training, or those of several by their names.
+
+        Raises:
+            ValueError: there is no training of a name.
+            RunError: a run is damaged.
+        """
+        only = next(iter(self.tables))
+        named = folders if isinstance(folders, Mapping) else {only: folders}
+        for name, folder in named.items():
+            taker = self[name]
+            path = user_path(folder)
+            if not (path / "config.json").exists():
+                continue
+            run = load_run(path)
+            saved = run.saved or {"rows": []}
+            rows = saved["rows"][len(self.tables[name]["trials"]) :]
+            for row in rows[:-1]:
+                self._append(name, row)
+            self._cost = 0.0  # no training waits while this is sent
+            if rows and self.trial is None:
+                taker(rows[-1])
+            elif rows:
+                taker.with_network(rows[-1], run.network_at(saved["trials"]))
 
     def png(self) -> bytes:
         """Return the static picture of all rows so far, as PNG: a strip for each training.
@@ -205,7 +239,7 @@ class TrainingMonitor(BrowserExplorer):
 
     def _content(self) -> tuple[dict[str, Any], Arrays]:
         """Return all columns of all trainings, and the panels that they fill."""
-        panels = _panels(list(self.tables.values()), {_loop(c) for c in self.configs.values()})
+        panels = panels_of(list(self.tables.values()), {_loop(c) for c in self.configs.values()})
         shown = {"trials"} | {line["column"] for panel in panels for line in panel["lines"]}
         arrays: Arrays = {}
         for k, table in enumerate(self.tables.values()):
@@ -213,7 +247,7 @@ class TrainingMonitor(BrowserExplorer):
                 arrays[f"{k} {column}"] = np.array(table[column], np.float32)
         tasks = dict.fromkeys(config.task for config in self.configs.values())
         runs = [
-            {"name": name, "words": _score(table, self.configs[name].trials)}
+            {"name": name, "words": score(table, self.configs[name].trials)}
             for name, table in self.tables.items()
         ]
         header = {
@@ -233,7 +267,7 @@ class TrainingMonitor(BrowserExplorer):
         if len(self.tables) > 1:
             going = sum(bool(table["trials"]) for table in self.tables.values())
             return f"TrainingMonitor({task}: {going} of {len(self.tables)} trainings)"
-        return f"TrainingMonitor({task}: {_score(self.rows)})"
+        return f"TrainingMonitor({task}: {score(self.rows)})"
 
     def _ipython_display_(self) -> None:
         self._shown = display(self._repr_mimebundle_()[0], raw=True, display_id=True)
@@ -259,87 +293,3 @@ def _image(figure: Figure) -> Image.Image:
 
 def _loop(config: AnyConfig) -> str:
     return "supervised" if isinstance(config, SupervisedConfig) else "dqn"
-
-
-def _score(table: Table, trials: int | None = None) -> str:
-    """Say how far a training is: its accuracy of the ideal one, or its return, after trials."""
-    if not table["trials"]:
-        return "no row yet"
-    row = {name: values[-1] for name, values in table.items()}
-    score = f"accuracy {row['accuracy']:.3f}"
-    if math.isnan(row["accuracy"]):  # then the return is the measure
-        score = f"return {row['mean_return']:.3g}"
-    elif not math.isnan(row["ideal_accuracy"]):
-        score += f" of {row['ideal_accuracy']:.3f}"
-    if trials is None:
-        return f"{score} after {row['trials']:.0f} trials"
-    return f"{score} after {row['trials']:,.0f} of {trials:,} trials"
-
-
-def _panels(tables: list[Table], loops: set[str]) -> list[dict[str, Any]]:
-    """Choose the panels for which a table has data, with what each line is; the loss is always one.
-
-    Each is a title, the unit of its axis, a hint, its lines (column and name), and how its axis is
-    scaled.
-    """
-    loss, unit_of_loss, trained_on, of = _OF_LOOP[loops.pop() if len(loops) == 1 else "both"]
-    reported = list(dict.fromkeys(name for table in tables for name in core_columns(table)))
-    of_mpn = {"eta": "η", "lam": "λ"}
-    panels = [
-        (
-            "accuracy",
-            "share of trials",
-            "The share of evaluated trials whose response is correct; the ideal observer has the "
-            "same observations",
-            [("accuracy", "network"), ("ideal_accuracy", "ideal observer")],
-            "share",
-        ),
-        (
-            "trial return",
-            "reward per trial",
-            "The mean sum of rewards of a trial: of evaluated trials, whose actions are greedy, "
-            f"and of the trials trained on, {of}",
-            [("mean_return", "greedy"), ("train_return", trained_on)],
-            "linear",
-        ),
-        (
-            loss,
-            unit_of_loss,
-            "The loss, a mean over the updates since the last row",
-            [("loss", "loss")],
-            "log",
-        ),
-        (
-            "plasticity" if set(reported) <= set(of_mpn) else "core metrics",
-            "mean over synapses" if set(reported) <= set(of_mpn) else "value",
-            "What the core reports of itself; for an MPN the means of η and λ over its synapses",
-            [(name, of_mpn.get(name, name)) for name in reported],
-            "linear",
-        ),
-        (
-            "exploration ε",
-            "probability",
-            "The probability of a random action",
-            [("epsilon", "ε")],
-            "share",
-        ),
-    ]
-    return [
-        {
-            "title": title,
-            "unit": unit,
-            "hint": hint,
-            "lines": [
-                {"column": column, "name": name, "ideal": column == "ideal_accuracy"}
-                for column, name in lines
-                if _filled(tables, column)
-            ],
-            "scale": scale,
-        }
-        for title, unit, hint, lines, scale in panels
-        if lines and (scale == "log" or _filled(tables, lines[0][0]))
-    ]
-
-
-def _filled(tables: list[Table], column: str) -> bool:
-    return any(has_column(table, column) for table in tables)

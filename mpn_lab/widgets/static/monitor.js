@@ -17,7 +17,6 @@ class PresentTrial extends TrialExplorer {
     this.model.values._overview = _overview;
     this.model.parts = parts;
     this.reload();
-    this.times = this.overview.time.data;
   }
 }
 
@@ -65,8 +64,8 @@ class TrainingMonitor extends App {
     this.head.hidden = header.trial === null;
     this.words.replaceChildren(make("b", { textContent: `trial ${header.trial}` }), " ",
       [page?.name, page?.words ?? header.waits].filter(Boolean).join(", "));
-    this.chooser.choices(pages.length > 1 ? [[NEWEST, "the newest row"], ...pages.map(({ name }) => name).sort()]
-      : [], this.chosen);
+    const names = pages.map(({ name }) => name).sort();
+    this.chooser.choices(names.length > 1 ? [[NEWEST, "the newest row"], ...names] : [], this.chosen);
     if (!page || page === this.page) return;
     const { name, values, parts } = this.page = page, model = new PageModel({ ...values }, parts);
     if (name === this.trial?.name) return this.trial.renew(model);
@@ -111,7 +110,7 @@ class TrainingMonitor extends App {
 class Curves extends Panel {
   constructor(app, stack, { title, hint, unit, lines, scale }) {
     super(app, stack, title, `${hint}. Click, or arrow keys: a row; drag: zoom; double click: all`,
-      { least: 190, left: 60 });
+      { least: 190 });
     Object.assign(this, { unit, lines, scale, flat: true });
   }
 
@@ -178,8 +177,8 @@ class Curves extends Panel {
       c.fill();
     }));
     const value = (k, column) => words(app.column(k, column)[rows[k]]);
-    this.legend(lines.map(({ name, column }, n) => ({ name, dash: n > 0, color: one
-      ? this.style(0, n).color : theme.soft, value: one ? value(0, column) : "" })));
+    this.legend(lines.map(({ name, column }, n) => ({ name, dash: this.style(0, n).dash,
+      color: one ? this.style(0, n).color : theme.soft, value: one ? value(0, column) : "" })));
     this.describe(this.said(rows));
   }
 

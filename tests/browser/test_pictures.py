@@ -42,6 +42,15 @@ def trial_page(path):
     return explorer.to_html(path, trials=range(6))
 
 
+def compared_page(path):
+    network = mpn_lab.QNetwork(3, 3, hidden_size=20, generator=torch.Generator().manual_seed(0))
+    trials = mpn_lab.record(network, "DelayMatchSample-v0", trials=12, epsilon=0.05)
+    explorer = mpn_lab.TrialExplorer(trials, network=network).go_to(trial=2, time=2000)
+    explorer.edits = [mpn_lab.edits.zero("M", at="test")]
+    explorer.selection = {"unit": 3, "input": 4}
+    return explorer.to_html(path, trials=range(6))
+
+
 def staleness_page(path):
     data = runpy.run_path(str(DATA))["make_staleness"]()
     return mpn_lab.StalenessExplorer(data).to_html(path)
@@ -58,10 +67,15 @@ def monitor_page(path):
             }
         )  # fmt: skip
     parts = {"overview": monitor._content()}
-    return write_explorer_page(path, monitor.description, monitor.module, {}, parts)
+    return write_explorer_page(path, monitor.description, monitor.module, {"_pages": monitor._pages}, parts)
 
 
-PAGES = {"trial": trial_page, "staleness": staleness_page, "monitor": monitor_page}
+PAGES = {
+    "trial": trial_page,
+    "compared": compared_page,
+    "staleness": staleness_page,
+    "monitor": monitor_page,
+}
 
 
 @pytest.fixture(scope="module", params=PAGES)

@@ -67,7 +67,8 @@ def monitor_page(path):
             }
         )  # fmt: skip
     parts = {"overview": monitor._content()}
-    return write_explorer_page(path, monitor.description, monitor.module, {"_pages": monitor._pages}, parts)
+    values = {"_pages": monitor._pages}
+    return write_explorer_page(path, monitor.description, monitor.module, values, parts)
 
 
 PAGES = {

@@ -60,7 +60,7 @@ def test_records_of_networks_of_several_sizes_are_shown_together(trials):
               "GRU": make_record(make_network(2, core="gru"))}  # fmt: skip
     explorer = mpn_lab.TrialExplorer({"large": trials, **others})
     assert explorer.shown == ["large", "small", "GRU"]
-    assert repr(explorer) == f"TrialExplorer(10 trials of {TASK}, MPN, GRU: large, small, GRU)"
+    assert repr(explorer) == f"TrialExplorer(10 trials of {TASK}: large, small, GRU)"
     for name, record in {"large": trials, **others}.items():
         header, _ = asked(explorer, "overview", name)
         assert (header["record"], header["words"]) == (name, "")
@@ -151,7 +151,10 @@ def test_what_ifs_follow_each_other_and_few_are_kept(explorer, trials, network):
         assert explorer.shown == ["recorded", f"what if {k}"]
         assert explorer.edits == [edits.zero("h", units=[unit])]
     assert len(explorer._records._computed) == 2
+    explorer.shown = ["what if 1", "recorded"]  # as the browser sets it
+    assert explorer.edits == [edits.zero("h", units=[1])]
     explorer.shown = ["what if 1", "recorded", "what if 3"]
+    assert explorer.edits == [edits.zero("h", units=[6])]
     expected = mpn_lab.counterfactual(network, trials, edits.zero("h", units=[1]))
     _, arrays = asked(explorer, "trial", "what if 1", trial=3)  # computed again
     np.testing.assert_array_equal(arrays["Q"], expected["Q"].values[3, : len(arrays["Q"])])
@@ -206,7 +209,7 @@ def test_edits_that_cannot_be_made_get_one_sentence_and_change_nothing(explorer,
         with pytest.raises(ValueError, match=re.escape(words)):
             act()
     assert explorer.shown == before
-    assert explorer._records.edits == []
+    assert explorer._records.known() == ["recorded"]
     alone = mpn_lab.TrialExplorer(trials)
     assert alone._overview["header"]["edits"] is None
     with pytest.raises(ValueError, match=re.escape("pass the one that made the record: TrialExpl")):

@@ -266,6 +266,10 @@ def _places(network: QNetwork, edit: Edit) -> list[Place]:
                 place = Place("parameter", name, k, -1, _shape(layer, name, parameter, edit))
                 found.setdefault(full, [place])
     if target not in found:
+        if edit.kind == "freeze":
+            raise ValueError(
+                f"{edit}: {target} has no update; expected a state: {', '.join(found)}."
+            )
         raise ValueError(
             f"{edit}: this network has no {target!r}; it has {', '.join(['obs', 'x', *found])}."
         )

@@ -62,7 +62,7 @@ class Records:
         self.names = list(records)
         self.numbers: list[int] = records[self.names[0]]["trial"].values.tolist()
         self.checkpoints: list[int] = []
-        self.edits: list[list[Edit]] = []  # those of "what if 1", "what if 2" ...
+        self._edits: list[list[Edit]] = []  # those of "what if 1", "what if 2" ...
         if network is not None:
             try:
                 _check_fits(network_of(network), records[self.names[0]])
@@ -81,7 +81,7 @@ class Records:
     def known(self) -> list[str]:
         """Return the names of all records, given or computed when they are asked for."""
         computed = [f"checkpoint {n}" for n in self.checkpoints]
-        return self.names + computed + [f"what if {k + 1}" for k in range(len(self.edits))]
+        return self.names + computed + [f"what if {k + 1}" for k in range(len(self._edits))]
 
     def given(self, name: str) -> Shown:
         """Return the given record whose trials, times and shapes a record has, by name."""
@@ -107,12 +107,16 @@ class Records:
                 "this explorer has no network to edit; pass the one that made the record: "
                 "TrialExplorer(record, network=network)."
             )
-        self.edits.append(list(changes))
+        self._edits.append(list(changes))
         try:
-            return self[f"what if {len(self.edits)}"]
+            return self[f"what if {len(self._edits)}"]
         except Exception:
-            self.edits.pop()
+            self._edits.pop()
             raise
+
+    def edits_of(self, name: str) -> list[Edit]:
+        """Return the edits of a what-if."""
+        return list(self._edits[int(name.split()[-1]) - 1])
 
     def editable(self) -> dict[str, list[str]] | None:
         """Return what the browser offers to edit; None without a network."""
@@ -130,7 +134,7 @@ class Records:
         """Compute a checkpoint or a what-if from the first record."""
         kind, number = _COMPUTED.findall(name)[0]
         network, first = network_of(self.network), self.first
-        changes = self.edits[int(number) - 1] if kind == "what if" else []
+        changes = self.edits_of(name) if kind == "what if" else []
         if kind == "checkpoint" and isinstance(self.network, Run):
             try:
                 network = self.network.network_at(int(number))

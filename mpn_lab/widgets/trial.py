@@ -95,7 +95,6 @@ class TrialExplorer(TrialTraits):
             "edits": records.editable(),
         }
         self._records = records
-        self._edits: list[Edit] = []
         several = f": {', '.join(records.names)}"
         what = several if len(records.names) > 1 else f", {header['core']}"
         super().__init__(
@@ -111,15 +110,16 @@ class TrialExplorer(TrialTraits):
 
     @property
     def edits(self) -> list[Edit]:
-        """What is changed in the network; setting it shows the record with that beside the first.
+        """What is changed in the network in the what-if that is shown; []: none is shown.
 
-        The counterfactual (in an open loop, on the recorded observations) is named "what if 1",
-        "what if 2" ... []: none is shown.
+        Setting edits shows what the network does with them (in an open loop, on the recorded
+        observations) beside the first record, under the name "what if 1", "what if 2" ...
 
         Raises:
             ValueError: there is no network, or the edits do not fit it.
         """
-        return list(self._edits)
+        records, name = self._all(), self._what_if()
+        return records.edits_of(name) if name else []
 
     @edits.setter
     def edits(self, value: Edit | Sequence[Edit]) -> None:
@@ -130,13 +130,16 @@ class TrialExplorer(TrialTraits):
         else:
             kept = [name for name in self.shown if not is_what_if(name)]
             self.shown = kept or records.names[:1]
-        self._edits = changes
 
     @property
     def counterfactual(self) -> xr.Dataset | None:
         """The record of what the network does with `edits`; None without any."""
-        records = self._all()
-        return records[f"what if {len(records.edits)}"].record if self._edits else None
+        records, name = self._all(), self._what_if()
+        return records[name].record if name else None
+
+    def _what_if(self) -> str:
+        """Return the name of the what-if that is shown, the last one of several; "": of none."""
+        return next(filter(is_what_if, reversed(self.shown)), "")
 
     def go_to(self, trial: int | None = None, time: float | int | None = None) -> TrialExplorer:
         """Show a frame; what is None stays as it is. Returns itself.
@@ -223,7 +226,6 @@ class TrialExplorer(TrialTraits):
     def _release(self) -> None:
         super()._release()
         self.__dict__.pop("_records", None)
-        self._edits = []
 
     def _all(self) -> Records:
         """Return the records. Raises ValueError if the explorer is closed."""
@@ -234,7 +236,7 @@ class TrialExplorer(TrialTraits):
         records, kind = self._all(), asked["ask"]
         if kind == "what if":
             self.edits = read_edits(asked["edits"], len(records.numbers))
-            one = records[self.shown[-1] if self._edits else records.names[0]]
+            one = records[self._what_if() or records.names[0]]
             return {"record": one.name, "words": one.words}, {}
         one = records[asked["record"]]
         if kind == "overview":

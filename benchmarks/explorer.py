@@ -5,7 +5,9 @@
 Hidden 100, input 50, 40 steps, 200 trials. In the kernel: the time to make an explorer, its static
 picture and the answers to the browser, what-ifs among them; the bytes at opening; the memory that
 50 explorers leave behind. In a headless Chromium, on the exported page of 50 trials: from a key to
-its frame, the drawing in it, another trial, and the frames shown of those played at 20 a second.
+its frame, the drawing in it, another trial, the frames shown of those played at 20 a second, and
+what 50 explorers leave behind that were opened, used and closed: in the heap, and in the memory of
+the tab's process.
 """
 
 from __future__ import annotations
@@ -57,6 +59,25 @@ IN_THE_BROWSER = """async () => {
   return { times, trials, played: [seen.size, app.extent()[1] + 1, performance.now() - start] };
 }"""  # noqa: E501
 
+OPEN_AND_CLOSE = """async (count) => {
+  const own = document.querySelector(".mpn-app"); // the page's own one makes room for the others
+  if (own) { globalThis.first = own.mpn; own.mpn.end(); own.remove(); }
+  const { constructor: Explorer, model } = globalThis.first;
+  const settled = async (app) => { do await frame(); while (app.asked.size || app.waiting); };
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  for (let k = 0; k < count; k++) {
+    const root = document.body.appendChild(document.createElement("div"));
+    const app = new Explorer(root, model);
+    await settled(app);
+    for (const key of ["ArrowRight", "ArrowDown", "ArrowDown", "ArrowDown"]) {
+      app.keys[key]();
+      await settled(app);
+    }
+    app.end();
+    root.remove();
+  }
+}"""
+
 
 def long_network():
     """A network of hidden 100, input 50, that fixates to the end."""
@@ -95,9 +116,9 @@ def what_if(explorer: mpn_lab.TrialExplorer, **edit: object) -> None:
     explorer._answer({"ask": "trial", "record": header["record"], "trial": 0})
 
 
-def resident() -> float:
-    """Memory of this process, MB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+def resident(process: int | str = "self") -> float:
+    """Memory of a process, MB."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * 4096 / 1e6
 
 
@@ -111,6 +132,19 @@ def opened_bytes(explorer: mpn_lab.TrialExplorer) -> int:
     for question in [*asked, {"ask": "order", "order": explorer.order}]:
         size += sum(map(len, pack(explorer._answer(question | {"record": "recorded"})[1])[1]))
     return size
+
+
+def memory_of_the_tab(tab) -> tuple[float, float]:
+    """Return the heap after a collection, and the resident memory of the tab's process, MB."""
+    session = tab.context.new_cdp_session(tab)
+    for _ in range(3):
+        session.send("HeapProfiler.collectGarbage")
+    heap = session.send("Runtime.getHeapUsage")
+    kinds = ("usedSize", "embedderHeapUsedSize", "backingStorageSize")  # objects, nodes, arrays
+    session.detach()
+    processes = tab.context.browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")
+    tabs = [one["id"] for one in processes["processInfo"] if one["type"] == "renderer"]
+    return sum(heap[kind] for kind in kinds) / 1e6, sum(map(resident, tabs))
 
 
 def in_the_browser(page: Path) -> dict:
@@ -127,8 +161,13 @@ def in_the_browser(page: Path) -> dict:
         tab.wait_for_function("document.querySelector('.mpn-app')?.dataset.frames > 0")
         tab.wait_for_function("!document.querySelector('.mpn-app').mpn.asked.size")
         found = tab.evaluate(IN_THE_BROWSER)
+        tab.evaluate(OPEN_AND_CLOSE, 2)  # what is compiled and kept once
+        before = memory_of_the_tab(tab)
+        tab.evaluate(OPEN_AND_CLOSE, 50)
+        heap, process = np.round(np.subtract(memory_of_the_tab(tab), before), 1).tolist()
         browser.close()
     result = {"frames_shown_of_played": found["played"][:2]}
+    result["growth_over_50_explorers_in_the_browser_MB"] = {"heap": heap, "process": process}
     for name in ("times", "trials"):
         for what, values in found[name].items():
             result[f"{name}_{what}_ms"] = {

@@ -12,9 +12,11 @@ export function averageTrials(positions, read, overview, align) {
   const { lengths, starts } = overview.header, start = (i) => (align ? starts[align]?.[i] ?? -1 : 0);
   const kept = positions.filter((i) => start(i) >= 0), sums = {};
   if (!kept.length) {
-    return { error: positions.length
-      ? `None of the trials to average has the period '${align}'; align to another, or remove some filters.`
-      : "No trial is left to average; remove some filters." };
+    return {
+      error: positions.length
+        ? `None of the trials to average has the period '${align}'; align to another, or remove some filters.`
+        : "No trial is left to average; remove some filters."
+    };
   }
   const before = Math.max(...kept.map(start)), shift = (i) => before - start(i);
   const count = new Int32Array(Math.max(...kept.map((i) => shift(i) + lengths[i])));

@@ -8,10 +8,24 @@ export const DASHES = [[], [6, 3], [2, 3], [9, 3, 2, 3]];
 
 /** A trial or an average of a record; its first step is the step `first` of the axis. */
 export class Item {
+  /** @param {number} k @param {Partial<Given> & { overview: Overview, detail: Detail }} given */
   constructor(k, given) {
-    Object.assign(this, { k, letter: "ABCD"[k], dash: DASHES[k], first: 0, origin: 0, ...given });
+    this.k = k;
+    this.letter = "ABCD"[k];
+    this.dash = DASHES[k];
+    this.overview = given.overview;
+    this.detail = given.detail;
+    this.first = given.first ?? 0;
+    this.origin = given.origin ?? 0;
+    this.record = given.record ?? "";
+    this.label = given.label ?? "";
+    this.number = given.number;
+    this.trials = given.trials;
+    this.color = given.color; // of the theme; none: that of the panel
     this.steps = this.detail.Q.shape[0];
     this.dt = this.overview.header.dt;
+    /** @type {Float32Array | null} */
+    this.out = null; // the map drawn last
   }
 
   timeOf(t) { return this.origin + (this.first + t) * this.dt; }
@@ -49,8 +63,14 @@ export class Item {
 
 /** An item, or its difference from the first: what one map shows of h, or of M. */
 export class Shown {
+  /** @param {Item} item @param {Item | null} minus */
   constructor(item, minus = null) {
-    Object.assign(this, { item, minus });
+    this.item = item;
+    this.minus = minus;
+    /** @type {Record<string, number>} */
+    this.largest = {};
+    /** @type {Float32Array | null} */
+    this.out = null;
     this.name = minus ? `${item.letter} − ${minus.letter}` : item.letter;
   }
 
@@ -72,7 +92,6 @@ export class Shown {
   scale(name) {
     const { item, minus } = this, { scales, hidden } = item.overview.header;
     if (!minus) return scales[name];
-    this.largest ??= {};
     return this.largest[name] ??= Math.max(...Array.from({ length: item.steps }, (_, t) => {
       const step = item.first + t;
       return largestOf(name === "h" ? Array.from({ length: hidden }, (_, k) => this.h(step, k))
@@ -87,5 +106,5 @@ export function shownMaps(items, show) {
   const same = (item) => ["hidden", ...(show ? ["inputs"] : [])].every((size) =>
     item.overview.header[size] === first.overview.header[size]);
   return [...having.map((item) => new Shown(item)),
-    ...having.slice(1).filter(same).map((item) => new Shown(item, first))];
+  ...having.slice(1).filter(same).map((item) => new Shown(item, first))];
 }

@@ -37,9 +37,11 @@ class TrainingMonitor extends App {
     this.listen("change:_overview", () => this.refresh());
     this.listen("change:_pages", () => this.present());
     this.endings.push(() => this.trial?.end());
-    this.keys = { ArrowRight: () => this.move(1), ArrowLeft: () => this.move(-1),
+    this.keys = {
+      ArrowRight: () => this.move(1), ArrowLeft: () => this.move(-1),
       Home: () => this.move(-Infinity), End: () => this.move(Infinity),
-      Escape: () => { this.at = null; this.across = {}; for (const panel of this.panels) panel.zoom = {}; } };
+      Escape: () => { this.at = null; this.across = {}; for (const panel of this.panels) panel.zoom = {}; }
+    };
     this.refresh();
   }
 
@@ -111,7 +113,10 @@ class Curves extends Panel {
   constructor(app, stack, { title, hint, unit, lines, scale }) {
     super(app, stack, title, `${hint}. Click, or arrow keys: a row; drag: zoom; double click: all`,
       { least: 190 });
-    Object.assign(this, { unit, lines, scale, flat: true });
+    this.unit = unit;
+    this.lines = lines;
+    this.scale = scale;
+    this.flat = true;
   }
 
   get zoom() { return this.app.across ?? {}; }
@@ -136,14 +141,18 @@ class Curves extends Panel {
 
   style(k, n) {
     const { ideal } = this.lines[n], { theme } = this.app;
-    return { color: ideal ? theme.soft : this.app.color(k), dash: DASHES[n % DASHES.length], width: ideal
-      ? 1.2 : 1.8 };
+    return {
+      color: ideal ? theme.soft : this.app.color(k), dash: DASHES[n % DASHES.length], width: ideal
+        ? 1.2 : 1.8
+    };
   }
 
   base(g) {
     const { app } = this, { runs } = app.overview.header;
-    drawAxes(g, "trials", this.unit, { yTicks: this.ticks(g.y).map((v) => [v, words(this.scale === "log" ? 10 ** v
-      : v)]) });
+    drawAxes(g, "trials", this.unit, {
+      yTicks: this.ticks(g.y).map((v) => [v, words(this.scale === "log" ? 10 ** v
+        : v)])
+    });
     clipped(g, (c) => runs.forEach((_, k) => [...this.lines.keys()].reverse().forEach((n) => {
       const xs = app.column(k, "trials"), ys = this.values(k, this.lines[n].column), style = this.style(k, n);
       drawLine(g, { timeOf: (t) => xs[t], dt: 0 }, ys.length, (t) => ys[t], style);
@@ -177,22 +186,28 @@ class Curves extends Panel {
       c.fill();
     }));
     const value = (k, column) => words(app.column(k, column)[rows[k]]);
-    this.legend(lines.map(({ name, column }, n) => ({ name, dash: this.style(0, n).dash,
-      color: one ? this.style(0, n).color : theme.soft, value: one ? value(0, column) : "" })));
+    this.legend(lines.map(({ name, column }, n) => ({
+      name, dash: this.style(0, n).dash,
+      color: one ? this.style(0, n).color : theme.soft, value: one ? value(0, column) : ""
+    })));
     this.describe(this.said(rows));
   }
 
   said(rows) {
     const { app } = this, { runs } = app.overview.header;
-    return runs.map(({ name }, k) => [`${runs.length > 1 ? `${name}, ` : ""}${
-      words(app.column(k, "trials")[rows[k]] ?? 0)} trials`, ...this.lines.map((line) => `${line.name}: ${
-      words(app.column(k, line.column)[rows[k]])}`)].join("\n")).join("\n");
+    const value = (k, column) => words(app.column(k, column)[rows[k]]);
+    return runs.map(({ name }, k) => {
+      const trials = rows[k] < 0 ? "0" : value(k, "trials"), of = runs.length > 1 ? `${name}, ` : "";
+      const lines = this.lines.map((line) => `${line.name}: ${value(k, line.column)}`);
+      return [`${of}${trials} trials`, ...lines].join("\n");
+    }).join("\n");
   }
 
   read({ x }) { return this.said(this.app.overview.header.runs.map((_, k) => this.app.row(k, x))); }
 
   pick({ x }) {
-    const { app } = this, near = app.overview.header.runs.map((_, k) => app.column(k, "trials")[app.row(k, x)])
+    const { app } = this, { runs } = app.overview.header;
+    const near = runs.map((_, k) => app.column(k, "trials")[app.row(k, x)])
       .filter((trials) => trials !== undefined);
     app.at = near.sort((a, b) => Math.abs(a - x) - Math.abs(b - x))[0] ?? null;
   }

@@ -6,7 +6,10 @@ import { fromBase64, unpack } from "./payload.js";
 /** A model for `mount`: traits, and answers from the page in place of the kernel's. */
 export class PageModel {
   constructor(values, parts) {
-    Object.assign(this, { values, parts, heard: {} });
+    this.values = values;
+    this.parts = parts;
+    /** @type {Record<string, Set<Function>>} */
+    this.heard = {};
     const { header, arrays, buffers } = parts.overview;
     this.values._overview = { header, arrays, buffers: buffers.map(fromBase64) };
   }
@@ -37,12 +40,13 @@ export class PageModel {
     return { header, ...unpack(arrays, buffers.map(fromBase64)) };
   }
 
-  /** The average over trials of the page, as the kernel would send it. */
+  /** The average over trials of the page, as the kernel would send it. @returns {any} */
   mean({ record, trials, align }) {
     const overview = this.read(`overview ${record}`), { numbers } = overview.header;
     const positions = trials.map((number) => numbers.indexOf(number));
     const read = (i) => this.read(`trial ${record} ${numbers[i]}`);
-    const { arrays, ...found } = averageTrials(positions, read, overview, align), buffers = [];
+    const buffers = [], answer = averageTrials(positions, read, overview, align);
+    const { arrays, ...found } = /** @type {any} */ (answer);
     for (const [name, { data, shape }] of Object.entries(arrays ?? {})) {
       const dtype = name === "count" ? "int32" : "float32";
       (found.arrays ??= {})[name] = { dtype, shape, at: buffers.length };

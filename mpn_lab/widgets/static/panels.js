@@ -4,17 +4,24 @@ import { FONT, linear, ticks, words } from "./axes.js";
 import { make, legend } from "./controls.js";
 
 const NEAR = 4; // pixels that a click may move
+const RIGHT = 12; // pixels right of the plot
 export const ZOOM = "zoom: drag, wheel with Ctrl, + and −; all: double click, 0";
 
 /**
- * A panel. A subclass gives `domain()`, the limits {x, y} when not zoomed; `key()`, what its base
- * depends on; `base(g)` and `over(g, step)`, which draw what stays and what moves with time;
- * `read(x, y)`, the words for a place, and `pick(x, y)`, what a click there does.
- * `g` holds the context `c`, the scales `X` and `Y`, the plot's box and the theme.
+ * A panel of an explorer, `app`. A subclass gives what `paint` and the pointer ask for.
+ * @template [A=any]
  */
 export class Panel {
+  /** @param {A & Shower} app @param {HTMLElement} stack @param {string} title @param {string} hint */
   constructor(app, stack, title, hint, { grow = 1, least = 150, left = 60, bottom = 34, top = 8 } = {}) {
-    Object.assign(this, { app, left, bottom, top, right: 12, zoom: {}, back: make("canvas") });
+    this.app = app;
+    this.left = left;
+    this.bottom = bottom;
+    this.top = top;
+    this.flat = false; // whether only the horizontal axis is zoomed
+    /** @type {Limits} */
+    this.zoomed = {};
+    this.back = make("canvas");
     this.heading = make("h3", { textContent: title, title: hint });
     this.tools = make("div", { className: "mpn-tools" });
     this.note = make("span", { className: "mpn-note" });
@@ -25,10 +32,35 @@ export class Panel {
     this.node = make("section", { className: "mpn-panel" },
       make("header", {}, this.heading, this.note, this.tools), this.plot);
     this.legend = legend(this.node);
-    this.hint = hint;
     stack.append(this.node);
     this.listen();
   }
+
+  /** The limits of the axes when not zoomed. @returns {Limits} */
+  domain() { return {}; }
+
+  /** What the base depends on. @returns {any} */
+  key() { return null; }
+
+  /** Draws what stays. @param {Plot} _ */
+  base(_) {}
+
+  /** Draws what moves with time. @param {Plot} _ @param {number} __ */
+  over(_, __) {}
+
+  /** The words for a place. @param {Place} _ @returns {string | null} */
+  read(_) { return null; }
+
+  /** Does what a click at a place does. @param {Place} _ */
+  pick(_) {}
+
+  /** Selects what lies to the right or below, or left or above. @param {number} _ @param {number} __ */
+  nudge(_, __) {}
+
+  /** The limits that were zoomed to. @returns {Limits} */
+  get zoom() { return this.zoomed; }
+
+  set zoom(zoom) { this.zoomed = zoom; }
 
   /** Limits of the axes: those of the domain, or of the zoom. */
   limits() {
@@ -43,12 +75,14 @@ export class Panel {
     const width = this.plot.clientWidth, height = this.plot.clientHeight;
     if (!width || !height) return;
     const ratio = globalThis.devicePixelRatio || 1, { x, y } = this.limits();
-    const box = { left: this.left, top: this.top, width: width - this.left - this.right,
-      height: height - this.top - this.bottom };
+    const box = {
+      left: this.left, top: this.top, width: width - this.left - RIGHT,
+      height: height - this.top - this.bottom
+    };
     const X = linear(x, [box.left, box.left + box.width]);
     const Y = linear(y, [box.top + box.height, box.top]);
-    const g = { X, Y, x, y, ...box, full: { width, height }, theme: this.app.theme };
-    this.g = g;
+    /** @type {Plot} */
+    const g = this.g = { X, Y, x, y, ...box, full: { width, height }, theme: this.app.theme };
     const key = JSON.stringify([width, height, ratio, x, y, g.theme.name, this.key()]);
     if (key !== this.drawn) {
       this.drawn = key;
@@ -77,6 +111,7 @@ export class Panel {
     if (this.canvas.ariaLabel !== text) this.canvas.ariaLabel = text;
   }
 
+  /** @param {Plot} g */
   rubber({ c, theme, top, height }) {
     const { from, to, span } = this.band, flat = this.flat || span;
     c.fillStyle = span ? theme.select : theme.ink;
@@ -136,7 +171,7 @@ export class Panel {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       if (factor) this.zoomBy(factor, { x: (x[0] + x[1]) / 2, y: (y[0] + y[1]) / 2 });
       else if (key === "0") this.setZoom({});
-      else if (event.shiftKey && way && this.nudge) this.nudge(...way);
+      else if (event.shiftKey && way) this.nudge(way[0], way[1]);
       else return;
       event.preventDefault();
       event.stopPropagation();
@@ -173,16 +208,19 @@ export function clipped(g, draw) {
   g.c.restore();
 }
 
-/** Draws the frame, ticks and labels of both axes; `yTicks` are [value, text] in place of numbers. */
-export function drawAxes(g, xLabel, yLabel, { xTicks, yTicks, bottom = g.top + g.height } = {}) {
-  const { c, X, Y, theme, left, top, width } = g, right = left + width;
+/**
+ * Draws the frame, ticks and labels of both axes; ticks are [value, text] in place of numbers.
+ * @param {Plot} g @param {string} xLabel @param {string} yLabel
+ */
+export function drawAxes(g, xLabel, yLabel, { xTicks = null, yTicks = null, foot = null } = {}) {
+  const { c, X, Y, theme, left, top, width } = g, right = left + width, bottom = foot ?? top + g.height;
   c.strokeStyle = theme.line;
   c.fillStyle = theme.soft;
   c.lineWidth = 1;
   c.strokeRect(left + 0.5, top + 0.5, width - 1, g.height - 1);
   c.textAlign = "center";
   c.textBaseline = "top";
-  const across = xTicks ?? ticks(...g.x, Math.max(2, width / 80)).map((v) => [v, words(v, 4)]);
+  const across = xTicks ?? ticks(g.x[0], g.x[1], Math.max(2, width / 80)).map((v) => [v, words(v, 4)]);
   for (const [value, text] of across) {
     const at = X(value);
     if (at < left - 1 || at > right + 1) continue;
@@ -193,7 +231,7 @@ export function drawAxes(g, xLabel, yLabel, { xTicks, yTicks, bottom = g.top + g
   c.textAlign = "right";
   c.textBaseline = "middle";
   const sorted = [...g.y].sort((a, b) => a - b);
-  const up = yTicks ?? ticks(...sorted, Math.max(4, g.height / 45)).map((v) => [v, words(v)]);
+  const up = yTicks ?? ticks(sorted[0], sorted[1], Math.max(4, g.height / 45)).map((v) => [v, words(v)]);
   for (const [value, text] of up) {
     const at = Y(value);
     if (at < top - 1 || at > top + g.height + 1) continue;
@@ -249,7 +287,8 @@ export function drawCursor({ c, X, theme, top, height, left, width }, app, step)
 }
 
 /** Draws a line through values at the steps of an item, with gaps where they are nan. */
-export function drawLine({ c, X, Y }, item, steps, at, { color, dash = [], width = 1.8, stairs } = {}) {
+export function drawLine({ c, X, Y }, item, steps, at, style = {}) {
+  const { color = "", dash = [], width = 1.8, stairs = false } = style;
   c.beginPath();
   let broken = true;
   for (let t = 0; t < steps; t++) {
@@ -279,7 +318,11 @@ export function drawSpread({ c, X, Y }, item, steps, at, spread, color) {
   c.globalAlpha = 1;
 }
 
-/** Draws a matrix, `at(row, column)`, as a map over [x0, x1] by [y0, y1]; nan stays empty. */
+/**
+ * Draws a matrix, `at(row, column)`, as a map over [x0, x1] by [y0, y1]; nan stays empty.
+ * @param {Plot} g @param {number} rows @param {number} columns @param {(i: number, j: number) => number} at
+ * @param {number} scale @param {number[]} across @param {number[]} up
+ */
 export function drawMap(g, rows, columns, at, scale, [x0, x1], [y0, y1], image = make("canvas")) {
   if (image.width !== columns) image.width = columns;
   if (image.height !== rows) image.height = rows;
@@ -306,8 +349,10 @@ export function colorBar(panel, scale, theme) {
   if (panel.barKey === key) return;
   panel.barKey = key;
   const colors = theme.diverging.map((color) => `rgb(${color.join(" ")})`).join(", ");
-  panel.note.replaceChildren(words(-scale), make("i", { className: "mpn-bar",
-    style: `background: linear-gradient(90deg, ${colors})` }), words(scale));
+  panel.note.replaceChildren(words(-scale), make("i", {
+    className: "mpn-bar",
+    style: `background: linear-gradient(90deg, ${colors})`
+  }), words(scale));
 }
 
 /** Ticks for the rows of units in an order: their true numbers. */

@@ -38,7 +38,7 @@ class StalenessExplorer extends Trials {
     const { header } = this.overview, { strategies, ages, numbers, labels, measures } = header;
     this.aging = slider(bar, "age", "How many updates ago the states were stored (Page Up: older, Page "
       + "Down: younger); replayed states and both Q are computed with the parameters of this age",
-    (k) => this.set({ age: ages[k] }));
+      (k) => this.set({ age: ages[k] }));
     const chosen = (trait, label, hint, options, values = (value) => ({ [trait]: value })) => {
       const made = menu(bar, label, hint, (value) => this.set(values(value)));
       made.select.style.maxWidth = "300px";
@@ -49,7 +49,7 @@ class StalenessExplorer extends Trials {
         + "down)", numbers.map((n, i) => [n, labels[i]]), (value) => this.frame(Number(value))),
       chosen("strategy", "replayed", `The state from which each window of ${header.window} steps is `
         + "replayed; dotted lines mark where the windows start",
-      strategies.map(({ name, label }) => [name, label])),
+        strategies.map(({ name, label }) => [name, label])),
       chosen("measure", "distance", "Relative distances are divided by the size of the replayed M, and "
         + "by the largest replayed |Q| of the window", Object.keys(measures)),
       chosen("order", "units", "The order of the hidden units in the maps",
@@ -64,7 +64,7 @@ class StalenessExplorer extends Trials {
 
   order() {
     const { order } = this.overview;
-    return this.get("order") === "cluster" ? order.data : this.plain ??= order.data.slice().sort();
+    return this.get("order") === "cluster" ? order.data : order.data.slice().sort();
   }
 
   /** The colour of a strategy: by the state that it starts from. */
@@ -83,11 +83,14 @@ class StalenessExplorer extends Trials {
     this.root.toggleAttribute("aria-busy", !(found && replayed));
     if (!found || !replayed || key === this.shown) return;
     const s = strategies.findIndex(({ name }) => name === strategy), a = ages.indexOf(age);
-    const detail = { ...found, s, a, M: inputs && part(replayed.M, a), Q: part(found.Q_replayed, s, a),
+    const detail = /** @type {any} */ ({
+      ...found, s, a, M: inputs && part(replayed.M, a), Q: part(found.Q_replayed, s, a),
       Q_stored: part(found.Q_stored, a), flipped: part(found.flipped, s, a), flipped_all: found.flipped,
-      greedy: part(found.greedy_replayed, s, a), greedy_stored: part(found.greedy_stored, a) };
+      greedy: part(found.greedy_replayed, s, a), greedy_stored: part(found.greedy_stored, a)
+    });
     this.items = [new Item(0, { overview: this.overview, detail, number: trial, origin: this.origin })];
-    Object.assign(this, { shown: key, serial: (this.serial ?? 0) + 1 });
+    this.shown = key;
+    this.serial = (this.serial ?? 0) + 1;
     ask(this.next(1));
     ask(this.next(-1));
   }
@@ -106,8 +109,9 @@ class StalenessExplorer extends Trials {
     this.showTime(step);
     this.aging.show(a, header.ages.length - 1, `${header.ages[a]} updates`);
     for (const show of this.menus) show();
-    const title = header.titles[this.position(this.get("trial"))].replaceAll("   ", " · "), rest = ` states stored ${
-      header.ages[a]} updates ago; replayed ${header.strategies[s].label}`;
+    const title = header.titles[this.position(this.get("trial"))].replaceAll("   ", " · ");
+    const ago = ` states stored ${header.ages[a]} updates ago`;
+    const rest = `${ago}; replayed ${header.strategies[s].label}`;
     if (this.headed !== title + rest) {
       this.headed = title + rest;
       this.title.replaceChildren(make("b", { textContent: title }), rest);
@@ -176,17 +180,20 @@ class BothQ extends Outputs {
     drawCursor(g, this.app, step);
     const { Q, Q_stored } = this.app.detail, at = (q, k) => words(q.data[step * q.shape[1] + k], 2);
     this.legend([...this.names.map((name, k) => ({ name, color: this.color(g, k), value: at(Q, k) })),
-      { name: "replayed state", color: g.theme.soft }, { name: "stored state", color: g.theme.soft,
-        dash: true }]);
+    { name: "replayed state", color: g.theme.soft }, {
+      name: "stored state", color: g.theme.soft,
+      dash: true
+    }]);
     this.describe(`Q at ${this.clock(step)}: ${this.names.map((name, k) => `${name} ${at(Q, k)
-    } replayed, ${at(Q_stored, k)} stored`).join("; ")}`);
+      } replayed, ${at(Q_stored, k)} stored`).join("; ")}`);
   }
 
   read({ x }) {
     const step = this.app.stepAt(x), { Q, Q_stored, flipped } = this.app.detail;
     const at = (q, k) => words(q.data[step * q.shape[1] + k]);
-    return [this.clock(step), ...this.names.map((name, k) => `${name}: replayed ${at(Q, k)}, stored ${
-      at(Q_stored, k)}`), ...(flipped.data[step] ? ["the greedy actions differ"] : [])].join("\n");
+    const lines = this.names.map((name, k) => `${name}: replayed ${at(Q, k)}, stored ${at(Q_stored, k)}`);
+    if (flipped.data[step]) lines.push("the greedy actions differ");
+    return [this.clock(step), ...lines].join("\n");
   }
 }
 
@@ -199,7 +206,7 @@ class Distance extends OverTime {
     super(app, stack, title ?? `distance of ${app.overview.header.names[of]}`, "How far the replayed "
       + `${of === "M" ? "state is from the stored one, after each step" : "Q is from that of the stored "
         + "state, at each step"}, for every state to replay from; logarithmic above 0.01`,
-    sizes ?? { least: 130, bottom: of === "M" ? 20 : 36 });
+      sizes ?? { least: 130, bottom: of === "M" ? 20 : 36 });
     this.of = of;
   }
 
@@ -207,8 +214,10 @@ class Distance extends OverTime {
   found() {
     const { header } = this.app.overview, { measures } = header;
     const name = measures[this.app.get("measure")][this.of], { data, shape } = this.app.detail[name];
-    return { name, top: header.scales[name], words: header.distances[name],
-      at: (s, a, t) => data[(s * shape[1] + a) * shape[2] + t] };
+    return {
+      name, top: header.scales[name], words: header.distances[name],
+      at: (s, a, t) => data[(s * shape[1] + a) * shape[2] + t]
+    };
   }
 
   key() { return [this.app.serial, this.app.get("measure")]; }
@@ -223,22 +232,27 @@ class Distance extends OverTime {
     clipped(g, () => [...last, s].forEach((k) => drawLine(g, app, Q.shape[0], (t) => squash(at(k, a, t)),
       { color: app.color(k), dash: strategies[k].early ? DASH : [], width: k === s ? 3.2 : 1.3 })));
     drawAxes(g, this.of === "Q" ? "time (ms)" : "", label,
-      { yTicks: DECADES.filter((value) => value !== 0.01 || g.Y(0) - g.Y(squash(value)) > 13)
-        .map((value) => [squash(value), words(value)]) });
+      {
+        yTicks: DECADES.filter((value) => value !== 0.01 || g.Y(0) - g.Y(squash(value)) > 13)
+          .map((value) => [squash(value), words(value)])
+      });
   }
 
   over(g, step) {
     super.over(g, step);
     const { at } = this.found(), { strategies } = this.app.overview.header, { a } = this.app.detail;
-    this.legend(strategies.map(({ label, early }, k) => ({ name: label, dash: early,
-      color: this.app.color(k), value: words(at(k, a, step), 2) })));
+    this.legend(strategies.map(({ label, early }, k) => ({
+      name: label, dash: early,
+      color: this.app.color(k), value: words(at(k, a, step), 2)
+    })));
     this.describe(this.read({ x: this.app.timeOf(step) }).replaceAll("\n", "; "));
   }
 
   read({ x }) {
     const step = this.app.stepAt(x), { at } = this.found(), { a } = this.app.detail;
-    return [this.clock(step), ...this.app.overview.header.strategies.map(({ label }, k) => `${label}: ${
-      words(at(k, a, step))}`)].join("\n");
+    const { strategies } = this.app.overview.header;
+    const lines = strategies.map(({ label }, k) => `${label}: ${words(at(k, a, step))}`);
+    return [this.clock(step), ...lines].join("\n");
   }
 }
 
@@ -268,19 +282,24 @@ class ByAge extends Distance {
       }
     }));
     const every = Math.ceil(count / Math.max(2, g.height / 18));
-    drawAxes(g, "time (ms)", "age (updates)", { yTicks: ages.map((age, a) => [count - a - 0.5, `${age}`])
-      .filter((_, a) => (count - 1 - a) % every === 0) });
+    drawAxes(g, "time (ms)", "age (updates)", {
+      yTicks: ages.map((age, a) => [count - a - 0.5, `${age}`])
+        .filter((_, a) => (count - 1 - a) % every === 0)
+    });
     const colors = g.theme.diverging.slice(2).map((color) => `rgb(${color.join(" ")})`).join(", ");
-    this.note.replaceChildren("0", make("i", { className: "mpn-bar",
-      style: `background: linear-gradient(90deg, ${colors})` }), words(top));
+    this.note.replaceChildren("0", make("i", {
+      className: "mpn-bar",
+      style: `background: linear-gradient(90deg, ${colors})`
+    }), words(top));
   }
 
   over(g, step) {
     drawCursor(g, this.app, step);
     const row = this.ages.length - 1 - this.app.detail.a;
     outline(g, g.left + 2, g.Y(row) + 2, g.left + g.width - 2, g.Y(row + 1) - 2);
-    this.describe(`distance of Q at ${this.clock(step)}, by age: ${this.ages.map((age, a) => `${age}: ${
-      words(this.found().at(this.app.detail.s, a, step))}`).join(", ")}`);
+    const { at } = this.found(), { s } = this.app.detail;
+    const values = this.ages.map((age, a) => `${age}: ${words(at(s, a, step))}`).join(", ");
+    this.describe(`distance of Q at ${this.clock(step)}, by age: ${values}`);
   }
 
   read({ x, y }) {
@@ -303,16 +322,19 @@ class Modulations extends Matrix {
     this.left = 42;
     this.heading.title = `${which === "difference" ? "Replayed M minus stored M" : MAPS[which]}, after the `
       + `step at the time shown (M_t, which acts at the next step). ${this.heading.title}`;
-    this.what = { name: MAPS[which], item: { overview }, scale: () => overview.header.scales.M, map,
-      missing: "no M: the trial ends" };
+    this.what = {
+      name: MAPS[which], item: { overview }, scale: () => overview.header.scales.M, map,
+      missing: "no M: the trial ends"
+    };
   }
 
   title() { return this.what.name; }
 
   read(place) {
     const { app } = this, { unit, input } = this.synapse(place), k = unit * this.header.inputs + input;
-    return [`unit ${unit}, input ${input}`, ...Object.keys(MAPS).map((which) => `${MAPS[which]}: ${
-      words(app.M(which, app.step(), k))}`)].join("\n");
+    const value = (which) => words(app.M(which, app.step(), k));
+    const lines = Object.entries(MAPS).map(([which, name]) => `${name}: ${value(which)}`);
+    return [`unit ${unit}, input ${input}`, ...lines].join("\n");
   }
 }
 
@@ -325,8 +347,10 @@ class Synapse extends Trace {
     if (unit === undefined) return null;
     const along = (which) => (t) => app.M(which, t, unit * app.overview.header.inputs + input);
     const [item] = app.items, { theme } = app, lines = [["replayed", theme.select, []],
-      ["stored", theme.ink, DASH]].map(([name, color, dash]) => ({ item, name, color, dash,
-      at: along(name) }));
+    ["stored", theme.ink, DASH]].map(([name, color, dash]) => ({
+      item, name, color, dash,
+      at: along(name)
+    }));
     return { name: `M of unit ${unit}, input ${input}`, lines };
   }
 

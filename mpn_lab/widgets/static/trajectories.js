@@ -11,6 +11,7 @@ export class Trajectories extends Panel {
   constructor(app, stack, k) {
     super(app, stack, "trajectories", "The state of every trial at every step, in principal "
       + `components. Click a path: go to that trial; ${ZOOM}.`, { grow: 1, least: 300, bottom: 36 });
+    this.what = ""; // the name of the record
     if (k) return;
     const { header } = app.overview;
     this.variable = menu(this.tools, "of", "The variable whose components these are",
@@ -52,12 +53,14 @@ export class Trajectories extends Panel {
   /** The paths of the trials that the filters leave, each [xs, ys] in units of the components. */
   paths() {
     const { app, record } = this, found = record && this.found(), key = JSON.stringify([this.what,
-      app.get("variable"), app.get("components"), app.get("where"), Boolean(found)]);
+    app.get("variable"), app.get("components"), app.get("where"), Boolean(found)]);
     if (key !== this.pathsKey && found) {
       this.pathsKey = key;
       const { lengths } = record.header;
-      this.kept = app.left().map((i) => ({ i, xs: this.along(found, i, 0, lengths[i]),
-        ys: this.along(found, i, 1, lengths[i]) }));
+      this.kept = app.left().map((i) => ({
+        i, xs: this.along(found, i, 0, lengths[i]),
+        ys: this.along(found, i, 1, lengths[i])
+      }));
       this.home = { x: limitsOf(everything(this.kept, "xs")), y: limitsOf(everything(this.kept, "ys")) };
       this.serial = (this.serial ?? 0) + 1;
     }
@@ -79,16 +82,22 @@ export class Trajectories extends Panel {
     if (condition.values) {
       const known = condition.values.filter((v) => v !== null), low = Math.min(...known);
       const high = Math.max(...known), share = (v) => (v - low) / (high - low || 1);
-      return { of: (i) => (condition.values[i] === null ? theme.soft
-        : conditionColor(theme, share(condition.values[i]) * 99, 100)),
-      entries: [low, (low + high) / 2, high].map((v) => ({ name: words(v),
-        color: conditionColor(theme, share(v) * 99, 100) })) };
+      return {
+        of: (i) => (condition.values[i] === null ? theme.soft
+          : conditionColor(theme, share(condition.values[i]) * 99, 100)),
+        entries: [low, (low + high) / 2, high].map((v) => ({
+          name: words(v),
+          color: conditionColor(theme, share(v) * 99, 100)
+        }))
+      };
     }
     const { labels, code } = condition, color = (k) => (OF_ACTIONS.includes(name)
       ? theme.actions[k % theme.actions.length] : conditionColor(theme, k, labels.length));
-    return { of: (i) => (code[i] < 0 ? theme.soft : color(code[i])),
+    return {
+      of: (i) => (code[i] < 0 ? theme.soft : color(code[i])),
       entries: labels.map((label, k) => ({ name: label, color: color(k) }))
-        .filter((_, k) => code.includes(k)) };
+        .filter((_, k) => code.includes(k))
+    };
   }
 
   base(g) {
@@ -150,8 +159,10 @@ export class Trajectories extends Panel {
     const { app } = this, { header } = item.overview, long = ([...item.trials ?? [item.number]])
       .map((number) => ({ i: app.position(number), first: app.firstOf(number, item.overview) }))
       .filter(({ i }) => !item.trials || (header.starts[app.get("align")]?.[i] ?? 0) >= 0);
-    const ways = long.map(({ i, first }) => ({ first, both: [0, 1].map((axis) =>
-      this.along(found, i, axis, header.lengths[i])) }));
+    const ways = long.map(({ i, first }) => ({
+      first, both: [0, 1].map((axis) =>
+        this.along(found, i, axis, header.lengths[i]))
+    }));
     const mean = (axis) => Float32Array.from({ length: item.steps }, (_, t) => {
       let sum = 0, count = 0;
       for (const { first, both } of ways) {
@@ -172,7 +183,7 @@ export class Trajectories extends Panel {
     const ink = item.color?.(theme) ?? theme.ink, several = this.app.items.length > 1;
     Object.assign(c, { lineJoin: "round", lineCap: item.dash.length ? "butt" : "round" });
     for (const [color, wide, count] of [[theme.paper, 4, x.length], [ink, 1.2, x.length],
-      [theme.paper, 5.4, until], [ink, 2.8, until]]) {
+    [theme.paper, 5.4, until], [ink, 2.8, until]]) {
       c.setLineDash(color === ink ? item.dash : []);
       trace(c, x, y, count);
       Object.assign(c, { strokeStyle: color, lineWidth: wide });
@@ -215,7 +226,7 @@ export class Trajectories extends Panel {
     const name = app.get("color_by"), { labels: classes, code, values } = header.conditions[name] ?? {};
     const value = values ? words(values[i]) : classes?.[code[i]], number = header.numbers[i];
     return [`trial ${header.labels[i]}`, `${words(app.timeOf(app.firstOf(number, this.record) + t), 6)} ms`,
-      ...(value === undefined ? [] : [`${name.replaceAll("_", " ")}: ${value}`])].join("\n");
+    ...(value === undefined ? [] : [`${name.replaceAll("_", " ")}: ${value}`])].join("\n");
   }
 
   pick(place) {

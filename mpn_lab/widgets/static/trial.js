@@ -24,6 +24,9 @@ export class TrialExplorer extends Trials {
     this.panels = [new Inputs(this, time), new Outputs(this, time), new Change(this, time)];
     this.change = this.panels[2];
     this.stacks = { h: time, M: make("div", { className: "mpn-maps" }), paths: space };
+    /** @type {Record<number, Int32Array>} */
+    this.plain = {}; // the units as they are, by their number
+    /** @type {Record<string, any[]>} */
     this.grown = { h: [], M: [], paths: [] }; // as many panels as there are things to show
     this.tools = make("div", { className: "mpn-tools" });
     const chooser = (label, trait, hint, options) => {
@@ -32,7 +35,7 @@ export class TrialExplorer extends Trials {
     };
     const orders = header.variables.length ? ORDERS : ORDERS.slice(0, 1); // of a trial alone
     this.choosers = [chooser("show", "show", "What the maps of synapses show", Object.keys(header.shows)),
-      chooser("units", "order", "The order of the hidden units, in the maps and in h", orders)];
+    chooser("units", "order", "The order of the hidden units, in the maps and in h", orders)];
     state.append(this.tools, this.stacks.M);
     this.panels.push(new Trace(this, state));
     for (const name of TRAITS) this.listen(`change:${name}`, () => this.schedule());
@@ -49,7 +52,7 @@ export class TrialExplorer extends Trials {
     bar.after(row);
     this.chooser = menu(row, "trial", "The trial: its number, the response and the outcome "
       + "(arrow keys up and down)", (value) => this.set(this.frame(Number(value))));
-    const filter = (value) => this.filter(value);
+    const filter = () => this.filter();
     this.outcome = menu(row, "trials", "Which trials to choose from, by their outcome", filter);
     this.outcome.choices(header.conditions.outcome
       ? [[ANY, "all"], ["correct", "correct"], ["wrong", "wrong"]] : [[ANY, "all"]], ANY);
@@ -110,7 +113,10 @@ export class TrialExplorer extends Trials {
   /** The trials that the filters leave, as positions. */
   left() {
     const where = this.get("where"), key = JSON.stringify(where);
-    if (this.leftKey !== key) Object.assign(this, { leftKey: key, kept: this.passing(where) });
+    if (this.leftKey !== key) {
+      this.leftKey = key;
+      this.kept = this.passing(where);
+    }
     return this.kept;
   }
 
@@ -143,7 +149,8 @@ export class TrialExplorer extends Trials {
   turn(by) { this.set(this.frame(this.turned(by))); }
 
   turned(by) {
-    const left = this.left(), { numbers } = this.overview.header, at = left.indexOf(this.position(this.get("trial")));
+    const left = this.left(), { numbers } = this.overview.header;
+    const at = left.indexOf(this.position(this.get("trial")));
     return numbers[left[(at + by + left.length) % left.length]];
   }
 
@@ -157,31 +164,33 @@ export class TrialExplorer extends Trials {
   order(record, count) {
     const order = this.get("order"), answer = order === "index" ? null
       : this.load(`order ${record} ${order}`, { ask: "order", order, record }, true);
-    return answer?.order.data ?? (this.plain ??= {})[count]
-      ?? (this.plain[count] = Int32Array.from({ length: count }, (_, k) => k));
+    return answer?.order.data ?? (this.plain[count] ??= Int32Array.from({ length: count }, (_, k) => k));
   }
 
-  /** What is to be shown of each record: a trial, `number`, or the average of `trials`. */
+  /** What is to be shown of each record: a trial, `number`, or the average of `trials`. @returns {any[]} */
   subjects() {
     const { numbers, conditions } = this.overview.header, view = this.get("view"), by = this.get("by");
     const one = (number) => ({ number, name: `trial ${number}` }), left = this.left();
-    const mean = (some, name, color) => ({ trials: some.map((i) => numbers[i]), color,
-      name: `mean of ${some.length} trials${name}` });
+    const mean = (some, name, color = null) => ({
+      trials: some.map((i) => numbers[i]), color,
+      name: `mean of ${some.length} trials${name}`
+    });
     if (view === "trial") return [this.get("trial"), ...this.get("beside")].map(one);
     if (view === "difference") return [one(this.get("trial")), mean(left, "")];
     if (!by) return [mean(left, "")];
     const { labels, code } = conditions[by];
-    return labels.map((label, k) => [label, left.filter((i) => code[i] === k), k])
-      .filter(([, some]) => some.length).map(([label, some, k]) => mean(some, `, ${spoken(by)} = ${label}`,
-        (theme) => conditionColor(theme, k, labels.length)));
+    return labels.map((label, k) => mean(left.filter((i) => code[i] === k), `, ${spoken(by)} = ${label}`,
+      (theme) => conditionColor(theme, k, labels.length))).filter(({ trials }) => trials.length);
   }
 
   /** Loads what is to be shown; until all of it is there, what was shown stays. */
   fetch() {
     const subjects = this.subjects(), shown = this.get("shown"), align = this.get("align");
     const wanted = shown.flatMap((record) => subjects.map((subject) => ({ record, ...subject })));
-    const found = wanted.slice(0, MOST_ITEMS).map((one) => ({ ...one, overview: this.recordOf(one.record),
-      detail: this.detailOf(one.record, one, align) }));
+    const found = wanted.slice(0, MOST_ITEMS).map((one) => ({
+      ...one, overview: this.recordOf(one.record),
+      detail: this.detailOf(one.record, one, align)
+    }));
     const ready = found.every(({ overview, detail }) => overview && detail);
     this.root.toggleAttribute("aria-busy", !ready);
     this.more = wanted.length - found.length;
@@ -189,17 +198,23 @@ export class TrialExplorer extends Trials {
     if (!ready || (key === this.itemsKey && found.every((one, k) => one.detail === this.items[k].detail))) {
       return;
     }
-    if (this.aligned !== align) Object.assign(this, { aligned: align, timeZoom: {} });
-    this.items = found.map((one, k) => new Item(k, { ...one, origin: this.origin,
+    if (this.aligned !== align) this.timeZoom = {};
+    this.aligned = align;
+    this.items = found.map((one, k) => new Item(k, {
+      ...one, origin: this.origin,
       first: one.trials ? one.detail.header.first : this.firstOf(one.number, one.overview),
       label: shown.length > 1 || one.record !== this.overview.header.record
-        ? `${one.record}, ${one.name}` : one.name }));
-    Object.assign(this, { itemsKey: key, serial: (this.serial ?? 0) + 1, mapsKey: null });
+        ? `${one.record}, ${one.name}` : one.name
+    }));
+    this.itemsKey = key;
+    this.serial = (this.serial ?? 0) + 1;
+    this.mapsKey = null;
     if (this.get("view") === "trial") { // those that may be next
       for (const by of [1, -1, 2]) this.detailOf(shown[0], { number: this.turned(by) });
     }
   }
 
+  /** @param {string} record @param {{ number?: number, trials?: number[] }} of @param {string} [align] */
   detailOf(record, { number, trials }, align) {
     return trials ? this.load(`mean ${record} ${JSON.stringify([align, trials])}`,
       { ask: "mean", record, trials, align })
@@ -216,7 +231,7 @@ export class TrialExplorer extends Trials {
     this.stacks.paths.hidden = !this.overview.header.variables.length;
     if (this.stacks.paths.hidden) paths.length = 0;
     const wanted = { h: shownMaps(this.items, ""), M: shownMaps(this.items, this.get("show")), paths };
-    for (const [of, Kind] of [["h", Hidden], ["M", Matrix], ["paths", Trajectories]]) {
+    for (const [of, Kind] of Object.entries({ h: Hidden, M: Matrix, paths: Trajectories })) {
       wanted[of].forEach((what, k) => {
         this.grown[of][k] ??= this.added(new Kind(this, this.stacks[of], k));
         this.grown[of][k].what = what;
@@ -292,21 +307,27 @@ export class TrialExplorer extends Trials {
     this.headKey = key;
     const { header } = this.overview, [item] = items;
     if (items.length > 1) {
-      const parts = items.map(({ letter, label, number, detail, overview, dash, color }) => ({ dash,
+      const parts = items.map(({ letter, label, number, detail, overview, dash, color }) => ({
+        dash,
         color: color?.(this.theme) ?? this.theme.ink, name: `${letter} ${label}`,
         value: [overview.header.labels[this.position(number)]?.replace(/^\d+: /, ""),
-          detail.header.conditions.replaceAll("   ", " · ")].filter(Boolean).join(" · ") }));
+        detail.header.conditions.replaceAll("   ", " · ")].filter(Boolean).join(" · ")
+      }));
       this.title.replaceChildren();
-      legend(this.title)([...parts, ...(this.more ? [{ note: true, name: `and ${this.more} more, which are `
-        + `not shown: at most ${MOST_ITEMS} at once` }] : [])]);
+      legend(this.title)([...parts, ...(this.more ? [{
+        note: true, name: `and ${this.more} more, which are `
+          + `not shown: at most ${MOST_ITEMS} at once`
+      }] : [])]);
       return;
     }
     const words = item.number === undefined ? `${header.task} · ${item.label}`
       : item.overview.header.titles[this.position(item.number)].replaceAll("   ", " · ");
     const { words: done } = item.overview.header;
     this.title.replaceChildren(make("b", { textContent: words }), " ",
-      make("span", { textContent: [done, item.detail.header.conditions.replaceAll("   ", " · ")]
-        .filter(Boolean).join(" · ") }));
+      make("span", {
+        textContent: [done, item.detail.header.conditions.replaceAll("   ", " · ")]
+          .filter(Boolean).join(" · ")
+      }));
   }
 }
 

@@ -21,6 +21,7 @@ export class OverTime extends Panel {
 
   set zoom(zoom) { this.app.timeZoom = zoom.x ? { x: zoom.x } : {}; }
 
+  /** The limits of the axis. @returns {[number, number]} */
   across() {
     const { app } = this, [low, high] = app.extent();
     return [app.timeOf(low) - app.dt / 2, app.timeOf(high) + app.dt / 2];
@@ -82,9 +83,10 @@ export class Inputs extends OverTime {
       drawMap(g, count, steps, (k, t) => data[t * count + k], scale, spanOf(first), [0, count]);
       colorBar(this, scale, g.theme);
     } else {
-      clipped(g, () => names.forEach((name, k) => this.drawItems(g, "obs", k,
-        channelColor(g.theme, names, k), { stairs: true,
-          ...(name === "fixation" && !several ? { dash: [5, 3] } : {}) })));
+      clipped(g, () => names.forEach((name, k) => {
+        const dashed = name === "fixation" && !several ? { dash: [5, 3] } : {};
+        this.drawItems(g, "obs", k, channelColor(g.theme, names, k), { stairs: true, ...dashed });
+      }));
     }
     drawAxes(g, "", this.many ? "channel" : "value");
   }
@@ -92,9 +94,11 @@ export class Inputs extends OverTime {
   over(g, step) {
     super.over(g, step);
     if (!this.many) {
-      this.legend(this.names.map((name, k) => ({ name, value: this.values("obs", step, k),
+      this.legend(this.names.map((name, k) => ({
+        name, value: this.values("obs", step, k),
         color: channelColor(g.theme, this.names, k),
-        dash: name === "fixation" && this.app.items.length === 1 })));
+        dash: name === "fixation" && this.app.items.length === 1
+      })));
     }
     this.describe(`observations at ${this.clock(step)}: ${this.names.slice(0, MANY)
       .map((name, k) => `${name} ${this.values("obs", step, k)}`).join(", ")}`);
@@ -108,7 +112,10 @@ export class Inputs extends OverTime {
   }
 }
 
-/** The time from the start of the first step of an item to the end of its last. */
+/**
+ * The time from the start of the first step of an item to the end of its last.
+ * @returns {[number, number]}
+ */
 function spanOf(item) {
   return [item.timeOf(0) - item.dt / 2, item.timeOf(item.steps - 1) + item.dt / 2];
 }
@@ -160,7 +167,7 @@ export class Outputs extends OverTime {
     drawPeriods(g, app);
     clipped(lower, () => this.names.forEach((_, k) => this.drawItems(lower, "Q", k, this.color(g, k))));
     for (const item of app.items) this.greedy(lower, item);
-    drawAxes(lower, "", this.what, { bottom: g.top + g.height });
+    drawAxes(lower, "", this.what, { foot: g.top + g.height });
     this.free = false;
     rows.forEach(([label, row, item], r) => {
       const y = lower.top + lower.height + (r + 0.5) * ROW;
@@ -218,8 +225,10 @@ export class Outputs extends OverTime {
         c.stroke();
       }
     }
-    const entries = this.names.slice(0, MANY).map((name, k) => ({ name, color: this.color(g, k),
-      value: this.values("Q", step, k) }));
+    const entries = this.names.slice(0, MANY).map((name, k) => ({
+      name, color: this.color(g, k),
+      value: this.values("Q", step, k)
+    }));
     if (this.free) entries.push({ name: "faded: before the decision, at no cost", note: true });
     this.legend(entries);
     const now = entries.filter(({ note }) => !note).map(({ name, value }) => `${name} ${value}`);
@@ -271,8 +280,8 @@ export class Change extends OverTime {
 
   base(g) {
     const { theme } = g, color = (k) => theme.actions[k % theme.actions.length];
-    this.heading.textContent = `difference of ${this.app.overview.header.logits ? "logits" : "Q"}: ${
-      this.others.map(({ letter }) => `${letter} − A`).join(", ")}`;
+    const of = this.others.map(({ letter }) => `${letter} − A`).join(", ");
+    this.heading.textContent = `difference of ${this.app.overview.header.logits ? "logits" : "Q"}: ${of}`;
     drawPeriods(g, this.app);
     clipped(g, (c) => {
       c.fillStyle = theme.line;
@@ -297,9 +306,12 @@ export class Change extends OverTime {
 
 /** Hidden activity h: units over time, of an item or of a difference (`what`). */
 export class Hidden extends OverTime {
-  constructor(app, stack) {
+  constructor(app, stack, _) {
     super(app, stack, "hidden activity h", "The activity of each hidden unit at each step; a click "
       + "selects the unit too, as Shift and arrow keys do", { grow: 1.35, least: 110, top: 8, bottom: 36 });
+    /** @type {any} */
+    this.what = null; // a Shown
+    this.last = true; // of those below each other
   }
 
   get header() { return this.what.item.overview.header; }
@@ -351,8 +363,10 @@ export class Matrix extends Panel {
   constructor(app, stack, k) {
     super(app, stack, "modulations M", "Each synapse at the time shown: from an input (across) to a "
       + `hidden unit (down). Click, or Shift and arrow keys: select a synapse; ${ZOOM}.`,
-    { grow: 2, least: 250, bottom: 36 });
+      { grow: 2, least: 250, bottom: 36 });
     this.first = k === 0;
+    /** @type {any} */
+    this.what = null; // a Shown, or what stands for it
   }
 
   get zoom() { return this.app.mapZoom ?? {}; }
@@ -387,7 +401,8 @@ export class Matrix extends Panel {
     }
     colorBar(this, scale, g.theme);
     this.heading.textContent = this.title(show);
-    this.describe(`${this.title(show)} of ${n} hidden units by ${d} inputs at ${words(app.timeOf(step), 6)} ms`);
+    const place = `of ${n} hidden units by ${d} inputs at ${words(app.timeOf(step), 6)} ms`;
+    this.describe(`${this.title(show)} ${place}`);
   }
 
   title(show) {
@@ -403,8 +418,8 @@ export class Matrix extends Panel {
   read(place) {
     const { app, what } = this, { unit, input } = this.synapse(place), show = app.get("show");
     const value = what.map(show, app.step())?.[unit * this.header.inputs + input];
-    return `unit ${unit}, input ${input}\n${show}${app.items.length > 1 ? ` of ${what.name}` : ""} = ${
-      words(value)}`;
+    const of = app.items.length > 1 ? ` of ${what.name}` : "";
+    return `unit ${unit}, input ${input}\n${show}${of} = ${words(value)}`;
   }
 
   pick(place) { this.app.select(this.synapse(place)); }
@@ -435,9 +450,11 @@ export class Trace extends OverTime {
       const values = ofMap ? item.synapse(show, unit, input) : null;
       const spread = ofMap ? (show === "M" && M_sd) : h_sd;
       const size = ofMap ? n * d : n, place = ofMap ? unit * d + input : unit;
-      return { item, color: item.color?.(theme) ?? theme.select,
+      return {
+        item, color: item.color?.(theme) ?? theme.select,
         at: ofMap ? (t) => values[t] : (t) => h.data[t * n + unit],
-        spread: spread ? (t) => spread.data[t * size + place] : null };
+        spread: spread ? (t) => spread.data[t * size + place] : null
+      };
     });
     return { name: ofMap ? `${show} of unit ${unit}, input ${input}` : `h of unit ${unit}`, lines };
   }

@@ -6,11 +6,18 @@ import { button, make, slider } from "./controls.js";
 
 /** An explorer of trials at one time. A subclass sets `items`, what is shown of them. */
 export class Trials extends App {
+  /** @returns {any} */
   build() {
     const { header, time } = this.overview, bar = make("div", { className: "mpn-bar-top" });
     const grid = make("div", { className: "mpn-grid" });
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    Object.assign(this, { dt: header.dt, times: time.data, rate: calm ? 5 : 10, items: [] });
+    this.dt = header.dt;
+    this.times = time.data;
+    this.rate = calm ? 5 : 10;
+    /** @type {Items} */
+    this.items = [];
+    /** @type {any[]} */
+    this.panels = [];
     this.title = make("div", { className: "mpn-title" });
     this.root.append(bar, this.title, grid);
     this.player = button(bar, "▶", "play", "Play, or pause (space)", () => this.toggle());
@@ -33,7 +40,7 @@ export class Trials extends App {
   /** The first and the last step of the axis: 0 is the trial's start, or that which `align` says. */
   extent() {
     return [Math.min(...this.items.map((item) => item.first)),
-      Math.max(...this.items.map((item) => item.first + item.steps - 1))];
+    Math.max(...this.items.map((item) => item.first + item.steps - 1))];
   }
 
   within(step) {
@@ -62,8 +69,8 @@ export class Trials extends App {
     return { trial, time: Math.min(time, this.timeOf(last)) };
   }
 
-  /** The step of the axis at which a trial begins. */
-  firstOf() { return 0; }
+  /** The step of the axis at which a trial begins. @param {number} _ */
+  firstOf(_) { return 0; }
 
   /** The trial that comes `by` trials later; after the last comes the first. */
   next(by) {

@@ -2,6 +2,7 @@
 
 /** Carries the traits and messages of an explorer: anywidget's model, or that of an exported page. */
 interface Model {
+  values?: Record<string, any>; parts?: Record<string, any>; // of a page
   get(trait: string): any;
   set(trait: string, value: any): void;
   save_changes(): void;
@@ -34,11 +35,15 @@ interface Overview {
     conditions: Record<string, Condition>; colors: string[]; variables: string[];
     shows: Record<string, string>; scales: Record<string, any>;
 
-    ages: number[]; window: number; starts: number[]; without: string;
+    ages: number[]; window: number; without: string;
     strategies: { name: string; kind: string; label: string; early: boolean }[];
     measures: Record<string, Record<string, string>>; names: Record<string, string>;
     distances: Record<string, string>;
 
+    record: string; axes: string; starts: any; records: string[]; checkpoints: number[];
+    edits: { kinds: string[]; targets: string[] } | null;
+
+    trial: number | null; waits: string;
     title: string; words: string; runs: { name: string; words: string }[]; last: number;
     panels: any[]; error: string;
   };
@@ -50,11 +55,12 @@ interface Overview {
 /** A trial, or a mean over trials, at its steps. M_t = lam M_{t-1} + eta h_t x_t^T where x is sent. */
 interface Detail {
   header: { trial?: number; periods: [string, number, number][]; conditions: string;
-    averaged?: number };
+    averaged?: number; first?: number };
   obs?: Values; Q?: Values; h?: Values; reward?: Values; x?: Values; M?: Values; M_start?: Values;
   taken?: Values; greedy?: Values; truth?: Values; count?: Values; obs_sd?: Values; Q_sd?: Values;
   Q_stored?: Values; Q_replayed?: Values; greedy_stored?: Values; greedy_replayed?: Values;
-  flipped?: Values; M_stored?: Values;
+  flipped?: Values; M_stored?: Values; h_sd?: Values; M_sd?: Values;
+  s?: number; a?: number; flipped_all?: Values; // of a strategy, an age
 }
 
 /** The colours of a theme, `#rrggbb`, stops [r, g, b], and a map's as pixels. */
@@ -73,3 +79,30 @@ interface Scale { (value: number): number; invert(at: number): number }
 interface Element { mpn?: any } // the explorer in it
 
 declare var mpnLoaded: Map<string, Promise<any>>; // the code of explorers, by itself
+
+/** What a panel asks of its explorer. */
+interface Shower {
+  theme: Theme; ready(): boolean; schedule(): void; guard(act: () => void): void;
+  readout(text: string | null, event?: PointerEvent): void;
+  select?(chosen: object): void; timeAt?(x: number): number; // of one with a time
+}
+
+/** Limits of the axes, those of y from below to above. */
+interface Limits { x?: number[]; y?: number[] }
+
+/** A place in a panel: in pixels, and in the units of the axes. */
+interface Place { px?: number; py?: number; x?: number; y?: number }
+
+/** Where a panel draws: the context, the scales and limits of its axes, its box, the whole canvas. */
+interface Plot {
+  c?: CanvasRenderingContext2D; X: Scale; Y: Scale; x: number[]; y: number[]; theme: Theme;
+  left: number; top: number; width: number; height: number; full: { width: number; height: number };
+}
+
+/** What an item is made of. */
+interface Given {
+  overview: Overview; detail: Detail; record: string; label: string; first: number; origin: number;
+  number: number; trials: number[]; color: (theme: Theme) => string;
+}
+
+type Items = import("./items.js").Item[];

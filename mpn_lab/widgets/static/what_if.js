@@ -10,18 +10,26 @@ const OPTIONS = { scale: { factor: 0.5 }, shuffle: { over: "units", seed: 0 } };
 /** A switch, and where it is on the menus of an edit; every change is computed anew. */
 export class WhatIf {
   constructor(app, stack) {
-    Object.assign(this, { app, kind: "zero", on: false, count: 0 });
+    this.app = app;
+    this.on = false;
+    this.count = 0; // of the questions that were asked
+    this.kind = "zero";
+    this.donor = app.overview.header.numbers[0];
     const { kinds, targets } = app.overview.header.edits;
     this.target = targets[0];
-    this.switch = make("button", { type: "button", textContent: "what if …", "aria-pressed": "false",
-      title: "Change something in the network and see what it would have done" });
+    this.switch = make("button", {
+      type: "button", textContent: "what if …", "aria-pressed": "false",
+      title: "Change something in the network and see what it would have done"
+    });
     this.switch.addEventListener("click", () => app.guard(() => this.turn(!this.on)));
     this.row = make("div", { className: "mpn-bar-top mpn-what-if", hidden: true });
-    const hints = { kind: "What is done to the network; each is a function of mpn_lab.edits",
+    const hints = {
+      kind: "What is done to the network; each is a function of mpn_lab.edits",
       target: "What is edited: a state before each of the steps, or an output at them",
       donor: "The trial whose values are put in their place",
       where: "All of it, or the unit or synapse that is selected",
-      when: "At which steps; drag with Shift in a panel over time for a span" };
+      when: "At which steps; drag with Shift in a panel over time for a span"
+    };
     this.menus = {};
     for (const [name, hint] of Object.entries(hints)) {
       this.menus[name] = menu(this.row, name === "kind" ? "edit" : name, hint,
@@ -52,18 +60,22 @@ export class WhatIf {
     const { app } = this, { span } = app.selection(), { periods } = app.detail.header;
     const first = app.items[0].first, shift = app.timeOf(0) + first * app.dt - app.times[0];
     const dragged = span && [span[0] - shift, span[1] + app.dt - shift];
-    return [...(dragged ? [[JSON.stringify({ during: dragged }), `from ${words(dragged[0], 6)} to ${
-      words(dragged[1], 6)} ms`]] : []),
-    ...periods.map(([name]) => [JSON.stringify({ during: name }), `during ${name}`]),
-    ...periods.map(([name]) => [JSON.stringify({ at: name }), `at the first step of ${name}`]),
-    [JSON.stringify({}), "at all steps"]];
+    const found = periods.map(([name]) => [{ during: name }, `during ${name}`]);
+    found.push(...periods.map(([name]) => [{ at: name }, `at the first step of ${name}`]));
+    found.push([{}, "at all steps"]);
+    if (dragged) {
+      found.unshift([{ during: dragged }, `from ${words(dragged[0], 6)} to ${words(dragged[1], 6)} ms`]);
+    }
+    return found.map(([moment, text]) => [JSON.stringify(moment), text]);
   }
 
   places() {
-    const { unit, input } = this.app.selection(), inputs = this.target === "M";
-    return [["{}", "all of it"], ...(unit === undefined || this.target === "obs" || this.target === "x" ? []
-      : [[JSON.stringify({ units: [unit] }), `unit ${unit}`]]), ...(inputs && input !== undefined
-      ? [[JSON.stringify({ synapses: [[unit, input]] }), `synapse (${unit}, ${input})`]] : [])];
+    const { unit, input } = this.app.selection(), found = [[{}, "all of it"]], { target } = this;
+    if (unit !== undefined && !["obs", "x"].includes(target)) found.push([{ units: [unit] }, `unit ${unit}`]);
+    if (input !== undefined && target === "M") {
+      found.push([{ synapses: [[unit, input]] }, `synapse (${unit}, ${input})`]);
+    }
+    return found.map(([place, text]) => [JSON.stringify(place), text]);
   }
 
   /** The edit that is chosen, as `edits.from_json` takes it. */
@@ -77,11 +89,11 @@ export class WhatIf {
     }
     this.when = chosen(moments, this.when ?? chosen(moments, period));
     this.where = chosen(this.places(), this.where);
-    const donors = app.overview.header.numbers.filter((n) => n !== app.get("trial"));
-    this.donor ??= donors[0];
     const options = this.kind === "swap" ? { donor: Number(this.donor) } : OPTIONS[this.kind] ?? {};
-    return { kind: this.kind, target: this.target, options, ...JSON.parse(this.when),
-      ...JSON.parse(this.where) };
+    return {
+      kind: this.kind, target: this.target, options, ...JSON.parse(this.when),
+      ...JSON.parse(this.where)
+    };
   }
 
   /** Asks the kernel for the effect; its answer names the record to show. */

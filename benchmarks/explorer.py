@@ -66,7 +66,11 @@ IN_THE_BROWSER = """async () => {
 
 OPEN_AND_CLOSE = """async (count) => {
   const own = document.querySelector(".mpn-app"); // the page's own one makes room for the others
-  if (own) { globalThis.first = own.mpn; own.mpn.end(); own.remove(); }
+  if (own) {
+    globalThis.first = { constructor: own.mpn.constructor, model: own.mpn.model };
+    own.mpn.end();
+    own.remove();
+  }
   const { constructor: Explorer, model } = globalThis.first;
   const settled = async (app) => { do await frame(); while (app.asked.size || app.waiting); };
   const frame = () => new Promise((done) => requestAnimationFrame(done));
@@ -131,7 +135,7 @@ def opened_bytes(explorer: mpn_lab.TrialExplorer) -> int:
     """Bytes that the browser gets before it has drawn all panels: code, overview and answers."""
     sent = explorer._overview
     size = len(json.dumps({"header": sent["header"], "arrays": sent["arrays"]}))
-    size += sum(map(len, sent["buffers"])) + len(explorer._esm) + len(explorer._css)
+    size += sum(map(len, sent["buffers"])) + len(explorer._code) + len(explorer._css)
     asked = [{"ask": "trial", "trial": n} for n in explorer._header["numbers"][:4]]
     asked += [{"ask": "components", "variable": explorer.variable}]
     for question in [*asked, {"ask": "order", "order": explorer.order}]:

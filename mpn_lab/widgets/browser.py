@@ -60,6 +60,7 @@ class BrowserExplorer(anywidget.AnyWidget):
     module = ""
 
     _esm = traitlets.Unicode().tag(sync=True)
+    _code = traitlets.Unicode().tag(sync=True)
     _css = traitlets.Unicode().tag(sync=True)
     _overview = traitlets.Dict().tag(sync=True)
     _picture = traitlets.Unicode().tag(sync=True)
@@ -76,7 +77,8 @@ class BrowserExplorer(anywidget.AnyWidget):
         layout, buffers = pack(arrays)
         sent = {"header": header, "arrays": layout, "buffers": buffers}
         super().__init__(
-            _esm=bundle(self.module),
+            _esm=source("widget.js"),
+            _code=bundle(self.module),
             _css=source("explorer.css"),
             _overview=sent,
             _picture=f"mpn-{uuid4().hex}",

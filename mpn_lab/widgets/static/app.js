@@ -72,13 +72,14 @@ export class App {
     this.endings.push(() => style.remove());
   }
 
-  /** Ends what outlives the explorer's place in the page. */
+  /** Ends what outlives the explorer's place in the page. What Jupyter still holds of it is empty. */
   end() {
-    this.playing = null;
-    this.ended = true;
+    cancelAnimationFrame(this.waiting);
     for (const end of this.endings) end();
-    this.cache.entries.clear();
-    this.lasting = {};
+    this.root.replaceChildren();
+    delete this.root.mpn;
+    for (const name of Object.keys(this)) delete this[name];
+    this.ended = true;
   }
 
   /** @param {string} event @param {(...given: any) => void} act */

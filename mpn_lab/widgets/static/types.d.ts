@@ -71,3 +71,5 @@ interface LegendEntry { name: string; color?: string; dash?: boolean | number[];
 interface Scale { (value: number): number; invert(at: number): number }
 
 interface Element { mpn?: any } // the explorer in it
+
+declare var mpnLoaded: Map<string, Promise<any>>; // the code of explorers, by itself

@@ -99,7 +99,7 @@ class BrowserExplorer(anywidget.AnyWidget):
         raise NotImplementedError
 
     def close(self) -> None:
-        """Remove the explorer from the notebook and free its memory; it cannot be used again."""
+        """Replace the explorer by its picture and free its memory; it cannot be used again."""
         if self.comm is None:
             return
         self.unobserve_all()
@@ -137,12 +137,13 @@ class BrowserExplorer(anywidget.AnyWidget):
         if self.comm is None:  # closed
             display({"text/plain": repr(self)}, raw=True)
             return
-        data, metadata = self._repr_mimebundle_()
-        display(data, metadata=metadata, raw=True)
-        display(self._afterwards(data["image/png"]), raw=True)
+        for data, metadata in self._outputs():
+            display(data, metadata=metadata, raw=True)
 
-    def _afterwards(self, picture: str) -> dict[str, str]:
-        """Return the output that shows a picture, PNG in base64, once the explorer is gone."""
+    def _outputs(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Return the outputs of a cell: the explorer, and its picture once the explorer is gone."""
+        data, metadata = self._repr_mimebundle_()
+        picture = data["image/png"]
         width, height = struct.unpack(">II", base64.b64decode(picture[:32])[16:])
         content = _PICTURE.format(
             id=self._picture,
@@ -151,7 +152,7 @@ class BrowserExplorer(anywidget.AnyWidget):
             height=height,
             description=html.escape(self.description),
         )
-        return {"text/html": content}
+        return [(data, metadata), ({"text/html": content}, {})]
 
     def __repr__(self) -> str:
         return self.description

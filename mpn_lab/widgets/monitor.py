@@ -97,7 +97,7 @@ class TrainingMonitor(BrowserExplorer):
         self.records: dict[str, xr.Dataset] = {}
         self.error = ""
         self._without_network = False
-        self._shown: DisplayHandle | None = None
+        self._shown: list[DisplayHandle] = []
         self._cost, self._sent_at = 0.0, -math.inf
         super().__init__(None, self._describe(), self._content())
 
@@ -186,8 +186,9 @@ class TrainingMonitor(BrowserExplorer):
                 if self.trial is not None:
                     self._look(name, row, network)
                 self._refresh(start)
-            if last and self._shown is not None:  # so that the saved notebook shows whole curves
-                self._shown.update(self._repr_mimebundle_()[0], raw=True)
+            if last and self._shown:  # so that the saved notebook shows whole curves
+                for output, (data, metadata) in zip(self._shown, self._outputs(), strict=True):
+                    output.update(data, metadata=metadata, raw=True)
         except Exception as error:
             self.error = sentence(error)
             self._refresh(start)
@@ -270,7 +271,10 @@ class TrainingMonitor(BrowserExplorer):
         return f"TrainingMonitor({task}: {score(self.rows)})"
 
     def _ipython_display_(self) -> None:
-        self._shown = display(self._repr_mimebundle_()[0], raw=True, display_id=True)
+        self._shown = [
+            display(data, metadata=metadata, raw=True, display_id=True)
+            for data, metadata in self._outputs()
+        ]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import mpn_lab
 network = mpn_lab.QNetwork(3, 3, generator=torch.Generator().manual_seed(0))
 trials = mpn_lab.record(network, "DelayMatchSample-v0", trials=4)
 """,
-    "explorer": "mpn_lab.TrialExplorer(trials)",
+    "explorer": "explorer = mpn_lab.TrialExplorer(trials); explorer",
 }
 
 
@@ -38,3 +38,7 @@ def test_a_saved_notebook_shows_the_picture_until_its_cell_is_run_again(open_not
     notebook.run_all()
     cell.locator(".mpn-app").wait_for()
     caption.wait_for(state="hidden")
+
+    notebook.python("explorer.close()")  # also while its kernel lives
+    caption.wait_for()
+    assert cell.locator(".mpn-app").count() == 0

@@ -1,4 +1,4 @@
-"""Checks that a run is there, whole and consistent, and mends what can be mended."""
+"""Checks that a run is complete and consistent, and restores what can be restored."""
 
 from __future__ import annotations
 

@@ -56,7 +56,8 @@ export class App {
     this.lasting = {};
     /** @type {Map<string, boolean>} */
     this.asked = new Map(); // key -> lasting
-    this.failed = new Set();
+    /** @type {Map<string, string>} */
+    this.failed = new Map(); // key -> what went wrong
     const { header, arrays, buffers } = this.model.get("_overview");
     this.overview = /** @type {Overview} */ ({ header, ...unpack(arrays, buffers) });
     this.schedule();
@@ -129,6 +130,7 @@ export class App {
   set(values) {
     for (const [name, value] of Object.entries(values)) this.model.set(name, value);
     this.model.save_changes();
+    if (Object.keys(values).some((name) => name !== "time")) this.failed.clear(); // it may work now
     this.show(null);
     this.schedule();
   }
@@ -139,11 +141,19 @@ export class App {
    */
   load(key, question, lasting = false) {
     const found = lasting ? this.lasting[key] : this.cache.get(key);
-    if (!found && !this.asked.has(key) && !this.failed.has(key)) {
-      this.asked.set(key, lasting);
-      this.model.send({ ...question, key });
-    }
+    if (!found) this.ahead(key, question, lasting);
+    if (this.failed.has(key)) this.missing = this.failed.get(key);
     return found ?? null;
+  }
+
+  /**
+   * Asks the kernel for what may be needed next.
+   * @param {string} key @param {object} question
+   */
+  ahead(key, question, lasting = false) {
+    if (this.cache.entries.has(key) || this.asked.has(key) || this.failed.has(key)) return;
+    this.asked.set(key, lasting);
+    this.model.send({ ...question, key });
   }
 
   /** @param {Answer} message @param {DataView[]} buffers */
@@ -152,7 +162,7 @@ export class App {
     this.asked.delete(key);
     this.gone = null;
     if (error) {
-      this.failed.add(key);
+      this.failed.set(key, error);
       this.show(error);
       return;
     }
@@ -167,7 +177,12 @@ export class App {
     this.waiting = requestAnimationFrame(() => {
       this.waiting = null;
       if (!this.root.isConnected || !this.overview) return;
-      this.guard(() => this.draw());
+      this.guard(() => {
+        this.cache.used.clear();
+        this.missing = null;
+        this.draw();
+        if (this.missing) this.show(this.missing);
+      });
       this.root.dataset.frames = `${Number(this.root.dataset.frames ?? 0) + 1}`;
     });
   }

@@ -42,10 +42,13 @@ export class Item {
     return t === null ? NaN : data[t * (shape[1] ?? 1) + k];
   }
 
-  /** What the map shows, [hidden, input], at a step of the axis; null where there is none. */
+  /**
+   * What the map shows, [hidden, input], at a step of the axis; null where there is none. The change of
+   * an average is one only where both steps are averages over the same number of trials.
+   */
   map(show, step) {
-    const t = this.at(step), { header } = this.overview;
-    if (t === null) return null;
+    const t = this.at(step), { header } = this.overview, count = this.detail.count?.data;
+    if (t === null || (show === "change of M" && count && count[t] !== count[t - 1])) return null;
     this.out ??= new Float32Array(header.hidden * header.inputs);
     return matrixAt(show, t, this.detail, this.overview, header.modulation === "multiplicative", this.out);
   }
@@ -53,7 +56,7 @@ export class Item {
   /** A synapse at all its steps. */
   synapse(show, unit, input) {
     const k = unit * this.overview.header.inputs + input;
-    return Float32Array.from({ length: this.steps }, (_, t) => this.map(show, this.first + t)[k]);
+    return Float32Array.from({ length: this.steps }, (_, t) => this.map(show, this.first + t)?.[k] ?? NaN);
   }
 
   hasMap(show) {
@@ -62,7 +65,7 @@ export class Item {
 }
 
 /** An item, or its difference from the first: what one map shows of h, or of M. */
-export class Shown {
+export class Layer {
   /** @param {Item} item @param {Item | null} minus */
   constructor(item, minus = null) {
     this.item = item;
@@ -105,6 +108,6 @@ export function shownMaps(items, show) {
   const having = show ? items.filter((item) => item.hasMap(show)) : items, [first] = having;
   const same = (item) => ["hidden", ...(show ? ["inputs"] : [])].every((size) =>
     item.overview.header[size] === first.overview.header[size]);
-  return [...having.map((item) => new Shown(item)),
-  ...having.slice(1).filter(same).map((item) => new Shown(item, first))];
+  return [...having.map((item) => new Layer(item)),
+  ...having.slice(1).filter(same).map((item) => new Layer(item, first))];
 }

@@ -71,8 +71,9 @@ class TrainingMonitor extends App {
     if (!page || page === this.page) return;
     const { name, values, parts } = this.page = page, model = new PageModel({ ...values }, parts);
     if (name === this.trial?.name) return this.trial.renew(model);
-    if (this.trial) model.set("time", this.trial.get("time"));
+    for (const trait of this.trial ? ["time", "align"] : []) model.set(trait, this.trial.get(trait));
     this.trial?.end();
+    this.place.replaceWith(this.place = make("div", { className: "mpn-present" })); // and what listens to it
     this.trial = this.place.mpn = Object.assign(new PresentTrial(this.place, model), { name });
   }
 

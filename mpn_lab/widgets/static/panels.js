@@ -140,7 +140,7 @@ export class Panel {
       const from = this.place(event);
       if (event.button || !this.inside(from)) return;
       this.canvas.setPointerCapture(event.pointerId);
-      this.press = { from, span: event.shiftKey && this.flat };
+      this.press = { from, span: event.shiftKey && this.flat && this.app.select };
     });
     on("pointermove", (event) => {
       const at = this.place(event);
@@ -191,10 +191,11 @@ export class Panel {
 
   /** What dragging from a place to another does: a zoom, or with Shift a span of time. */
   choose(from, to, span) {
-    const x = [from.x, to.x].sort((a, b) => a - b), y = [from.y, to.y].sort((a, b) => a - b);
+    const home = this.limits(), near = (side) => Math.abs(from[side] - to[side]) <= NEAR;
+    const x = near("px") ? home.x : [from.x, to.x].sort((a, b) => a - b);
+    const y = near("py") ? home.y : [from.y, to.y].sort((a, b) => (a - b) * (home.y[1] - home.y[0]));
     if (span) this.app.select({ span: x.map((value) => this.app.timeAt(value)) });
-    else this.setZoom(this.flat ? { x } : this.limits().y[0] > this.limits().y[1]
-      ? { x, y: y.reverse() } : { x, y });
+    else this.setZoom(this.flat ? { x } : { x, y });
   }
 }
 
@@ -310,8 +311,14 @@ export function drawLine({ c, X, Y }, item, steps, at, style = {}) {
 /** Draws the band of a spread about a line. */
 export function drawSpread({ c, X, Y }, item, steps, at, spread, color) {
   c.beginPath();
-  for (let t = 0; t < steps; t++) c.lineTo(X(item.timeOf(t)), Y(at(t) + spread(t)));
-  for (let t = steps - 1; t >= 0; t--) c.lineTo(X(item.timeOf(t)), Y(at(t) - spread(t)));
+  for (let start = 0, t = 0; t <= steps; t++) { // a piece for each run of steps that are known
+    if (t < steps && !Number.isNaN(at(t) + spread(t))) continue;
+    for (let k = start; k < t; k++) c.lineTo(X(item.timeOf(k)), Y(at(k) + spread(k)));
+    for (let k = t - 1; k >= start; k--) c.lineTo(X(item.timeOf(k)), Y(at(k) - spread(k)));
+    if (t > start) c.closePath();
+    start = t + 1;
+    if (start < steps) c.moveTo(X(item.timeOf(start)), Y(at(start) + spread(start)));
+  }
   c.fillStyle = color;
   c.globalAlpha = 0.16;
   c.fill();

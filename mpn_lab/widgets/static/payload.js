@@ -97,18 +97,21 @@ export function matrixAt(show, step, detail, overview, multiplicative, out) {
   return out;
 }
 
-/** Keeps the entries used last, up to a number of bytes. */
+/** Keeps the entries used last, up to a number of bytes, and those `used` since that was emptied. */
 export class Cache {
   /** @param {number} most bytes */
   constructor(most) {
     this.most = most;
     /** @type {Map<string, Entry>} */
     this.entries = new Map();
+    /** @type {Set<string>} */
+    this.used = new Set(); // what is drawn: it stays, however large
   }
 
   /** @param {string} key */
   get(key) {
     const entry = this.entries.get(key);
+    this.used.add(key);
     if (entry) { this.entries.delete(key); this.entries.set(key, entry); }
     return entry;
   }
@@ -119,7 +122,7 @@ export class Cache {
     let bytes = 0;
     for (const [other, held] of [...this.entries].reverse()) {
       bytes += Object.values(held).reduce((sum, a) => sum + (a?.data?.byteLength ?? 0), 0);
-      if (bytes > this.most && other !== key) this.entries.delete(other);
+      if (bytes > this.most && other !== key && !this.used.has(other)) this.entries.delete(other);
     }
   }
 }

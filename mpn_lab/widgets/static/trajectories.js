@@ -12,6 +12,7 @@ export class Trajectories extends Panel {
     super(app, stack, "trajectories", "The state of every trial at every step, in principal "
       + `components. Click a path: go to that trial; ${ZOOM}.`, { grow: 1, least: 300, bottom: 36 });
     this.what = ""; // the name of the record
+    this.alone = true;
     if (k) return;
     const { header } = app.overview;
     this.variable = menu(this.tools, "of", "The variable whose components these are",
@@ -71,7 +72,7 @@ export class Trajectories extends Panel {
 
   key() {
     const count = this.paths().length;
-    return [this.serial, this.app.get("color_by"), count];
+    return [this.serial, this.app.get("color_by"), count, this.alone];
   }
 
   /** The colour of a trial, and the entries of the legend. */
@@ -106,8 +107,8 @@ export class Trajectories extends Panel {
       const number = app.get("components")[k], of_ = share?.[number - 1];
       return `PC ${number}${Number.isFinite(of_) ? ` (${Math.round(of_ * 100)} % of variance)` : ""}`;
     };
-    this.heading.textContent = app.grown.paths.length > 1
-      ? `trajectories of ${this.variableOf(this.record)}, ${this.what}` : "trajectories";
+    this.heading.textContent = this.alone ? "trajectories"
+      : `trajectories of ${this.variableOf(this.record)}, ${this.what}`;
     this.pixels = paths.map(({ xs, ys }) => ({ xs: xs.map(g.X), ys: ys.map(g.Y) }));
     clipped(g, (c) => {
       c.lineWidth = 1;
@@ -155,7 +156,7 @@ export class Trajectories extends Panel {
   path(item) {
     const key = JSON.stringify([this.app.serial, this.app.get("variable"), this.app.get("components")]);
     const found = this.found(item.record);
-    if (item.pathKey === key || !found) return item.path;
+    if (!found || item.pathKey === key) return found && item.path;
     const { app } = this, { header } = item.overview, long = ([...item.trials ?? [item.number]])
       .map((number) => ({ i: app.position(number), first: app.firstOf(number, item.overview) }))
       .filter(({ i }) => !item.trials || (header.starts[app.get("align")]?.[i] ?? 0) >= 0);
@@ -167,7 +168,7 @@ export class Trajectories extends Panel {
       let sum = 0, count = 0;
       for (const { first, both } of ways) {
         const value = both[axis][item.first + t - first];
-        if (value !== undefined) { sum += value; count += 1; }
+        if (Number.isFinite(value)) { sum += value; count += 1; }
       }
       return sum / count;
     });

@@ -75,7 +75,8 @@ export class TrialExplorer extends Trials {
     this.aligner.choices([[ANY, "the trial's start"], ...header.periods.map((name) =>
       [name, `start of ${name}`])], ANY);
     this.wantedAge = null; // the checkpoint to show next
-    this.records = toggles(row, "networks and variants shown", (shown) => this.set({ shown }));
+    this.records = toggles(row, "networks and variants shown", (shown) => (shown.length > MOST_ITEMS
+      ? this.show(`At most ${MOST_ITEMS} records are shown at once; hide one first.`) : this.set({ shown })));
     if (header.checkpoints?.length) {
       this.aging = slider(row, "checkpoint", "The network after so many trials of its training, on the "
         + "recorded observations", (k) => this.age(k));
@@ -103,11 +104,16 @@ export class TrialExplorer extends Trials {
     return start > 0 ? -start : 0;
   }
 
+  /** Counts the time from another moment; what is shown, and the span, stay where they are in the trial. */
   align(align) {
-    const { step, first: before } = { step: this.step(), first: this.items[0].first };
-    this.set({ align });
-    if (!this.overview.header.page) return; // else the kernel keeps the step
-    this.go(step - before + this.firstOf(this.get("trial")));
+    const trial = this.get("trial"), { span, ...rest } = this.selection();
+    const start = () => this.timeOf(this.firstOf(trial)), before = start();
+    this.model.set("align", align);
+    const moved = start() - before;
+    this.set({
+      align, time: this.get("time") + moved,
+      selection: span ? { ...rest, span: span.map((time) => time + moved) } : rest
+    });
   }
 
   /** The trials that the filters leave, as positions. */
@@ -175,8 +181,9 @@ export class TrialExplorer extends Trials {
       trials: some.map((i) => numbers[i]), color,
       name: `mean of ${some.length} trials${name}`
     });
-    if (view === "trial") return [this.get("trial"), ...this.get("beside")].map(one);
-    if (view === "difference") return [one(this.get("trial")), mean(left, "")];
+    const trial = this.get("trial"), beside = this.get("beside").filter((number) => number !== trial);
+    if (view === "trial") return [trial, ...beside].map(one);
+    if (view === "difference") return [one(trial), mean(left, "")];
     if (!by) return [mean(left, "")];
     const { labels, code } = conditions[by];
     return labels.map((label, k) => mean(left.filter((i) => code[i] === k), `, ${spoken(by)} = ${label}`,
@@ -210,7 +217,9 @@ export class TrialExplorer extends Trials {
     this.serial = (this.serial ?? 0) + 1;
     this.mapsKey = null;
     if (this.get("view") === "trial") { // those that may be next
-      for (const by of [1, -1, 2]) this.detailOf(shown[0], { number: this.turned(by) });
+      for (const number of [1, -1, 2].map((by) => this.turned(by))) {
+        this.ahead(`trial ${shown[0]} ${number}`, { ask: "trial", record: shown[0], trial: number });
+      }
     }
   }
 
@@ -234,7 +243,7 @@ export class TrialExplorer extends Trials {
     for (const [of, Kind] of Object.entries({ h: Hidden, M: Matrix, paths: Trajectories })) {
       wanted[of].forEach((what, k) => {
         this.grown[of][k] ??= this.added(new Kind(this, this.stacks[of], k));
-        this.grown[of][k].what = what;
+        Object.assign(this.grown[of][k], { what, alone: wanted[of].length < 2 });
       });
       this.grown[of].forEach((panel, k) => { panel.node.hidden = k >= wanted[of].length; });
     }

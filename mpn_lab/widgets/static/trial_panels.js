@@ -152,11 +152,18 @@ export class Outputs extends OverTime {
     return rows;
   }
 
+  /** The limits of all trials, and of what is shown, with its spread. */
   domain() {
-    const { items, overview } = this.app, [low, high] = overview.header.scales.Q;
-    const wide = Math.max(0, ...items.flatMap(({ detail }) => (detail.Q_sd
-      ? [...detail.Q_sd.data].filter((v) => v === v) : [])));
-    return { x: this.across(), y: limitsOf([low - wide, high + wide]) };
+    if (this.limitsKey !== this.app.serial) {
+      this.limitsKey = this.app.serial;
+      const ends = [...this.app.overview.header.scales.Q];
+      for (const { detail: { Q, Q_sd } } of this.app.items) {
+        const [low, high] = limitsOf(Q.data, 0), wide = Q_sd ? largestOf(Q_sd.data) : 0;
+        if (high > low) ends.push(low - wide, high + wide);
+      }
+      this.y = limitsOf(ends);
+    }
+    return { x: this.across(), y: this.y };
   }
 
   base(g) {
@@ -310,7 +317,7 @@ export class Hidden extends OverTime {
     super(app, stack, "hidden activity h", "The activity of each hidden unit at each step; a click "
       + "selects the unit too, as Shift and arrow keys do", { grow: 1.35, least: 110, top: 8, bottom: 36 });
     /** @type {any} */
-    this.what = null; // a Shown
+    this.what = null; // a Layer
     this.last = true; // of those below each other
   }
 
@@ -320,7 +327,7 @@ export class Hidden extends OverTime {
 
   domain() { return { x: this.across(), y: [this.header.hidden, 0] }; }
 
-  key() { return [this.app.serial, this.units.slice(0, 8), this.what.name, this.last]; }
+  key() { return [this.app.serial, this.units.join(), this.what.name, this.last]; }
 
   base(g) {
     const { app, what } = this, { hidden } = this.header, order = this.units, [low, high] = app.extent();
@@ -366,7 +373,7 @@ export class Matrix extends Panel {
       { grow: 2, least: 250, bottom: 36 });
     this.first = k === 0;
     /** @type {any} */
-    this.what = null; // a Shown, or what stands for it
+    this.what = null; // a Layer, or what stands for it
   }
 
   get zoom() { return this.app.mapZoom ?? {}; }
@@ -379,7 +386,7 @@ export class Matrix extends Panel {
 
   domain() { return { x: [0, this.header.inputs], y: [this.header.hidden, 0] }; }
 
-  key() { return [this.units.slice(0, 8), this.header.inputs, this.header.hidden]; }
+  key() { return [this.units.join(), this.header.inputs, this.header.hidden]; }
 
   base(g) {
     const every = Math.ceil(this.header.inputs / Math.max(2, g.width / 40)), xTicks = [];
@@ -393,7 +400,7 @@ export class Matrix extends Panel {
     const values = what.map(show, step), scale = what.scale(show);
     if (values) {
       this.image = drawMap(g, n, d, (i, j) => values[order[i] * d + j], scale, [0, d], [0, n], this.image);
-    } else write(g, what.missing ?? "no step at this time");
+    } else write(g, what.missing ?? "not known at this time");
     const { unit, input } = app.selection(), row = order.indexOf(unit);
     if (row >= 0) {
       const from = input ?? 0, to = (input ?? d - 1) + 1;

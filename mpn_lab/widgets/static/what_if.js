@@ -6,34 +6,37 @@ import { make, menu } from "./controls.js";
 const KIND_WORDS = { scale: "scale by 0.5", shuffle: "shuffle units" };
 const WHAT_IF = /^what if \d+$/; // the name of such a record
 const OPTIONS = { scale: { factor: 0.5 }, shuffle: { over: "units", seed: 0 } };
+const HINTS = {
+  kind: "What is done to the network; each is a function of mpn_lab.edits",
+  target: "What is edited: a state before each of the steps, or an output at them",
+  donor: "The trial whose values are put in their place",
+  where: "All of it, or the unit or synapse that is selected",
+  when: "At which steps; drag with Shift in a panel over time for a span"
+};
 
 /** A switch, and where it is on the menus of an edit; every change is computed anew. */
 export class WhatIf {
   constructor(app, stack) {
-    this.app = app;
-    this.on = false;
-    this.count = 0; // of the questions that were asked
-    this.kind = "zero";
-    this.donor = app.overview.header.numbers[0];
     const { kinds, targets } = app.overview.header.edits;
+    this.app = app;
+    this.count = 0; // of the questions that were asked
+    this.asking = ""; // the key of the last one, while it is not answered
+    this.kind = kinds[0];
     this.target = targets[0];
+    this.donor = app.overview.header.numbers[0];
+    this.where = "{}";
+    this.when = "";
+    this.texts = {}; // of all that was offered: where and when
     this.switch = make("button", {
       type: "button", textContent: "what if …", "aria-pressed": "false",
       title: "Change something in the network and see what it would have done"
     });
-    this.switch.addEventListener("click", () => app.guard(() => this.turn(!this.on)));
+    this.switch.addEventListener("click", () => app.guard(() => this.turn()));
     this.row = make("div", { className: "mpn-bar-top mpn-what-if", hidden: true });
-    const hints = {
-      kind: "What is done to the network; each is a function of mpn_lab.edits",
-      target: "What is edited: a state before each of the steps, or an output at them",
-      donor: "The trial whose values are put in their place",
-      where: "All of it, or the unit or synapse that is selected",
-      when: "At which steps; drag with Shift in a panel over time for a span"
-    };
     this.menus = {};
-    for (const [name, hint] of Object.entries(hints)) {
+    for (const [name, hint] of Object.entries(HINTS)) {
       this.menus[name] = menu(this.row, name === "kind" ? "edit" : name, hint,
-        (value) => this.choose({ [name]: value }));
+        (value) => app.guard(() => this.choose({ [name]: value })));
     }
     this.menus.kind.choices(kinds.map((kind) => [kind, KIND_WORDS[kind] ?? kind]), this.kind);
     this.menus.target.choices(targets, this.target);
@@ -43,10 +46,15 @@ export class WhatIf {
     stack.after(this.row);
   }
 
-  turn(on) {
-    this.on = on;
-    if (on) return this.ask();
+  /** The name of the what-if that is shown, if one is. */
+  get shown() { return this.app.get("shown").find((name) => WHAT_IF.test(name)); }
+
+  get span() { return JSON.stringify(this.app.selection().span); }
+
+  turn() {
+    if (!this.shown && !this.asking) return this.ask();
     const left = this.app.get("shown").filter((name) => !WHAT_IF.test(name));
+    this.asking = "";
     return this.app.set({ shown: left.length ? left : [this.app.overview.header.record] });
   }
 
@@ -55,70 +63,73 @@ export class WhatIf {
     this.ask();
   }
 
-  /** What can be chosen: [value, words]; the span first, since it was dragged. */
+  /** When an edit can act, [value, words]: in the span that was dragged, in a period, at its start. */
   moments() {
-    const { app } = this, { span } = app.selection(), { periods } = app.detail.header;
-    const first = app.items[0].first, shift = app.timeOf(0) + first * app.dt - app.times[0];
-    const dragged = span && [span[0] - shift, span[1] + app.dt - shift];
-    const found = periods.map(([name]) => [{ during: name }, `during ${name}`]);
+    const { app } = this, { span } = app.selection(), { periods } = app.detail.header, found = [];
+    const shift = app.timeOf(app.items[0].first) - app.times[0]; // of the axis, from the trial's own time
+    if (span) {
+      const during = [span[0] - shift, span[1] + app.dt - shift];
+      found.push([{ during }, `from ${words(during[0], 6)} to ${words(during[1], 6)} ms`]);
+    }
+    found.push(...periods.map(([name]) => [{ during: name }, `during ${name}`]));
     found.push(...periods.map(([name]) => [{ at: name }, `at the first step of ${name}`]));
     found.push([{}, "at all steps"]);
-    if (dragged) {
-      found.unshift([{ during: dragged }, `from ${words(dragged[0], 6)} to ${words(dragged[1], 6)} ms`]);
-    }
-    return found.map(([moment, text]) => [JSON.stringify(moment), text]);
+    return this.offered(found, "when");
   }
 
+  /** What an edit can act on: all of it, or the unit or synapse that is selected. */
   places() {
     const { unit, input } = this.app.selection(), found = [[{}, "all of it"]], { target } = this;
     if (unit !== undefined && !["obs", "x"].includes(target)) found.push([{ units: [unit] }, `unit ${unit}`]);
     if (input !== undefined && target === "M") {
       found.push([{ synapses: [[unit, input]] }, `synapse (${unit}, ${input})`]);
     }
-    return found.map(([place, text]) => [JSON.stringify(place), text]);
+    return this.offered(found, "where");
   }
 
-  /** The edit that is chosen, as `edits.from_json` takes it. */
-  edit() {
-    const chosen = (options, value) => (options.some(([other]) => other === value) ? value : options[0][0]);
-    const { app } = this, moments = this.moments();
-    const period = JSON.stringify({ during: app.periodAt(app.step()) });
-    if (this.span !== JSON.stringify(app.selection().span)) { // a new span is what is meant
-      this.span = JSON.stringify(app.selection().span);
-      this.when = moments[0][0];
+  /** Options with JSON for values; what is chosen stays among them. */
+  offered(found, name) {
+    const options = found.map(([value, text]) => [JSON.stringify(value), text]);
+    for (const [value, text] of options) this.texts[value] = text;
+    const chosen = this[name];
+    if (chosen in this.texts && !options.some(([value]) => value === chosen)) {
+      options.push([chosen, this.texts[chosen]]);
     }
-    this.when = chosen(moments, this.when ?? chosen(moments, period));
-    this.where = chosen(this.places(), this.where);
-    const options = this.kind === "swap" ? { donor: Number(this.donor) } : OPTIONS[this.kind] ?? {};
-    return {
-      kind: this.kind, target: this.target, options, ...JSON.parse(this.when),
-      ...JSON.parse(this.where)
-    };
+    return options;
   }
 
-  /** Asks the kernel for the effect; its answer names the record to show. */
+  /** Asks the kernel what the edit that is chosen does; it then shows the record. */
   ask() {
-    const { app } = this, edit = this.edit();
+    const { app } = this, moments = this.moments();
+    if (this.asked !== this.span && app.selection().span) this.when = moments[0][0]; // the span is meant
+    this.asked = this.span;
+    const period = app.periodAt(app.step());
+    this.when ||= JSON.stringify(period ? { during: period } : {});
+    if (this.where !== "{}" && ["obs", "x"].includes(this.target)) this.where = "{}"; // they have no units
+    const options = this.kind === "swap" ? { donor: Number(this.donor) } : OPTIONS[this.kind] ?? {};
+    const edit = {
+      kind: this.kind, target: this.target, options, ...JSON.parse(this.when), ...JSON.parse(this.where)
+    };
     this.asking = `what if ${this.count += 1}: ${JSON.stringify(edit)}`;
     app.show(null);
-    app.load(this.asking, { ask: "what if", edits: [edit] });
+    app.ahead(this.asking, { ask: "what if", edits: [edit] });
     app.schedule();
   }
 
-  /** Shows the menus, and the record once the kernel has answered. */
+  /** Shows the menus; a span that was dragged meanwhile is computed. */
   show() {
-    const { app } = this, shown = app.get("shown"), found = this.asking && app.cache.get(this.asking);
-    if (found) {
-      this.asking = null;
-      if (this.on) app.set({ shown: [app.overview.header.record, found.header.record] });
+    const { app, shown } = this;
+    if (this.asking && !app.asked.has(this.asking)) {
+      if (app.failed.has(this.asking)) app.missing = app.failed.get(this.asking);
+      else this.asking = "";
     }
-    if (shown.some((name) => WHAT_IF.test(name))) this.on = true; // also when Python has set it
-    else if (!this.asking && !found) this.on = false;
-    this.switch.ariaPressed = String(this.on);
-    this.row.hidden = !this.on;
-    if (!this.on) return;
-    if (JSON.stringify(app.selection().span) !== this.span && app.selection().span) this.ask();
-    this.edit();
+    const on = Boolean(shown || this.asking);
+    if (!this.on) this.asked = this.span; // also when Python has set the edit
+    else if (on && app.selection().span && this.span !== this.asked) this.ask();
+    this.on = on;
+    this.switch.ariaPressed = String(on);
+    this.row.hidden = !on;
+    if (!on) return;
     const { numbers, labels } = app.overview.header;
     this.menus.kind.select.value = this.kind;
     this.menus.target.select.value = this.target;
@@ -126,7 +137,7 @@ export class WhatIf {
     this.menus.where.choices(this.places(), this.where);
     this.menus.donor.choices(numbers.map((n, i) => [n, labels[i]]), this.donor);
     this.menus.donor.node.hidden = this.kind !== "swap";
-    const name = shown.find((one) => WHAT_IF.test(one)), record = name && app.recordOf(name);
-    this.words.textContent = record ? `${name}: ${record.header.words}` : "";
+    const record = shown && app.recordOf(shown);
+    this.words.textContent = record ? `${shown}: ${record.header.words}` : "";
   }
 }

@@ -59,7 +59,11 @@ def test_two_trials_are_shown_under_one_cursor_with_their_difference(notebook):
     assert values == pytest.approx(
         notebook.python("trials.Q.values[[0, 4], 5, 1].tolist()"), abs=1e-6
     )
+    explorer.press("ArrowDown", "ArrowDown", "ArrowDown", "ArrowDown")  # to the trial beside
+    assert explorer.root.evaluate("root => root.mpn.items.map(i => i.number)") == [4]
+    explorer.press("ArrowUp")
     explorer.choose("beside", "nothing")
+    explorer.press("ArrowUp", "ArrowUp", "ArrowUp")
     assert panels(explorer) == alone
     assert explorer.error() == ""
 
@@ -80,6 +84,8 @@ def test_averages_by_condition_and_from_a_period_on(notebook):
     assert low < 0 < high
     explorer.choose("view", "trial and mean")
     assert f"difference of Q: B {MINUS} A" in panels(explorer)
+    change = "root => root.mpn.items[1].map('change of M', root.mpn.items[1].first)"
+    assert explorer.root.evaluate(change) is None  # there is no step before
     explorer.choose("view", "one trial")
     explorer.press("Home")
     start = notebook.python("int((trials.period.values[0] == 'test').argmax())")
@@ -154,6 +160,9 @@ def test_what_if_shows_the_effect_of_an_edit_over_the_fact(notebook):
 
 def test_an_edit_that_python_sets_is_shown(notebook):
     explorer = notebook.drawn("what if")
+    assert "span" in explorer.get(
+        "selection"
+    )  # which is of an edit before, and does not replace it
     notebook.python("setattr(what_if, 'edits', [mpn_lab.edits.scale('W', 0.5)])")
     explorer.settle()
     assert "scale W" in explorer.root.inner_text()

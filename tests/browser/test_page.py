@@ -64,3 +64,29 @@ def test_it_fits_every_width_with_text_that_can_be_read(explorer, width):
         """root => [...root.querySelectorAll("canvas")].filter(c => c.offsetParent).every(
             c => c.clientWidth > 150 && c.width === Math.round(c.clientWidth * devicePixelRatio))"""
     )
+
+
+def test_another_moment_to_count_from_keeps_the_step(explorer):
+    explorer.choose("view", "one trial")
+    explorer.press("Home", "ArrowRight", "ArrowRight")
+    step = "root => root.mpn.step() - root.mpn.items[0].first"
+    assert explorer.root.evaluate(step) == 2
+    before = explorer.pixels("action values")
+    explorer.choose("time from", "start of test")
+    assert explorer.root.evaluate(step) == 2
+    assert explorer.get("time") < 0
+    explorer.choose("time from", "the trial's start")
+    assert explorer.pixels("action values") == before
+
+
+def test_a_drag_along_one_axis_zooms_that_axis(explorer):
+    limits = "root => root.mpn.panels.find(p => p.paths).limits()"
+    before = explorer.root.evaluate(limits)
+    for place, act in (((0.3, 0.5), "down"), ((0.6, 0.5), "up")):
+        explorer.page.mouse.move(*explorer.at("trajectories", *place))
+        getattr(explorer.page.mouse, act)()
+    explorer.settle()
+    after = explorer.root.evaluate(limits)
+    assert after["y"] == before["y"]
+    assert after["x"][1] - after["x"][0] < 0.5 * (before["x"][1] - before["x"][0])
+    explorer.press("Escape")

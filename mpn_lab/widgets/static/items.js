@@ -22,6 +22,7 @@ export class Item {
     this.number = given.number;
     this.trials = given.trials;
     this.color = given.color; // of the theme; none: that of the panel
+    this.unaligned = given.unaligned; // whether it lacks the period that times count from
     this.steps = this.detail.Q.shape[0];
     this.dt = this.overview.header.dt;
     /** @type {Float32Array | null} */
@@ -58,6 +59,12 @@ export class Item {
     const k = unit * this.overview.header.inputs + input;
     return Float32Array.from({ length: this.steps }, (_, t) => this.map(show, this.first + t)?.[k] ?? NaN);
   }
+
+  /** Whether the difference of another item from this one means something: at the same moments. */
+  comparable(other) { return !this.unaligned && !other.unaligned; }
+
+  /** Whether another item has the same units: of the same network, or an edited or earlier one. */
+  alike(other) { return this.overview.header.axes === other.overview.header.axes; }
 
   hasMap(show) {
     return Boolean(show in this.overview.header.shows && modulations(this.detail, this.overview));
@@ -106,7 +113,7 @@ export class Layer {
 /** What the maps of h, or of M (`show`), show: each item, then the differences from the first. */
 export function shownMaps(items, show) {
   const having = show ? items.filter((item) => item.hasMap(show)) : items, [first] = having;
-  const same = (item) => ["hidden", ...(show ? ["inputs"] : [])].every((size) =>
+  const same = (item) => first.comparable(item) && ["hidden", ...(show ? ["inputs"] : [])].every((size) =>
     item.overview.header[size] === first.overview.header[size]);
   return [...having.map((item) => new Layer(item)),
   ...having.slice(1).filter(same).map((item) => new Layer(item, first))];

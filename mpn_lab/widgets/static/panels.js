@@ -4,6 +4,7 @@ import { FONT, linear, ticks, words } from "./axes.js";
 import { make, legend } from "./controls.js";
 
 const NEAR = 4; // pixels that a click may move
+const DOUBLE = 500; // ms between the clicks of a double one
 const RIGHT = 12; // pixels right of the plot
 export const ZOOM = "zoom: drag, wheel with Ctrl, + and −; all: double click, 0";
 
@@ -13,7 +14,7 @@ export const ZOOM = "zoom: drag, wheel with Ctrl, + and −; all: double click, 
  */
 export class Panel {
   /** @param {A & Shower} app @param {HTMLElement} stack @param {string} title @param {string} hint */
-  constructor(app, stack, title, hint, { grow = 1, least = 150, left = 60, bottom = 34, top = 8 } = {}) {
+  constructor(app, stack, title, hint, { grow = 1, least = 150, left = 64, bottom = 34, top = 8 } = {}) {
     this.app = app;
     this.left = left;
     this.bottom = bottom;
@@ -140,6 +141,8 @@ export class Panel {
       const from = this.place(event);
       if (event.button || !this.inside(from)) return;
       this.canvas.setPointerCapture(event.pointerId);
+      if (performance.now() - (this.pressed ?? -DOUBLE) > DOUBLE) this.before = this.app.here?.();
+      this.pressed = performance.now();
       this.press = { from, span: event.shiftKey && this.flat && this.app.select };
     });
     on("pointermove", (event) => {
@@ -159,7 +162,10 @@ export class Panel {
     });
     on("pointercancel", () => { this.band = this.press = null; });
     on("pointerleave", () => { this.app.readout(null); this.hovered = null; this.app.schedule(); });
-    on("dblclick", () => this.setZoom({}));
+    on("dblclick", () => { // shows all, and takes back what its clicks did
+      if (this.before) this.app.set(this.before);
+      this.setZoom({});
+    });
     this.canvas.addEventListener("wheel", (event) => { // else the page scrolls
       if (!this.g || !(event.ctrlKey || event.metaKey || document.activeElement === this.canvas)) return;
       event.preventDefault();
@@ -235,7 +241,8 @@ export function drawAxes(g, xLabel, yLabel, { xTicks = null, yTicks = null, foot
   const up = yTicks ?? ticks(sorted[0], sorted[1], Math.max(4, g.height / 45)).map((v) => [v, words(v)]);
   for (const [value, text] of up) {
     const at = Y(value);
-    if (at < top - 1 || at > top + g.height + 1) continue;
+    const low = top + g.height - (foot === null ? -1 : 6); // what stands below needs room
+    if (at < top - 1 || at > low) continue;
     c.fillRect(left - 4, Math.round(at) - 0.5, 4, 1);
     c.fillText(text, left - 7, at);
   }
@@ -279,7 +286,8 @@ export function drawCursor({ c, X, theme, top, height, left, width }, app, step)
   if (span) {
     c.fillStyle = theme.select;
     c.globalAlpha = 0.18;
-    c.fillRect(X(span[0]), top, X(span[1]) - X(span[0]), height);
+    const [from, to] = [X(span[0] - app.dt / 2), X(span[1] + app.dt / 2)]; // all of its steps
+    c.fillRect(from, top, to - from, height);
     c.globalAlpha = 1;
   }
   if (at < left || at > left + width) return;
@@ -309,15 +317,16 @@ export function drawLine({ c, X, Y }, item, steps, at, style = {}) {
 }
 
 /** Draws the band of a spread about a line. */
-export function drawSpread({ c, X, Y }, item, steps, at, spread, color) {
+export function drawSpread({ c, X, Y }, item, steps, at, spread, color, stairs = false) {
+  const points = (t) => (stairs ? [-0.5, 0.5] : [0]).map((part) => X(item.timeOf(t) + part * item.dt));
   c.beginPath();
   for (let start = 0, t = 0; t <= steps; t++) { // a piece for each run of steps that are known
     if (t < steps && !Number.isNaN(at(t) + spread(t))) continue;
-    for (let k = start; k < t; k++) c.lineTo(X(item.timeOf(k)), Y(at(k) + spread(k)));
-    for (let k = t - 1; k >= start; k--) c.lineTo(X(item.timeOf(k)), Y(at(k) - spread(k)));
-    if (t > start) c.closePath();
+    const run = Array.from({ length: t - start }, (_, k) => start + k);
+    const above = run.flatMap((k) => points(k).map((x) => [x, Y(at(k) + spread(k))]));
+    const below = run.flatMap((k) => points(k).map((x) => [x, Y(at(k) - spread(k))])).reverse();
+    [...above, ...below].forEach(([x, y], k) => (k ? c.lineTo(x, y) : c.moveTo(x, y)));
     start = t + 1;
-    if (start < steps) c.moveTo(X(item.timeOf(start)), Y(at(start) + spread(start)));
   }
   c.fillStyle = color;
   c.globalAlpha = 0.16;

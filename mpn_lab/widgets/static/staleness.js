@@ -286,11 +286,12 @@ class ByAge extends Distance {
       yTicks: ages.map((age, a) => [count - a - 0.5, `${age}`])
         .filter((_, a) => (count - 1 - a) % every === 0)
     });
-    const colors = g.theme.diverging.slice(2).map((color) => `rgb(${color.join(" ")})`).join(", ");
-    this.note.replaceChildren("0", make("i", {
-      className: "mpn-bar",
-      style: `background: linear-gradient(90deg, ${colors})`
-    }), words(top));
+    const [none, half, most] = g.theme.diverging.slice(2).map((color) => `rgb(${color.join(" ")})`);
+    const bar = (from, to) => make("i", {
+      className: "mpn-bar mpn-half", style: `background: linear-gradient(90deg, ${from}, ${to})`
+    });
+    const middle = words(0.01 * Math.sinh(squash(top) / 2), 2); // the scale is not linear
+    this.note.replaceChildren("0", bar(none, half), middle, bar(half, most), words(top));
   }
 
   over(g, step) {

@@ -68,7 +68,19 @@ export class Trajectories extends Panel {
     return found && key === this.pathsKey ? this.kept : [];
   }
 
-  domain() { return this.paths().length ? this.home : { x: [-1, 1], y: [-1, 1] }; }
+  /** The limits of all trials, and of what is shown. */
+  domain() {
+    if (!this.paths().length) return { x: [-1, 1], y: [-1, 1] };
+    const ways = this.own().map((item) => this.path(item)).filter(Boolean);
+    const wide = (home, axis) => limitsOf([...home, ...ways.flatMap((path) => limitsOf(path[axis]))], 0);
+    return { x: wide(this.home.x, 0), y: wide(this.home.y, 1) };
+  }
+
+  /** The items in these components. */
+  own() {
+    const axes = this.record?.header.axes;
+    return this.app.items.filter(({ overview: { header } }) => header.axes === axes);
+  }
 
   key() {
     const count = this.paths().length;
@@ -103,7 +115,7 @@ export class Trajectories extends Panel {
 
   base(g) {
     const paths = this.paths(), { app } = this, { of, entries } = this.coloring(g.theme);
-    const share = this.record && this.found()?.header.shares, named = (k) => {
+    const share = this.record && this.found()?.header.shares, label = (k) => {
       const number = app.get("components")[k], of_ = share?.[number - 1];
       return `PC ${number}${Number.isFinite(of_) ? ` (${Math.round(of_ * 100)} % of variance)` : ""}`;
     };
@@ -124,14 +136,13 @@ export class Trajectories extends Panel {
       });
       c.globalAlpha = 1;
     });
-    drawAxes(g, named(0), named(1));
+    drawAxes(g, label(0), label(1));
     this.entries = entries;
     if (!paths.length) write(g, "The kernel computes the components.");
   }
 
   over(g, step) {
-    const { app } = this, paths = this.paths(), axes = this.record?.header.axes;
-    const own = app.items.filter(({ overview: { header } }) => header.axes === axes);
+    const { app } = this, paths = this.paths(), own = this.own();
     clipped(g, (c) => {
       if (this.hovered) {
         const { xs, ys } = this.pixels[this.hovered[0]] ?? { xs: [], ys: [] };
@@ -143,12 +154,14 @@ export class Trajectories extends Panel {
     });
     const name = app.get("color_by").replaceAll("_", " ");
     this.legend(this.entries?.length ? [{ name, note: true }, ...this.entries] : []);
-    this.describe(`trajectories of ${app.get("variable")} of ${paths.length} trials`);
+    const of = named(this.variableOf(this.record), this.record?.header.logits);
+    this.describe(`trajectories of ${of}${this.alone ? "" : `, ${this.what}`}, of ${paths.length} trials`);
     if (!this.axes) return;
     const { trajectory } = this.found() ?? {};
     const count = Array.from({ length: trajectory?.shape[2] ?? 2 }, (_, k) => String(k + 1));
     app.get("components").forEach((component, k) => this.axes[k].choices(count, component));
-    this.variable.choices(app.overview.header.variables, app.get("variable"));
+    const { variables, logits } = this.record?.header ?? app.overview.header;
+    this.variable.choices(variables.map((name) => [name, named(name, logits)]), this.variableOf(this.record));
     this.color.select.value = app.get("color_by");
   }
 
@@ -237,6 +250,9 @@ export class Trajectories extends Panel {
     app.set({ ...app.frame(trial, app.timeOf(app.firstOf(trial, this.record) + found[1])), view: "trial" });
   }
 }
+
+/** A variable's name in words. */
+function named(variable, logits) { return variable === "Q" && logits ? "logits" : variable; }
 
 function* everything(paths, name) { for (const path of paths) yield* path[name]; }
 

@@ -31,11 +31,13 @@ export class TrialExplorer extends Trials {
     this.tools = make("div", { className: "mpn-tools" });
     const chooser = (label, trait, hint, options) => {
       const made = menu(this.tools, label, hint, (value) => this.set({ [trait]: value }));
-      return () => made.choices(options, this.get(trait));
+      return () => made.choices(options(), this.get(trait));
     };
+    const shows = () => this.items.map((item) => Object.keys(item.overview.header.shows))
+      .reduce((most, one) => (one.length > most.length ? one : most), []);
     const orders = header.variables.length ? ORDERS : ORDERS.slice(0, 1); // of a trial alone
-    this.choosers = [chooser("show", "show", "What the maps of synapses show", Object.keys(header.shows)),
-    chooser("units", "order", "The order of the hidden units, in the maps and in h", orders)];
+    this.choosers = [chooser("show", "show", "What the maps of synapses show", shows),
+    chooser("units", "order", "The order of the hidden units, in the maps and in h", () => orders)];
     state.append(this.tools, this.stacks.M);
     this.panels.push(new Trace(this, state));
     for (const name of TRAITS) this.listen(`change:${name}`, () => this.schedule());
@@ -85,14 +87,16 @@ export class TrialExplorer extends Trials {
   }
 
   /**
-   * Shows the network at a checkpoint in place of the record shown last, or the first record again.
+   * Shows the network at a checkpoint in place of the first record, or of another checkpoint.
    * While the kernel computes one, only the checkpoint that was asked for last is remembered.
    */
   age(k) {
     this.wantedAge = this.asked.size ? k : null;
     if (this.asked.size) return;
     const { checkpoints, record } = this.overview.header, shown = [...this.get("shown")];
-    shown[shown.length - 1] = k < checkpoints.length ? `checkpoint ${checkpoints[k]}` : record;
+    const earlier = shown.findIndex((name) => /^checkpoint \d+$/.test(name)), at = shown.indexOf(record);
+    shown[earlier >= 0 ? earlier : at >= 0 ? at : shown.length - 1] = k < checkpoints.length
+      ? `checkpoint ${checkpoints[k]}` : record;
     this.set({ shown: [...new Set(shown)] });
   }
 
@@ -176,11 +180,8 @@ export class TrialExplorer extends Trials {
   /** What is to be shown of each record: a trial, `number`, or the average of `trials`. @returns {any[]} */
   subjects() {
     const { numbers, conditions } = this.overview.header, view = this.get("view"), by = this.get("by");
-    const one = (number) => ({ number, name: `trial ${number}` }), left = this.left();
-    const mean = (some, name, color = null) => ({
-      trials: some.map((i) => numbers[i]), color,
-      name: `mean of ${some.length} trials${name}`
-    });
+    const one = (number) => ({ number }), left = this.left();
+    const mean = (some, name, color = null) => ({ trials: some.map((i) => numbers[i]), color, name });
     const trial = this.get("trial"), beside = this.get("beside").filter((number) => number !== trial);
     if (view === "trial") return [trial, ...beside].map(one);
     if (view === "difference") return [one(trial), mean(left, "")];
@@ -190,44 +191,58 @@ export class TrialExplorer extends Trials {
       (theme) => conditionColor(theme, k, labels.length))).filter(({ trials }) => trials.length);
   }
 
-  /** Loads what is to be shown; until all of it is there, what was shown stays. */
+  /** Loads what is to be shown; until all of it is there, what was shown stays. What fails is left out. */
   fetch() {
-    const subjects = this.subjects(), shown = this.get("shown"), align = this.get("align");
+    const subjects = this.subjects(), shown = this.get("shown"), align = this.get("align"), found = [];
     const wanted = shown.flatMap((record) => subjects.map((subject) => ({ record, ...subject })));
-    const found = wanted.slice(0, MOST_ITEMS).map((one) => ({
-      ...one, overview: this.recordOf(one.record),
-      detail: this.detailOf(one.record, one, align)
-    }));
-    const ready = found.every(({ overview, detail }) => overview && detail);
+    for (const one of wanted) {
+      if (found.length === MOST_ITEMS || this.failed.has(this.keyOf(one, align))) continue;
+      found.push({ ...one, overview: this.recordOf(one.record), detail: this.detailOf(one, align) });
+    }
+    this.missing ??= wanted.map((one) => this.failed.get(this.keyOf(one, align))).find(Boolean);
+    const ready = found.length > 0 && found.every(({ overview, detail }) => overview && detail);
     this.root.toggleAttribute("aria-busy", !ready);
-    this.more = wanted.length - found.length;
-    const key = JSON.stringify([wanted, align]);
+    this.more = Math.max(0, wanted.length - MOST_ITEMS);
+    const key = JSON.stringify([found.map((one) => this.keyOf(one, align)), align]);
     if (!ready || (key === this.itemsKey && found.every((one, k) => one.detail === this.items[k].detail))) {
       return;
     }
     if (this.aligned !== align) this.timeZoom = {};
     this.aligned = align;
-    this.items = found.map((one, k) => new Item(k, {
-      ...one, origin: this.origin,
-      first: one.trials ? one.detail.header.first : this.firstOf(one.number, one.overview),
-      label: shown.length > 1 || one.record !== this.overview.header.record
-        ? `${one.record}, ${one.name}` : one.name
-    }));
+    this.items = found.map((one, k) => this.item(k, one, align));
     this.itemsKey = key;
     this.serial = (this.serial ?? 0) + 1;
     this.mapsKey = null;
     if (this.get("view") === "trial") { // those that may be next
       for (const number of [1, -1, 2].map((by) => this.turned(by))) {
-        this.ahead(`trial ${shown[0]} ${number}`, { ask: "trial", record: shown[0], trial: number });
+        const [record] = shown;
+        this.ahead(this.keyOf({ record, number }), { ask: "trial", record, trial: number });
       }
     }
   }
 
-  /** @param {string} record @param {{ number?: number, trials?: number[] }} of @param {string} [align] */
-  detailOf(record, { number, trials }, align) {
-    return trials ? this.load(`mean ${record} ${JSON.stringify([align, trials])}`,
-      { ask: "mean", record, trials, align })
-      : this.load(`trial ${record} ${number}`, { ask: "trial", record, trial: number });
+  /** The item of what was loaded, with its label. */
+  item(k, one, align) {
+    const { record, number, trials, overview, detail, name } = one, { averaged, first } = detail.header;
+    const unaligned = !trials && align && !(overview.header.starts[align]?.[this.position(number)] >= 0);
+    const of = trials ? `mean of ${averaged} trial${averaged === 1 ? "" : "s"}${name}`
+      : `trial ${number}${unaligned ? ` (no ${align}: from its start)` : ""}`;
+    const named = this.get("shown").length > 1 || record !== this.overview.header.record;
+    return new Item(k, {
+      ...one, unaligned, origin: this.origin, label: named ? `${record}, ${of}` : of,
+      first: trials ? first : this.firstOf(number, overview)
+    });
+  }
+
+  /** @param {{ record: string, number?: number, trials?: number[] }} one @param {string} [align] */
+  keyOf({ record, number, trials }, align) {
+    return trials ? `mean ${record} ${JSON.stringify([align, trials])}` : `trial ${record} ${number}`;
+  }
+
+  detailOf(one, align) {
+    const { record, number: trial, trials } = one;
+    return this.load(this.keyOf(one, align), trials ? { ask: "mean", record, trials, align }
+      : { ask: "trial", record, trial });
   }
 
   /** Makes panels for all maps and trajectories that there are, and hides those that have nothing. */
@@ -254,7 +269,7 @@ export class TrialExplorer extends Trials {
   /** Gives panels the room that they need beside each other. */
   fit(count, several) {
     const [, outputs] = this.panels, { h, M } = this.grown;
-    this.change.node.hidden = !several;
+    this.change.node.hidden = !this.change.others.length;
     this.stacks.M.classList.toggle("mpn-several", several);
     outputs.plot.style.flexBasis = `${145 + 15 * outputs.rows().length}px`;
     for (const panel of M) panel.left = several ? 42 : 60;
@@ -302,7 +317,7 @@ export class TrialExplorer extends Trials {
     this.viewer.select.value = view;
     this.aligner.select.value = this.get("align");
     this.records([...new Set([...header.records, ...shown])], shown);
-    const ages = header.checkpoints ?? [], found = ages.findIndex((n) => shown.at(-1) === `checkpoint ${n}`);
+    const ages = header.checkpoints ?? [], found = ages.findIndex((n) => shown.includes(`checkpoint ${n}`));
     const at = this.wantedAge ?? (found < 0 ? ages.length : found);
     this.aging?.show(at, ages.length, at < ages.length ? `${ages[at]} trials` : "as recorded");
     this.whatIf?.show();

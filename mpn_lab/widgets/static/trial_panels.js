@@ -49,7 +49,8 @@ export class OverTime extends Panel {
     for (const item of this.app.items) {
       const { data, shape } = item.detail[name], spread = item.detail[`${name}_sd`]?.data;
       const at = (t) => data[t * shape[1] + k];
-      if (spread) drawSpread(g, item, item.steps, at, (t) => spread[t * shape[1] + k], color);
+      const wide = (t) => spread[t * shape[1] + k];
+      if (spread) drawSpread(g, item, item.steps, at, wide, color, style.stairs);
       drawLine(g, item, item.steps, at, { color, dash: item.dash, ...style });
     }
   }
@@ -168,6 +169,11 @@ export class Outputs extends OverTime {
 
   base(g) {
     const { app } = this, rows = this.rows(), { c } = g;
+    const kinds = new Set(app.items.map(({ overview: { header } }) => header.logits));
+    const each = app.items.map(({ letter, overview }) => `${letter} ${overview.header.logits ? "logits" : "Q"}`);
+    if (kinds.size > 1) this.heading.textContent = `outputs: ${each.join(", ")}`;
+    else this.heading.textContent = kinds.has(true) ? "logits of actions" : "action values Q";
+    this.what = kinds.size > 1 ? "output" : kinds.has(true) ? "logit" : "Q";
     const lower = { ...g, height: g.height - rows.length * ROW };
     lower.Y = (v) => lower.top + lower.height * (g.y[1] - v) / (g.y[1] - g.y[0]);
     lower.Y.invert = g.Y.invert;
@@ -272,7 +278,11 @@ export class Change extends OverTime {
     this.names = app.overview.header.actions;
   }
 
-  get others() { return this.app.items.slice(1); }
+  /** The items whose difference from the first means something. */
+  get others() {
+    const [first, ...others] = this.app.items, { logits } = first.overview.header;
+    return others.filter((item) => item.overview.header.logits === logits && first.comparable(item));
+  }
 
   at(item, step, k) { return item.value("Q", step, k) - this.app.items[0].value("Q", step, k); }
 
@@ -301,7 +311,8 @@ export class Change extends OverTime {
 
   over(g, step) {
     super.over(g, step);
-    this.describe(this.read({ x: this.app.timeOf(step) }).replaceAll("\n", "; "));
+    const values = this.read({ x: this.app.timeOf(step) }).replaceAll("\n", "; ");
+    this.describe(`${this.heading.textContent}, at ${values}`);
   }
 
   read({ x }) {
@@ -342,8 +353,11 @@ export class Hidden extends OverTime {
   over(g, step) {
     super.over(g, step);
     const { unit } = this.app.selection(), row = this.units.indexOf(unit);
-    if (row >= 0) clipped(g, () => outline(g, g.X(g.x[0]), g.Y(row), g.X(g.x[1]), g.Y(row + 1)));
-    this.describe(`hidden activity of ${this.header.hidden} units at ${this.clock(step)}`);
+    const mine = row >= 0 && this.what.item.alike(this.app.items[0]);
+    if (mine) clipped(g, () => outline(g, g.X(g.x[0]), g.Y(row), g.X(g.x[1]), g.Y(row + 1)));
+    const value = mine ? `; unit ${unit}: ${words(this.what.h(step, unit))}` : "";
+    const units = `of ${this.header.hidden} units at ${this.clock(step)}`;
+    this.describe(`${this.heading.textContent} ${units}${value}`);
   }
 
   unitAt(y) { return this.units[Math.min(Math.max(Math.floor(y), 0), this.units.length - 1)]; }
@@ -402,7 +416,7 @@ export class Matrix extends Panel {
       this.image = drawMap(g, n, d, (i, j) => values[order[i] * d + j], scale, [0, d], [0, n], this.image);
     } else write(g, what.missing ?? "not known at this time");
     const { unit, input } = app.selection(), row = order.indexOf(unit);
-    if (row >= 0) {
+    if (row >= 0 && (!what.item.alike || what.item.alike(app.items[0]))) {
       const from = input ?? 0, to = (input ?? d - 1) + 1;
       clipped(g, () => outline(g, g.X(from), g.Y(row), g.X(to), g.Y(row + 1)));
     }
@@ -450,8 +464,7 @@ export class Trace extends OverTime {
     const { app } = this, { unit, input } = app.selection(), show = app.get("show"), { theme } = app;
     if (unit === undefined) return null;
     const ofMap = input !== undefined && app.items.some((item) => item.hasMap(show));
-    const having = app.items.filter(({ overview: { header } }) => unit < header.hidden
-      && (!ofMap || input < header.inputs)).filter((item) => !ofMap || item.hasMap(show));
+    const having = app.items.filter((item) => item.alike(app.items[0]) && (!ofMap || item.hasMap(show)));
     const lines = having.map((item) => {
       const { hidden: n, inputs: d } = item.overview.header, { h, h_sd, M_sd } = item.detail;
       const values = ofMap ? item.synapse(show, unit, input) : null;
@@ -484,7 +497,8 @@ export class Trace extends OverTime {
     const { app, what } = this;
     this.heading.textContent = what ? `${what.name}, over time` : "selected over time";
     if (!what) {
-      return write(g, app.overview.header.inputs ? "Click a synapse in the map, or a unit in h."
+      return write(g, app.items.some((item) => item.overview.header.inputs)
+        ? "Click a synapse in the map, or a unit in h."
         : "Click a unit in h to see it over time.");
     }
     drawPeriods(g, app);

@@ -89,6 +89,12 @@ export class Trials extends App {
     this.schedule();
   }
 
+  /** What a click may change. */
+  here() {
+    const here = ["time", "trial", "selection", "view", "age"].map((name) => [name, this.get(name)]);
+    return Object.fromEntries(here.filter(([, value]) => value !== undefined));
+  }
+
   selection() { return this.get("selection") ?? {}; }
 
   select(chosen) { this.set({ selection: chosen ? { ...this.selection(), ...chosen } : {} }); }
@@ -106,7 +112,8 @@ export class Trials extends App {
   /** Shows the time and whether it plays. */
   showTime(step) {
     const [low, high] = this.extent();
-    this.clock.show(step - low, high - low, `${words(this.timeOf(step), 6)} ms · ${this.periodAt(step)}`);
+    this.clock.show(step - low, high - low,
+      [`${words(this.timeOf(step), 6)} ms`, this.periodAt(step)].filter(Boolean).join(" · "));
     this.player.textContent = this.playing ? "❚❚" : "▶";
     this.player.ariaLabel = this.playing ? "pause" : "play";
   }

@@ -41,7 +41,7 @@ interface Overview {
     distances: Record<string, string>;
 
     record: string; axes: string; starts: any; records: string[]; checkpoints: number[];
-    edits: { kinds: string[]; targets: string[] } | null;
+    edits: { kinds: string[]; targets: string[]; states: string[] } | null;
 
     trial: number | null; waits: string;
     title: string; words: string; runs: { name: string; words: string }[]; last: number;
@@ -84,7 +84,8 @@ declare var mpnLoaded: Map<string, Promise<any>>; // the code of explorers, by i
 interface Shower {
   theme: Theme; ready(): boolean; schedule(): void; guard(act: () => void): void;
   readout(text: string | null, event?: PointerEvent): void;
-  select?(chosen: object): void; timeAt?(x: number): number; // of one with a time
+  // of one with a time:
+  select?(chosen: object): void; timeAt?(x: number): number; here?(): object; set?(values: object): void;
 }
 
 /** Limits of the axes, those of y from below to above. */
@@ -102,7 +103,7 @@ interface Plot {
 /** What an item is made of. */
 interface Given {
   overview: Overview; detail: Detail; record: string; label: string; first: number; origin: number;
-  number: number; trials: number[]; color: (theme: Theme) => string;
+  number: number; trials: number[]; color: (theme: Theme) => string; unaligned: boolean;
 }
 
 type Items = import("./items.js").Item[];

@@ -23,7 +23,7 @@ export class WhatIf {
     this.asking = ""; // the key of the last one, while it is not answered
     this.kind = kinds[0];
     this.target = targets[0];
-    this.donor = app.overview.header.numbers[0];
+    this.donor = null; // a trial's number; none: the first one that is not shown
     this.where = "{}";
     this.when = "";
     this.texts = {}; // of all that was offered: where and when
@@ -39,7 +39,6 @@ export class WhatIf {
         (value) => app.guard(() => this.choose({ [name]: value })));
     }
     this.menus.kind.choices(kinds.map((kind) => [kind, KIND_WORDS[kind] ?? kind]), this.kind);
-    this.menus.target.choices(targets, this.target);
     this.words = make("span", { className: "mpn-note" });
     this.row.append(this.words);
     stack.append(this.switch);
@@ -49,7 +48,11 @@ export class WhatIf {
   /** The name of the what-if that is shown, if one is. */
   get shown() { return this.app.get("shown").find((name) => WHAT_IF.test(name)); }
 
-  get span() { return JSON.stringify(this.app.selection().span); }
+  /** The number of the donor. */
+  get giver() {
+    const { app } = this, { numbers } = app.overview.header;
+    return Number(this.donor ?? numbers.find((number) => number !== app.get("trial")) ?? numbers[0]);
+  }
 
   turn() {
     if (!this.shown && !this.asking) return this.ask();
@@ -60,15 +63,24 @@ export class WhatIf {
 
   choose(values) {
     Object.assign(this, values);
+    if (!this.targets.includes(this.target)) [this.target] = this.targets;
     this.ask();
   }
 
+  /** What can be edited: only a state has an update that can be frozen. */
+  get targets() {
+    const { targets, states } = this.app.overview.header.edits;
+    return this.kind === "freeze" ? states : targets;
+  }
+
+  /** The span that was dragged, as JSON; none where times count from another moment in each trial. */
+  get span() { return this.app.get("align") ? undefined : JSON.stringify(this.app.selection().span); }
+
   /** When an edit can act, [value, words]: in the span that was dragged, in a period, at its start. */
   moments() {
-    const { app } = this, { span } = app.selection(), { periods } = app.detail.header, found = [];
-    const shift = app.timeOf(app.items[0].first) - app.times[0]; // of the axis, from the trial's own time
-    if (span) {
-      const during = [span[0] - shift, span[1] + app.dt - shift];
+    const { app } = this, { periods } = app.detail.header, found = [];
+    if (this.span) {
+      const [from, to] = app.selection().span, during = [from, to + app.dt];
       found.push([{ during }, `from ${words(during[0], 6)} to ${words(during[1], 6)} ms`]);
     }
     found.push(...periods.map(([name]) => [{ during: name }, `during ${name}`]));
@@ -101,12 +113,12 @@ export class WhatIf {
   /** Asks the kernel what the edit that is chosen does; it then shows the record. */
   ask() {
     const { app } = this, moments = this.moments();
-    if (this.asked !== this.span && app.selection().span) this.when = moments[0][0]; // the span is meant
+    if (this.asked !== this.span && this.span) this.when = moments[0][0]; // the span is meant
     this.asked = this.span;
     const period = app.periodAt(app.step());
     this.when ||= JSON.stringify(period ? { during: period } : {});
     if (this.where !== "{}" && ["obs", "x"].includes(this.target)) this.where = "{}"; // they have no units
-    const options = this.kind === "swap" ? { donor: Number(this.donor) } : OPTIONS[this.kind] ?? {};
+    const options = this.kind === "swap" ? { donor: this.giver } : OPTIONS[this.kind] ?? {};
     const edit = {
       kind: this.kind, target: this.target, options, ...JSON.parse(this.when), ...JSON.parse(this.where)
     };
@@ -125,17 +137,17 @@ export class WhatIf {
     }
     const on = Boolean(shown || this.asking);
     if (!this.on) this.asked = this.span; // also when Python has set the edit
-    else if (on && app.selection().span && this.span !== this.asked) this.ask();
+    else if (on && this.span && this.span !== this.asked) this.ask();
     this.on = on;
     this.switch.ariaPressed = String(on);
     this.row.hidden = !on;
     if (!on) return;
     const { numbers, labels } = app.overview.header;
     this.menus.kind.select.value = this.kind;
-    this.menus.target.select.value = this.target;
+    this.menus.target.choices(this.targets, this.target);
     this.menus.when.choices(this.moments(), this.when);
     this.menus.where.choices(this.places(), this.where);
-    this.menus.donor.choices(numbers.map((n, i) => [n, labels[i]]), this.donor);
+    this.menus.donor.choices(numbers.map((n, i) => [n, labels[i]]), this.giver);
     this.menus.donor.node.hidden = this.kind !== "swap";
     const record = shown && app.recordOf(shown);
     this.words.textContent = record ? `${shown}: ${record.header.words}` : "";

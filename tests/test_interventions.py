@@ -528,8 +528,17 @@ def test_explored_actions_are_kept_where_an_edit_changes_nothing():
     trials = record(network, MATCH, trials=30, epsilon=0.5)
     assert_same(
         counterfactual(network, trials, edits.scale("eta", 1.0)).drop_attrs(),
-        trials.drop_attrs(),
+        trials.drop_vars("eta").drop_attrs(),
     )
+
+
+def test_a_parameter_that_was_edited_is_left_out():
+    network, trials = example()
+    changed = counterfactual(network, trials, edits.scale("W", 0.5, during="test"))
+    assert "W" not in changed
+    assert set(changed.variables) == set(trials.variables) - {"W"}
+    with pytest.raises(ValueError, match="has no W"):
+        mpn_lab.analysis.effective_weights(changed)
 
 
 def test_another_network_gives_its_own_answers_throughout():

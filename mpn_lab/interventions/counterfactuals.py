@@ -54,7 +54,7 @@ def counterfactual(
 
     Returns:
         The same variables and coordinates as the record, so that `changed.Q - trials.Q` is the
-        effect on the values; the attributes `edits` (JSON) and `counterfactual` (the mode) are new.
+        effect on the values, but for a parameter that was edited, which is left out; the attributes `edits` (JSON) and `counterfactual` (the mode) are new.
 
     Raises:
         ValueError: the Dataset is not a record or does not fit the network; an edit names something
@@ -84,5 +84,7 @@ def counterfactual(
     with torch_threads(threads):
         run = open_loop if mode == "open" else closed_loop
         result = run(network, trials, given)
+    edited = [e.target for e in given if e.target in result and "time" not in result[e.target].dims]
+    result = result.drop_vars(edited)  # a parameter that changes during the trials has no one value
     result.attrs |= {"edits": to_json(given), "counterfactual": mode}
     return result

@@ -33,7 +33,7 @@ _TOLD = {"trial", "time", "action", "valid", "reward", "response", "correct_resp
 _TOLD |= {"correct", "performance"}
 OF_ACTIONS = ("correct_response", "response", "ideal_response")
 CONDITIONS = LinearSegmentedColormap.from_list(
-    "conditions", ["#0d0887", "#7e03a8", "#be326e", "#de6c2f"]
+    "conditions", ["#3406f8", "#9d04bd", "#e50c66"]
 )  # as in axes.js
 
 

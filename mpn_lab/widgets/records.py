@@ -119,16 +119,17 @@ class Records:
         return list(self._edits[int(name.split()[-1]) - 1])
 
     def editable(self) -> dict[str, list[str]] | None:
-        """Return what the browser offers to edit; None without a network."""
+        """Return what the browser offers to edit, and which of it are states; None: no network."""
         if self.network is None:
             return None
         network = network_of(self.network)
-        targets = list(network.named_states(network.initial_state(1)))
+        states = list(network.named_states(network.initial_state(1)))
+        targets = [*states]
         last = len(network.layers) - 1
         for k, layer in enumerate(network.layers):
             if "h" not in state_dims(layer):
                 targets.append("h" if k == last else f"h_{k + 1}")
-        return {"kinds": list(KINDS), "targets": [*targets, "x", "obs"]}
+        return {"kinds": list(KINDS), "targets": [*targets, "x", "obs"], "states": states}
 
     def _compute(self, name: str) -> Shown:
         """Compute a checkpoint or a what-if from the first record."""
@@ -142,7 +143,9 @@ class Records:
                 raise ValueError(str(error)) from None
         while len(self._computed) >= KEPT:  # before another takes memory
             del self._computed[next(iter(self._computed))]
-        record = counterfactual(network, first.record, changes).assign(weights_of(network))
+        record = counterfactual(network, first.record, changes)
+        if not changes:
+            record = record.assign(weights_of(network))
         trained = f"the network after {int(number):,} trials, on the recorded observations"
         words = in_words(changes) if changes else trained
         return Shown(name, record, first.scales, words, first)

@@ -6,6 +6,7 @@ export const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, sans-ser
 // conditions, the ordered colours of `conditionColor`. Text has a contrast of at least 5 : 1, lines
 // 3 : 1 with the paper and each period; actions, or channels, differ by at least 11 in CIELAB, also
 // to those who lack a kind of cone (Machado et al. 2009). Fixation is dashed: it may be closer.
+// Eight conditions differ by at least 28 from the first four actions and three channels.
 const THEMES = {
   light: {
     ink: "#1b1f24", soft: "#57606a", line: "#d0d7de", paper: "#ffffff", head: "#ffffff",
@@ -14,7 +15,7 @@ const THEMES = {
     channels: ["#332288", "#117733", "#882255", "#b34de5", "#430a11", "#1f3cf9", "#1c113b",
       "#cb4db2", "#f90647"],
     periods: ["#eceef1", "#dcebf7", "#f7efd2", "#e9e2f4", "#e0f0e3", "#f9e3dd", "#e3eef0"],
-    conditions: [[13, 8, 135], [126, 3, 168], [190, 50, 110], [222, 108, 47]],
+    conditions: [[52, 6, 248], [157, 4, 189], [229, 12, 102]],
     diverging: [[5, 48, 97], [67, 147, 195], [255, 255, 255], [214, 96, 77], [103, 0, 31]],
   },
   dark: {
@@ -24,7 +25,7 @@ const THEMES = {
     channels: ["#a99bff", "#6fd08c", "#e58bb0", "#958b04", "#6a6afb", "#f4fc83", "#428a4c",
       "#df20b9", "#f9ce1f"],
     periods: ["#23272e", "#1a2f40", "#37311a", "#2e2640", "#1d3324", "#3d2620", "#1d3438"],
-    conditions: [[120, 130, 255], [208, 90, 226], [244, 120, 120], [250, 215, 70]],
+    conditions: [[212, 51, 245], [59, 164, 6], [250, 217, 132]],
     diverging: [[146, 205, 255], [45, 118, 176], [21, 24, 29], [190, 76, 58], [255, 176, 152]],
   },
 };

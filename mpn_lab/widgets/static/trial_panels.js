@@ -170,8 +170,8 @@ export class Outputs extends OverTime {
   base(g) {
     const { app } = this, rows = this.rows(), { c } = g;
     const kinds = new Set(app.items.map(({ overview: { header } }) => header.logits));
-    const each = app.items.map(({ letter, overview }) => `${letter} ${overview.header.logits ? "logits" : "Q"}`);
-    if (kinds.size > 1) this.heading.textContent = `outputs: ${each.join(", ")}`;
+    const name = (item) => `${item.letter} ${item.overview.header.logits ? "logits" : "Q"}`;
+    if (kinds.size > 1) this.heading.textContent = `outputs: ${app.items.map(name).join(", ")}`;
     else this.heading.textContent = kinds.has(true) ? "logits of actions" : "action values Q";
     this.what = kinds.size > 1 ? "output" : kinds.has(true) ? "logit" : "Q";
     const lower = { ...g, height: g.height - rows.length * ROW };

@@ -13,7 +13,7 @@ from mpn_lab.analysis.restore import step_values
 from mpn_lab.analysis.schema import trial_position
 from mpn_lab.plotting.panel import has_modulations
 from mpn_lab.widgets.averages import averaged
-from mpn_lab.widgets.payload import COMPONENTS, Arrays, detail, overview
+from mpn_lab.widgets.payload import COMPONENTS, Arrays, detail, half, overview
 
 Message = tuple[dict[str, Any], Arrays]
 
@@ -60,6 +60,20 @@ class Shown:
     def trial(self, number: int) -> Message:
         """Return a trial. Raises ValueError if there is none with this number."""
         return detail(self.record, trial_position(self.record, number))
+
+    def changed_trial(self, number: int) -> Message:
+        """Return a trial, its M as `dM`, the difference from the first record's, where it has both.
+
+        So the browser shows exactly 0 where a counterfactual equals the record, although it adds up
+        the record's M from factors of 16 bits.
+        """
+        header, arrays = self.trial(number)
+        if self._first is not None and "M" in arrays:
+            i, T = trial_position(self.record, number), len(arrays["M"])
+            now, before = (one["M"].values[i, :T] for one in (self.record, self._first.record))
+            arrays["dM"] = half(now - before)
+            del arrays["M"]
+        return header, arrays
 
     def mean(self, numbers: Sequence[int], align: str) -> Message:
         """Return the average over some trials, see `averaged`."""

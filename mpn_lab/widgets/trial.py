@@ -242,7 +242,7 @@ class TrialExplorer(TrialTraits):
         if kind == "overview":
             return one.overview()
         if kind == "trial":
-            return one.trial(asked["trial"])
+            return one.changed_trial(asked["trial"])
         if kind == "components":
             return one.components(asked["variable"])
         if kind == "order":

@@ -141,6 +141,12 @@ def test_what_if_shows_the_effect_of_an_edit_over_the_fact(notebook):
     expected = "mpn_lab.counterfactual(run, trials, mpn_lab.edits.zero('M', during='test'))"
     assert found == pytest.approx(notebook.python(f"float({expected}.Q[0, 22, 2])"), abs=1e-6)
     assert found != notebook.python("float(trials.Q[0, 22, 2])")
+    difference = """root => {
+        const panel = root.mpn.grown.M.find(p => p.what.minus), M = t => panel.what.map("M", t);
+        return [17, 20].map(t => Math.max(...M(t).map(Math.abs)));
+    }"""
+    before, after = explorer.root.evaluate(difference)
+    assert (before, after > 0) == (0, True)  # before the test, and in it
     explorer.choose("target", "h")
     name = notebook.python("what_if.shown")[1]
     assert f"{name}: zero h during test" in explorer.root.inner_text()

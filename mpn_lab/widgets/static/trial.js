@@ -3,6 +3,7 @@
 import { conditionColor } from "./axes.js";
 import { legend, make, menu, slider, toggles } from "./controls.js";
 import { Item, MOST_ITEMS, shownMaps } from "./items.js";
+import { modulations } from "./payload.js";
 import { Change, Hidden, Inputs, Matrix, Outputs, Trace } from "./trial_panels.js";
 import { Trajectories } from "./trajectories.js";
 import { Trials } from "./trials.js";
@@ -241,8 +242,14 @@ export class TrialExplorer extends Trials {
 
   detailOf(one, align) {
     const { record, number: trial, trials } = one;
-    return this.load(this.keyOf(one, align), trials ? { ask: "mean", record, trials, align }
+    const found = this.load(this.keyOf(one, align), trials ? { ask: "mean", record, trials, align }
       : { ask: "trial", record, trial });
+    if (!found?.dM || found.M) return found;
+    const first = this.recordOf(record)?.header.axes, fact = first && this.recordOf(first);
+    const before = fact && this.detailOf({ record: first, number: trial });
+    const M = before && modulations(before, fact);
+    if (M) found.M = { data: found.dM.data.map((change, k) => M.data[k] + change), shape: M.shape };
+    return M && found;
   }
 
   /** Makes panels for all maps and trajectories that there are, and hides those that have nothing. */

@@ -60,6 +60,7 @@ interface Detail {
   taken?: Values; greedy?: Values; truth?: Values; count?: Values; obs_sd?: Values; Q_sd?: Values;
   Q_stored?: Values; Q_replayed?: Values; greedy_stored?: Values; greedy_replayed?: Values;
   flipped?: Values; M_stored?: Values; h_sd?: Values; M_sd?: Values;
+  dM?: Values; // M minus that of the first record
   s?: number; a?: number; flipped_all?: Values; // of a strategy, an age
 }
 

@@ -54,7 +54,8 @@ def counterfactual(
 
     Returns:
         The same variables and coordinates as the record, so that `changed.Q - trials.Q` is the
-        effect on the values, but for a parameter that was edited, which is left out; the attributes `edits` (JSON) and `counterfactual` (the mode) are new.
+        effect on the values, but for a parameter that was edited, which is left out; the attributes
+        `edits` (JSON) and `counterfactual` (the mode) are new.
 
     Raises:
         ValueError: the Dataset is not a record or does not fit the network; an edit names something

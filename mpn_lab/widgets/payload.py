@@ -15,7 +15,12 @@ import xarray as xr
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 
 from mpn_lab.analysis.population import effective_weights, modulation_change
-from mpn_lab.analysis.schema import condition_names, step_duration, trial_length
+from mpn_lab.analysis.schema import (
+    condition_names,
+    previous_missing,
+    step_duration,
+    trial_length,
+)
 from mpn_lab.plotting.panel import has_logits, has_modulations, period_spans
 from mpn_lab.plotting.style import GREY, action_color, largest, limits
 from mpn_lab.plotting.trial import TITLES, modulation_choices
@@ -170,6 +175,7 @@ def overview(
         "shows": {name: TITLES[name] for name in modulation_choices(record)},
         "scales": scales(record) if own_scales is None else dict(own_scales),
         "modulation": record.attrs.get("modulation", ""),
+        "gaps": np.flatnonzero(previous_missing(record).values.any(0)).tolist(),
     }
     arrays: Arrays = {"time": record["time"].values.astype(np.float64)}
     if has_modulations(record):

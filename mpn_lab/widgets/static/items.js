@@ -44,14 +44,20 @@ export class Item {
   }
 
   /**
-   * What the map shows, [hidden, input], at a step of the axis; null where there is none. The change of
-   * an average is one only where both steps are averages over the same number of trials.
+   * What the map shows, [hidden, input], at a step of the axis; null where there is none. A change needs
+   * the step before, and of an average one that is over the same number of trials.
    */
   map(show, step) {
-    const t = this.at(step), { header } = this.overview, count = this.detail.count?.data;
-    if (t === null || (show === "change of M" && count && count[t] !== count[t - 1])) return null;
+    const t = this.at(step), { header } = this.overview;
+    if (t === null || (show === "change of M" && !this.follows(t))) return null;
     this.out ??= new Float32Array(header.hidden * header.inputs);
     return matrixAt(show, t, this.detail, this.overview, header.modulation === "multiplicative", this.out);
+  }
+
+  /** Whether the step before is known, and of an average, is over the same number of trials. */
+  follows(t) {
+    const { gaps } = this.overview.header, count = this.detail.count?.data;
+    return count ? !gaps.length && count[t] === count[t - 1] : !gaps.includes(t);
   }
 
   /** A synapse at all its steps. */

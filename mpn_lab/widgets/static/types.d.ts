@@ -40,7 +40,7 @@ interface Overview {
     measures: Record<string, Record<string, string>>; names: Record<string, string>;
     distances: Record<string, string>;
 
-    record: string; axes: string; starts: any; records: string[]; checkpoints: number[];
+    record: string; axes: string; starts: any; gaps: number[]; records: string[]; checkpoints: number[];
     edits: { kinds: string[]; targets: string[]; states: string[] } | null;
 
     trial: number | null; waits: string;

@@ -107,7 +107,7 @@ def trial_positions(record: xr.Dataset) -> dict[int, int]:
 
 def trial_length(record: xr.Dataset, position: int) -> int:
     """Return the number of steps of the trial at a position, up to its last valid one."""
-    return int(np.flatnonzero(record["valid"].values[position])[-1]) + 1
+    return int(np.flatnonzero(record.variables["valid"].values[position])[-1]) + 1
 
 
 def step_duration(record: xr.Dataset) -> float:

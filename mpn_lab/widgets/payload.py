@@ -224,9 +224,10 @@ def _told(record: xr.Dataset) -> xr.Dataset:
 
 def trial_label(record: xr.Dataset, position: int) -> str:
     """Return how the menu of trials names one: its number, response and outcome."""
-    response = str(record["action"].values[int(record["response"].values[position])])
+    of = record.variables
+    response = str(of["action"].values[int(of["response"].values[position])])
     words = outcome(record, position)
-    return f"{int(record['trial'].values[position])}: {response}" + (f", {words}" if words else "")
+    return f"{int(of['trial'].values[position])}: {response}" + (f", {words}" if words else "")
 
 
 def detail(record: xr.Dataset, position: int) -> tuple[dict[str, Any], Arrays]:

@@ -131,6 +131,14 @@ class BrowserExplorer(anywidget.AnyWidget):
             buffers = found.pop("buffers")
             self.send(key | found, buffers)
 
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take traits from the browser; it gets back those that are refused, and says why."""
+        try:
+            super().set_state(sync_data)
+        except traitlets.TraitError as error:
+            self.send_state([name for name in sync_data if name in self.keys])
+            self.send({"key": None, "error": sentence(error)})
+
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if bundle is not None else ({}, {})

@@ -149,12 +149,15 @@ class TrialExplorer(TrialTraits):
             time: in ms, as `align` counts it.
 
         Raises:
-            ValueError: no such trial, or a time outside it.
+            ValueError: no such trial, or a time outside what is then shown.
         """
-        trial, step = self._frame(trial, time)
+        trial = self.trial if trial is None else trial
+        trial_position(self.record, trial)
+        time = None if time is None else self._on_axis(trial, time)
         with self.hold_sync():
             self.trial = trial
-            self.time = self._time_of(trial, step, self.align)
+            if time is not None:
+                self.time = time
         return self
 
     def png(self) -> bytes:
@@ -174,7 +177,7 @@ class TrialExplorer(TrialTraits):
         Args:
             path: the file; its ending names the format.
             trial: the trial's number; None: the one that is shown.
-            time: in ms, as `align` counts it; None: the one that is shown.
+            time: in ms, as `align` counts it; None: the one that is shown, or the trial's next.
 
         Raises:
             ValueError: no such trial, a time outside it, or a format that is not known.
@@ -215,7 +218,8 @@ class TrialExplorer(TrialTraits):
         values["where"] = self.where if trials is None else {}
         values["beside"] = [number for number in self.beside if number in numbers]
         if self.trial not in numbers:
-            values |= {"trial": numbers[0], "time": self._time_of(numbers[0], 0, self.align)}
+            time = self._time_at(self._steps(numbers[0], self.align)[0])
+            values |= {"trial": numbers[0], "time": time}
         return write_explorer_page(path, self.description, self.module, values, parts)
 
     def _release(self) -> None:
@@ -269,12 +273,13 @@ class TrialExplorer(TrialTraits):
         return figure
 
     def _frame(self, trial: int | None, time: float | int | None) -> tuple[int, int]:
-        """Return a trial and a step, those shown where None, checked; a step fits the trial."""
+        """Return a trial and its step at a time, checked; None: what is shown, or the next step."""
         _ = self.record
         trial = self.trial if trial is None else trial
-        if time is not None:
-            return trial, self._step(trial, time, self.align)
-        return trial, self._near(trial, self.time, self.align)
+        low, high = self._steps(trial, self.align)
+        if time is None:
+            return trial, min(max(self._step_at(self.time, self.align), low), high) - low
+        return trial, self._within(time, low, high, f"trial {trial}") - low
 
 
 def _on_page(one: Shown, numbers: Sequence[int], positions: Sequence[int]) -> dict[str, Part]:

@@ -1,5 +1,6 @@
 """Records beside each other in TrialExplorer: networks, checkpoints, what-ifs."""
 
+import json
 import re
 
 import numpy as np
@@ -162,6 +163,55 @@ def test_what_ifs_follow_each_other_and_few_are_kept(explorer, trials, network):
     header, _ = explorer._answer({"ask": "what if", "edits": []})
     assert header == {"record": "recorded", "words": ""}
     assert explorer.shown == ["recorded"]
+
+
+def test_nothing_that_is_shown_is_computed_again(explorer, monkeypatch):
+    records = explorer._records
+    for unit in range(5):
+        explorer.edits = [edits.zero("h", units=[unit])]
+    computed, compute = [], records._compute
+    monkeypatch.setattr(records, "_compute", lambda name: computed.append(name) or compute(name))
+    explorer.shown = names = [f"what if {k}" for k in (1, 2, 3, 4)]
+    for trial in (3, 4):
+        for name in names:
+            asked(explorer, "trial", name, trial=trial)
+    assert computed == names[:3]  # "what if 4" was kept
+    explorer.shown = ["recorded", *names[:3]]
+    asked(explorer, "trial", names[2], trial=3)
+    explorer.shown = [*names[:3], "what if 5"]
+    for name in explorer.shown:
+        asked(explorer, "trial", name, trial=5)
+    assert computed == [*names[:3], "what if 5"]
+    explorer.edits = [edits.zero("M")]
+    explorer.edits = [edits.freeze("M")]
+    assert len(records._computed) == 2
+
+
+def test_an_interrupted_what_if_is_answered_and_leaves_nothing(explorer, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    sent, change = [], {"kind": "zero", "target": "h"}
+    monkeypatch.setattr(explorer, "send", sent.append)
+    monkeypatch.setattr("mpn_lab.widgets.records.counterfactual", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        explorer._on_message(explorer, {"key": "k", "ask": "what if", "edits": [change]}, [])
+    assert [message["key"] for message in sent] == ["k"]
+    assert sent[0]["error"].startswith("the computation was interrupted; choose it again")
+    assert explorer._records.known() == ["recorded"]
+
+
+def test_the_page_of_a_network_that_diverged_says_so(explorer, trials, tmp_path):
+    explorer.edits = [edits.scale("M", 30)]
+    assert not np.isfinite(explorer.counterfactual["M"].values[trials["valid"].values]).all()
+    page = explorer.to_html(tmp_path / "page.html", trials=[0, 3]).read_text()
+    text = re.search(r'id="parts">(.*?)</script>', page, re.S).group(1)
+    parts = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    told = parts["components what if 1 M"]
+    assert told["error"].startswith("M is nan or infinite at ")
+    assert told["buffers"] == []
+    assert "M" in parts["trial what if 1 3"]["arrays"]
+    assert "trajectory" in parts["components recorded M"]["arrays"]
 
 
 def test_counterfactuals_lie_in_the_components_of_the_first_record(explorer, trials):

@@ -88,9 +88,7 @@ def test_times_count_from_the_period_that_trials_are_aligned_to(trials, network)
 
 def test_a_refused_change_of_the_axis_leaves_the_time(explorer):
     explorer.time = 500
-    explorer.set_trait("align", "")
-    with pytest.raises(ValueError, match="there is no trial 99"):
-        explorer.set_state({"align": "test", "time": 0.0, "trial": 99})
+    explorer.set_state({"align": "test", "time": 0.0, "trial": 99})
     assert (explorer.align, explorer.time, explorer.trial) == ("", 500, 0)
     explorer.align = "test"
     assert explorer.time == 500 - 100 * explorer._header["starts"]["test"][0]
@@ -104,7 +102,84 @@ def test_times_fit_the_trial_of_the_record_that_is_shown_first(trials):
     explorer = mpn_lab.TrialExplorer({"long": trials, "short": other})
     explorer.go_to(i, 100.0 * int(lengths[i] - 1))
     explorer.shown = ["short", "long"]
+    assert explorer.time == 100 * (lengths[i] - 1)  # the long one is still shown
+    assert explorer._frame(None, None) == (i, others[i] - 1)
+    explorer.shown = ["short"]
     assert explorer.time == 100 * (others[i] - 1)
+
+
+def test_times_go_as_far_as_what_is_shown(trials, explorer, tmp_path):
+    lengths = trials["length"].values
+    short, long = int(lengths.argmin()), int(lengths.argmax())
+    end, last = 100.0 * int(lengths[short]), 100.0 * int(lengths[long] - 1)
+    assert end <= last
+    explorer.trial = short
+    with pytest.raises(ValueError, match=f"lies outside trial {short}, which lasts from 0 to"):
+        explorer.time = last
+    for name, value, before in (("view", "mean", "trial"), ("view", "difference", "trial"),
+                                ("beside", [long], [])):  # fmt: skip
+        setattr(explorer, name, value)
+        explorer.set_state({"time": last})  # as the browser does, which shows it
+        assert explorer.time == last
+        assert explorer._frame(None, None) == (short, lengths[short] - 1)  # of the figure
+        with pytest.raises(ValueError, match="what is shown, which lasts from 0 to"):
+            explorer.go_to(time=last + 100)
+        assert explorer.go_to(time=end).time == end
+        setattr(explorer, name, before)
+        assert explorer.time == end - 100
+    with pytest.raises(ValueError, match=f"lies outside trial {short}, which lasts"):
+        explorer.save(tmp_path / "x.svg", time=end)
+
+
+def test_times_on_an_axis_go_as_far_as_what_is_shown(trials, network):
+    explorer = mpn_lab.TrialExplorer(with_late_tests(trials), network=network)
+    header = explorer._header
+    starts, lengths = header["starts"]["test"], header["lengths"]
+    explorer.align = "test"
+    with pytest.raises(ValueError, match="lies outside trial 0, which lasts from"):
+        explorer.time = -100.0 * starts[1]
+    explorer.beside = [1]
+    explorer.time = -100.0 * starts[1]
+    assert explorer._frame(None, None) == (0, 0)
+    explorer.view, explorer.beside = "mean", []
+    assert explorer.time == -100 * starts[1]
+    ends = [n - max(start, 0) for n, start in zip(lengths, starts, strict=True)]
+    explorer.time = 100.0 * (max(ends) - 1)  # in trial 4, which has no test
+    late = mpn_lab.TrialExplorer(with_late_tests(trials).isel(time=slice(2, None)))
+    late.trial, late.align = 4, "test"
+    assert late.time == 0  # as in the browser, where such a trial begins at 0
+
+
+def test_the_browser_may_ask_for_times_next_to_what_is_shown(trials, network, monkeypatch):
+    explorer = mpn_lab.TrialExplorer(with_late_tests(trials), network=network)
+    sent, starts = [], explorer._header["starts"]["test"]
+    monkeypatch.setattr(explorer, "_send", lambda message, buffers=None: sent.append(message))
+    explorer.set_state({"align": "test", "trial": 1, "time": -100.0 * starts[1]})
+    explorer.set_state({"trial": 0, "time": -100.0 * starts[1]})  # which begins later on the axis
+    assert (explorer.trial, explorer.time) == (0, -100 * starts[0])
+    assert {"time": explorer.time} in [message["state"] for message in sent]
+    explorer.set_state({"time": 1e9})
+    assert explorer._frame(None, None) == (0, explorer._header["lengths"][0] - 1)
+
+
+def test_the_browser_is_told_what_was_refused(explorer, monkeypatch):
+    sent = []
+    monkeypatch.setattr(explorer, "send", sent.append)
+    monkeypatch.setattr(explorer, "_send", lambda message, buffers=None: sent.append(message))
+    for state, words in (
+        ({"trial": 99, "time": 0.0}, "there is no trial 99 in this record of 10 trials"),
+        ({"time": float("inf")}, "time is inf; expected a finite number"),
+        ({"trial": "x"}, "The 'trial' trait of a TrialExplorer instance expected an int"),
+        ({"shown": [], "time": 0.0}, "shown is []; expected 1 to 4 different names of records."),
+    ):
+        sent.clear()
+        before = explorer.get_state(list(state))
+        explorer.set_state(state)
+        assert explorer.get_state(list(state)) == before
+        *_, update, told = sent
+        assert (update["method"], update["state"]) == ("update", before)
+        assert told["key"] is None
+        assert told["error"].startswith(words)
 
 
 def test_the_mean_of_a_question_is_that_of_the_record(trials, network):
@@ -179,6 +254,7 @@ def test_a_page_has_what_is_shown_of_the_records(explorer, tmp_path):
         for key in (f"order {name} cluster", f"components {name} M", f"components {name} h"):
             assert key in parts
     assert not any("checkpoint" in key for key in parts)
+    assert "order recorded index" not in parts  # the browser does not ask for it
 
 
 def test_the_picture_is_of_the_record_that_is_shown_first(explorer, trials):

@@ -70,13 +70,17 @@ def test_modules_that_break_the_rules_are_refused(files, words, monkeypatch):
 
 def test_arrays_are_sent_as_their_bytes():
     arrays = {"a": np.arange(6, dtype=np.int16).reshape(2, 3).T, "b": np.zeros((0, 2), np.float32)}
-    header, buffers = pack(arrays)
+    packed = pack({"a": 1}, arrays)
+    header, buffers = packed["arrays"], packed["buffers"]
+    assert packed["header"] == {"a": 1}
     for name, array in arrays.items():
         layout = header[name]
         found = np.frombuffer(buffers[layout["at"]], layout["dtype"]).reshape(layout["shape"])
         np.testing.assert_array_equal(found, array)
     assert half(np.array([1e5])).dtype == np.float32
     assert half(np.array([1e4, np.nan])).dtype == np.float16
+    assert half(np.array([3e-8, np.nan])).dtype == np.float32
+    assert half(np.array([0.0, np.nan])).dtype == np.float16
 
 
 def added_up(arrays, of_all):
@@ -112,6 +116,38 @@ def test_M_is_sent_whole_where_the_factors_do_not_give_it(record):
         T = len(arrays["M"])
         expected = whole["M"].values[2, :T]
         np.testing.assert_allclose(arrays["M"], expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_M_is_sent_whole_where_it_is_nan_or_too_large(record):
+    for value in (np.nan, np.inf):
+        M = record["M"].values.copy()
+        M[2, 4, 0, 0] = value
+        _, arrays = detail(record.assign(M=(record["M"].dims, M)), 2)
+        assert "x" not in arrays
+        np.testing.assert_allclose(arrays["M"], M[2, : len(arrays["M"])], rtol=1e-3)
+    large = record.assign(h=record["h"] * 3e4)  # h x^T is above the largest half
+    large = large.assign(M=large["M"] * 3e4)
+    assert "x" in detail(large, 2)[1]
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([12345, 12346], ["12345", "12346"]),
+        ([0, np.pi], ["0", "3.142"]),
+        ([0.123441, 0.123442, 5], ["0.123441", "0.123442", "5"]),
+        ([1.5e-7, 2e16, -123456.0], ["-123456", "1.5e-07", "2e+16"]),
+        ([2**60, 2**60 + 1], ["1152921504606846976", "1152921504606846977"]),
+        ([-np.inf, 0.25], ["-inf", "0.25"]),
+    ],
+)
+def test_numbers_are_told_apart_in_few_digits(record, values, labels):
+    condition = np.resize(np.array(values), 12)
+    found = conditions(record.assign_coords(strength=("trial", condition)))
+    assert found["strength"]["labels"] == labels
+    assert [float(labels[code]) for code in found["strength"]["code"][:2]] == pytest.approx(
+        condition[:2], rel=1e-3
+    )
 
 
 def test_conditions_say_the_class_of_each_trial(record, monkeypatch):
@@ -158,6 +194,19 @@ def test_averages_count_the_trials_that_have_the_step(record):
     longest = int(lengths.argmax())
     assert header["periods"] == detail(record, longest)[0]["periods"]
     assert averaged(record, [3])[1]["M_sd"].max() == 0
+
+
+def test_averages_know_M_before_their_first_step():
+    network, _ = make_record()
+    carried = mpn_lab.record(network, TASK, trials=6, reset_state="never")
+    _, arrays = averaged(carried, [1, 3, 5])
+    starts = carried["M_start"].values
+    assert np.abs(starts[1]).max() > 0
+    np.testing.assert_allclose(arrays["M_start"], starts[[1, 3, 5]].mean(0), rtol=1e-3)
+    _, arrays = averaged(carried, [1, 3, 5], [9, 4, 9, 7, 9, 9], "test")
+    assert arrays["count"][:3].tolist() == [1, 1, 2]  # trial 3 begins 2 steps later
+    np.testing.assert_allclose(arrays["M_start"], starts[5], rtol=1e-3)
+    assert "M_start" not in averaged(make_record()[1], [1, 3])[1]
 
 
 def test_averages_count_from_a_periods_start(record):
@@ -258,7 +307,7 @@ def test_the_functions_of_the_modules(record, tmp_path):
     arrays = detail(record, 5)[1]
     of_all = overview(record)[1]
     tasks = {
-        name: [pack(part)[0], [bytes(b).hex() for b in pack(part)[1]]]
+        name: [pack({}, part)["arrays"], [bytes(b).hex() for b in pack({}, part)["buffers"]]]
         for name, part in (("detail", arrays), ("overview", of_all))
     }
     exports = "halfValues, unpack, modulations, matrixAt, linear, ticks, words, limitsOf, isFree, "

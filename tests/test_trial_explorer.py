@@ -200,6 +200,32 @@ def test_a_page_of_values_that_never_differ_is_still_json(trials, tmp_path):
     assert parts["components recorded Q"]["header"]["shares"] == [None] * 3
 
 
+def test_a_page_with_an_infinite_condition_is_still_json(trials, tmp_path):
+    values = np.r_[np.arange(14.0), np.inf, np.nan]
+    explorer = TrialExplorer(trials.assign_coords(strength=("trial", values)))
+    text = explorer.to_html(tmp_path / "page.html").read_text()
+    parts = json.loads(re.search(r'id="parts">(.*?)</script>', text, re.S).group(1))
+    known = parts["overview"]["header"]["conditions"]["strength"]["values"]
+    assert known == [*range(14), None, None]
+    explorer.color_by = "strength"
+    assert explorer.png().startswith(b"\x89PNG")
+
+
+def test_a_page_has_large_trajectories_and_each_trial_once(trials, tmp_path):
+    large = trials.assign(h=trials["h"] * 1e6)
+    explorer = TrialExplorer(large)
+    text = explorer.to_html(tmp_path / "page.html", trials=[5, 2, 5]).read_text()
+    parts = json.loads(re.search(r'id="parts">(.*?)</script>', text, re.S).group(1))
+    assert parts["overview"]["header"]["numbers"] == [5, 2]
+    part = parts["components recorded h"]
+    layout = part["arrays"]["trajectory"]
+    buffer = base64.b64decode(part["buffers"][layout["at"]])
+    found = np.frombuffer(buffer, layout["dtype"]).reshape(layout["shape"])
+    expected = pca(large, "h", 6)["trajectory"].values[[5, 2]]
+    assert np.nanmax(np.abs(expected)) > 65_504  # too large for 16 bits
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
 @pytest.mark.parametrize("core", ["lstm", "gru", "rnn"])
 def test_networks_without_M_can_be_explored(core, tmp_path):
     network = mpn_lab.QNetwork(3, 3, hidden_size=5, core=core)
@@ -211,6 +237,27 @@ def test_networks_without_M_can_be_explored(core, tmp_path):
     assert f"There is no M: the core is {core.upper()}." in svg
 
 
+def test_a_selection_is_of_what_is_there(explorer, trials):
+    explorer.selection = chosen = {"unit": 8, "input": 3, "span": [100, 300.0]}
+    for value, words in (
+        ({"unit": True}, "unit is True; expected a whole number, 0 to 8"),
+        ({"unit": 9}, "unit is 9; expected 0 to 8"),
+        ({"input": 1.5}, "input is 1.5; expected a whole number"),
+        ({"span": 5}, "span is 5; expected two times in ms, from and to"),
+        ({"span": [1, 2, 3]}, "expected two times in ms, from and to"),
+        ({"span": [100, None]}, "a time of span is None; expected a number"),
+        ({"span": [0, float("nan")]}, "a time of span is nan; expected a finite number"),
+        ({"span": [300, 100]}, "span is [300, 100]; expected the earlier time first"),
+        ({"output": 1}, "selection is 'output'; expected one of unit, input, span"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            explorer.selection = value
+        assert explorer.selection == chosen
+    without = TrialExplorer(trials.drop_vars("M"))
+    with pytest.raises(ValueError, match="input is 0, but there is none to select; leave it out"):
+        without.selection = {"input": 0}
+
+
 def test_bad_requests_get_one_sentence(explorer, trials, monkeypatch):
     for ask, words in (
         (lambda: TrialExplorer(xr.Dataset()), "this Dataset is not a record"),
@@ -220,6 +267,7 @@ def test_bad_requests_get_one_sentence(explorer, trials, monkeypatch):
         (lambda: explorer.save("x.svg", time=-1), "time -1 ms lies outside"),
         (lambda: explorer.save("x.xyz"), "expected a file ending in"),
         (lambda: explorer.to_html("x.html", trials=[-3]), "there is no trial -3"),
+        (lambda: explorer.to_html("x.html", trials=[]), "trials is empty; expected numbers"),
     ):
         with pytest.raises(ValueError, match=words):
             ask()

@@ -194,7 +194,7 @@ def test_bad_requests_get_one_sentence(explorer, data):
         ("time", -1.0, "time -1 ms lies outside"),
         ("measure", "cosine", "measure is 'cosine'; expected one of relative"),
         ("order", "size", "order is 'size'; expected one of cluster, index"),
-        ("selection", {"unit": 12, "input": 0}, "unit is 12; expected a number from 0 to 11"),
+        ("selection", {"unit": 12, "input": 0}, "unit is 12; expected 0 to 11"),
         ("selection", {"row": 1}, "selection is 'row'; expected one of unit, input, span"),
     ):
         with pytest.raises(traitlets.TraitError, match=words):

@@ -34,7 +34,8 @@ def averaged(
         `averaged`, the number of trials; `first`, the step at which the arrays begin, counted from
         the period's start. The arrays obs, Q, h, and reward and M where there are, [time, ...];
         `obs_sd`, `Q_sd`, `h_sd`, `M_sd`, their standard deviations over the trials (0 of a single
-        one); `count` [time], how many trials have the step.
+        one); `count` [time], how many trials have the step; `M_start` [hidden, input], if the
+        record has it, the mean M before the first step of the trials that begin there.
 
     Raises:
         ValueError: no trial is left.
@@ -64,6 +65,9 @@ def averaged(
         if name != "reward":
             arrays[f"{name}_sd"] = half(sd) if name in _HALF else sd.astype(np.float32)
     arrays["count"] = count
+    begin = [i for i, _, places in rows if places[0] == 0]
+    if "M" in arrays and "M_start" in record and begin:
+        arrays["M_start"] = half(record["M_start"].values[begin].mean(0))
     longest, steps, places = max(rows, key=lambda row: row[1][-1])
     shift = places[0] - steps[0]
     periods = period_spans(record["period"].values[longest, : steps[-1] + 1])

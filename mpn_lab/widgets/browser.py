@@ -18,7 +18,7 @@ import xarray as xr
 from IPython.display import display
 from matplotlib.backend_bases import FigureCanvasBase
 
-from mpn_lab.checks import check_choice, check_path, show
+from mpn_lab.checks import check_choice, check_int, check_number, check_path, show
 from mpn_lab.widgets.modules import bundle, source
 from mpn_lab.widgets.payload import pack
 
@@ -37,6 +37,9 @@ body.jp-Notebook #{id} > div {{ display: none; }}
 <figure id="{id}" style="margin: 0"><div role="img" aria-label="{description}"></div>
 <figcaption>A picture of the explorer. Run this cell again to bring the explorer back.</figcaption>
 </figure>"""
+
+
+_INTERRUPTED = "the computation was interrupted; choose it again to have it computed."
 
 
 class TraitError(traitlets.TraitError, ValueError):
@@ -73,14 +76,11 @@ class BrowserExplorer(anywidget.AnyWidget):
         **values: Any,
     ) -> None:
         self._record, self.description = record, description
-        header, arrays = overview
-        layout, buffers = pack(arrays)
-        sent = {"header": header, "arrays": layout, "buffers": buffers}
         super().__init__(
             _esm=source("widget.js"),
             _code=bundle(self.module),
             _css=source("explorer.css"),
-            _overview=sent,
+            _overview=pack(*overview),
             _picture=f"mpn-{uuid4().hex}",
             **values,
         )
@@ -119,13 +119,25 @@ class BrowserExplorer(anywidget.AnyWidget):
 
     def _on_message(self, _: Any, content: dict[str, Any], __: Any) -> None:
         """Answer the browser; what goes wrong is shown there, in the explorer's place."""
+        key = {"key": content.get("key")}
         try:
-            header, arrays = self._answer(content)
+            found = pack(*self._answer(content))
         except Exception as error:
-            self.send({"key": content.get("key"), "error": sentence(error)})
-            return
-        layout, buffers = pack(arrays)
-        self.send({"key": content.get("key"), "header": header, "arrays": layout}, buffers)
+            self.send(key | {"error": sentence(error)})
+        except BaseException:  # KeyboardInterrupt: else the browser would wait for an answer
+            self.send(key | {"error": _INTERRUPTED})
+            raise
+        else:
+            buffers = found.pop("buffers")
+            self.send(key | found, buffers)
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take traits from the browser; it gets back those that are refused, and says why."""
+        try:
+            super().set_state(sync_data)
+        except traitlets.TraitError as error:
+            self.send_state([name for name in sync_data if name in self.keys])
+            self.send({"key": None, "error": sentence(error)})
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
@@ -160,7 +172,8 @@ class BrowserExplorer(anywidget.AnyWidget):
 
 def sentence(error: Exception) -> str:
     """Return what to show of an error: its sentence, or its type and place if it is a fault."""
-    text = str(error) if isinstance(error, ValueError | OSError) else ""
+    told = isinstance(error, ValueError | OSError | traitlets.TraitError)
+    text = str(error) if told else ""
     if not text:
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})"
@@ -168,14 +181,22 @@ def sentence(error: Exception) -> str:
 
 
 def check_selection(value: Mapping[str, Any], header: Mapping[str, Any]) -> None:
-    """Raise ValueError unless the unit and the input that are selected are there."""
+    """Raise ValueError unless the unit and the input are there, and the span is one of time."""
     sizes = {"unit": header["hidden"], "input": header.get("inputs", 0)}
     for name, chosen in value.items():
         check_choice("selection", name, ("unit", "input", "span"))
-        if name in sizes and not (isinstance(chosen, int) and 0 <= chosen < sizes[name]):
+        if name == "span":
+            if not isinstance(chosen, list | tuple) or len(chosen) != 2:
+                raise ValueError(f"span is {show(chosen)}; expected two times in ms, from and to.")
+            low, high = (check_number("a time of span", time) for time in chosen)
+            if low > high:
+                raise ValueError(f"span is {show(chosen)}; expected the earlier time first.")
+        elif not sizes[name]:
             raise ValueError(
-                f"{name} is {show(chosen)}; expected a number from 0 to {sizes[name] - 1}."
+                f"{name} is {show(chosen)}, but there is none to select; leave it out."
             )
+        else:
+            check_int(name, chosen, 0, sizes[name] - 1)
 
 
 def figure_path(path: Any) -> Path:

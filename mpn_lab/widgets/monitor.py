@@ -219,9 +219,7 @@ class TrainingMonitor(BrowserExplorer):
 
     def _refresh(self, start: float) -> None:
         """Send all tables, and note what the row that came at `start` has cost."""
-        header, arrays = self._content()
-        layout, buffers = pack(arrays)
-        self._overview = {"header": header, "arrays": layout, "buffers": buffers}
+        self._overview = pack(*self._content())
         self._sent_at = perf_counter()
         self._cost = self._sent_at - start
 

@@ -42,14 +42,14 @@ CONDITIONS = LinearSegmentedColormap.from_list(
 )  # as in axes.js
 
 
-def pack(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], list[memoryview]]:
-    """Return what describes the arrays, by name, and their bytes in the same order."""
-    header, buffers = {}, []
+def pack(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return a message: the header, `arrays`, which describes each, and their bytes, `buffers`."""
+    layout, buffers = {}, []
     for k, (name, array) in enumerate(arrays.items()):
         array = np.ascontiguousarray(array)
-        header[name] = {"dtype": str(array.dtype), "shape": list(array.shape), "at": k}
+        layout[name] = {"dtype": str(array.dtype), "shape": list(array.shape), "at": k}
         buffers.append(array.reshape(-1).view(np.uint8).data)
-    return header, buffers
+    return {"header": header, "arrays": layout, "buffers": buffers}
 
 
 def check_size(arrays: Mapping[str, np.ndarray], what: str) -> None:
@@ -63,8 +63,8 @@ def check_size(arrays: Mapping[str, np.ndarray], what: str) -> None:
 
 
 def half(values: np.ndarray) -> np.ndarray:
-    """Return values in 16 bits, or in 32 where 16 would lose the largest."""
-    fits = largest(values) < 60_000  # the largest half is 65,504
+    """Return values in 16 bits, or in 32 where the largest is too large or too small for 16."""
+    fits = 1e-3 <= largest(values) < 60_000  # halves go to 65,504, in steps of 6e-8 near 0
     return values.astype(np.float16 if fits else np.float32)
 
 
@@ -109,13 +109,25 @@ def conditions(record: xr.Dataset) -> dict[str, dict[str, Any]]:
             code = np.full(len(values), -1)
             code[known] = codes
             number = values.dtype.kind in "fiub"
-            labels = [f"{value:.4g}" if number else str(value) for value in classes]
+            labels = _in_digits(classes) if number else [str(value) for value in classes]
             found[name] = {"labels": labels, "code": code.tolist()}
         elif len(classes) > FEW and values.dtype.kind in "fiu":
-            found[name] = {
-                "values": [float(v) if k else None for v, k in zip(values, known, strict=True)]
-            }
+            found[name] = {"values": [float(v) if np.isfinite(v) else None for v in values]}
     return found
+
+
+def _in_digits(classes: np.ndarray) -> list[str]:
+    """Return different numbers in as few digits, from four on, as keep them apart.
+
+    All digits before the point are written, up to 15.
+    """
+    whole = [min(len(f"{abs(value):.0f}"), 15) for value in classes]
+    labels: list[str] = []
+    for digits in range(4, 18):
+        labels = [f"{v:.{max(digits, n)}g}" for v, n in zip(classes, whole, strict=True)]
+        if len(set(labels)) == len(labels):
+            return labels
+    return [str(value) for value in classes]  # of more than 17 digits
 
 
 def coloring(record: xr.Dataset, name: str, condition: Any) -> tuple[list[str], dict[str, str]]:
@@ -272,10 +284,11 @@ def modulations(record: xr.Dataset, one: xr.Dataset, h: np.ndarray) -> Arrays:
             eta, lam = (_matrix(record[name], shape) for name in ("eta", "lam"))
             x = half(one["embedded"].values)
             state = start.get("M_start", one["M0"].values if "M0" in one else np.zeros(shape))
-            state, error = state.astype(np.float32), 0.0
-            for t in range(len(M)):
-                state = lam * state + eta * np.outer(h[t], x[t]).astype(np.float32)
-                error = max(error, float(np.abs(state - M[t]).max(initial=0)))
+            state, error = state.astype(np.float32), np.float32(0)
+            with np.errstate(over="ignore", invalid="ignore"):  # where the network diverged
+                for ht, xt, now in zip(h.astype(np.float32), x, M, strict=True):
+                    state = lam * state + eta * np.outer(ht, xt)
+                    error = np.maximum(error, np.abs(state - now).max(initial=0))  # nan stays nan
             if error <= TOLERANCE * largest(M):
                 return start | {"x": x}
     return start | {"M": half(M)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 from typing import Any
 
@@ -18,7 +17,8 @@ from mpn_lab.plotting.panel import has_modulations
 from mpn_lab.plotting.view import draw_trial
 from mpn_lab.training.config import SupervisedConfig
 from mpn_lab.training.run import AnyConfig
-from mpn_lab.widgets.payload import check_size, pack, scales
+from mpn_lab.widgets.page import packed
+from mpn_lab.widgets.payload import check_size, scales
 from mpn_lab.widgets.records import ONLY
 from mpn_lab.widgets.shown import Shown
 
@@ -58,7 +58,10 @@ def page_of(one: xr.Dataset) -> dict[str, Any]:
     header, arrays = shown.overview()
     header |= {"page": True, "records": [ONLY], "checkpoints": [], "edits": None}
     header |= {"conditions": {}, "colors": [], "variables": []}
-    parts = {"overview": (header, arrays), f"trial {ONLY} {number}": shown.trial(number)}
+    parts = {
+        "overview": (header, arrays),
+        f"trial {ONLY} {number}": shown.trial(number),
+    }
     check_size(parts[f"trial {ONLY} {number}"][1], "the trial")
     values = {
         "trial": number,
@@ -76,7 +79,7 @@ def page_of(one: xr.Dataset) -> dict[str, Any]:
         "by": "",
         "align": "",
     }
-    return {"values": values, "parts": {key: _packed(*part) for key, part in parts.items()}}
+    return {"values": values, "parts": {key: packed(part) for key, part in parts.items()}}
 
 
 def _strongest(one: xr.Dataset, step: int) -> dict[str, int]:
@@ -84,12 +87,6 @@ def _strongest(one: xr.Dataset, step: int) -> dict[str, int]:
     values = one["M" if has_modulations(one) else "h"].values[0, step]
     place = np.unravel_index(np.abs(values).argmax(), values.shape)
     return {name: int(k) for name, k in zip(("unit", "input"), place, strict=False)}
-
-
-def _packed(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    layout, buffers = pack(arrays)
-    texts = [base64.b64encode(buffer).decode() for buffer in buffers]
-    return {"header": header, "arrays": layout, "buffers": texts}
 
 
 def draw_present(one: xr.Dataset) -> Figure:

@@ -1,7 +1,7 @@
 """The records of an explorer by name: those given, checkpoints of a run, and what-ifs.
 
 Checkpoints and what-ifs are counterfactuals of the first record that was given. They are computed
-when they are asked for; two are kept.
+when they are asked for; those that are shown are kept, and two in all.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mpn_lab.widgets.shown import Shown
 
 ONLY = "recorded"  # the name of a record that is given alone
 MOST = 8  # records that are given
-KEPT = 2  # computed records that are kept
+KEPT = 2  # computed records that are kept, if no more are shown
 KINDS = ("zero", "freeze", "scale", "shuffle", "swap")  # edits that the browser offers
 _COMPUTED = re.compile(r"(what if|checkpoint) (\d+)")
 
@@ -71,6 +71,7 @@ class Records:
             self.checkpoints = network.checkpoints if isinstance(network, Run) else []
         shared = _shared_scales(records)
         self._given = {n: Shown(n, record, shared[n]) for n, record in records.items()}
+        self.shown: Sequence[str] = ()  # names of those that are not dropped
         self._computed: dict[str, Shown] = {}  # the one used last comes last
 
     @property
@@ -110,7 +111,7 @@ class Records:
         self._edits.append(list(changes))
         try:
             return self[f"what if {len(self._edits)}"]
-        except Exception:
+        except BaseException:  # also when it is interrupted
             self._edits.pop()
             raise
 
@@ -141,8 +142,9 @@ class Records:
                 network = self.network.network_at(int(number))
             except RunError as error:
                 raise ValueError(str(error)) from None
-        while len(self._computed) >= KEPT:  # before another takes memory
-            del self._computed[next(iter(self._computed))]
+        for other in list(self._computed):  # before another takes memory
+            if len(self._computed) >= KEPT and other not in self.shown:
+                del self._computed[other]
         record = counterfactual(network, first.record, changes)
         if not changes:
             record = record.assign(weights_of(network))

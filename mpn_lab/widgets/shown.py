@@ -107,7 +107,7 @@ class Shown:
         found = self.pca(variable)
         shares = found["explained_variance_ratio"].values.tolist()
         header = {
-            "shares": [share if share == share else None for share in shares],  # nan: flat
+            "shares": [share if np.isfinite(share) else None for share in shares],  # nan: flat
             "axes": self.axes,
         }
         return header, {"trajectory": found["trajectory"].values.astype(np.float32)}

@@ -35,7 +35,7 @@ from mpn_lab.plotting.view import (
     trial_title,
 )
 from mpn_lab.widgets.browser import BrowserExplorer, TraitError, check_selection, figure_path
-from mpn_lab.widgets.page import write_explorer_page
+from mpn_lab.widgets.page import chosen_trials, write_explorer_page
 from mpn_lab.widgets.payload import Arrays, check_size, half, trial_label
 
 TRAITS = ("trial", "time", "age", "strategy", "measure", "order", "selection")
@@ -179,11 +179,8 @@ class StalenessExplorer(BrowserExplorer):
             OSError: the file cannot be written.
         """
         path, data = check_path("path", path), self.record
-        chosen = [self.trial] if trials is None else trials
-        numbers = [chosen] if isinstance(chosen, int) else list(chosen)
-        if not numbers:
-            raise ValueError("trials is empty; expected numbers of trials.")
-        some = data.isel(trial=[trial_position(data, number) for number in numbers])
+        numbers, positions = chosen_trials(self.trial if trials is None else trials, data)
+        some = data.isel(trial=positions)
         header, arrays = _overview(some)
         header["scales"] = self._header["scales"]  # as in the notebook
         parts = {"overview": (header, arrays | self._ordered())}

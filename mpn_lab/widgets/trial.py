@@ -20,8 +20,8 @@ from mpn_lab.plotting.style import save_figure, style
 from mpn_lab.plotting.view import draw_trial
 from mpn_lab.training.run import Run
 from mpn_lab.widgets.browser import figure_path
-from mpn_lab.widgets.page import write_explorer_page
-from mpn_lab.widgets.payload import check_size, coloring, some_of
+from mpn_lab.widgets.page import Part, chosen_trials, write_explorer_page
+from mpn_lab.widgets.payload import check_size, coloring, half, some_of
 from mpn_lab.widgets.records import Records, is_what_if, read_edits
 from mpn_lab.widgets.shown import Message, Shown
 from mpn_lab.widgets.trial_traits import MOST_SHOWN, ORDERS, TRAITS, TrialTraits
@@ -149,12 +149,15 @@ class TrialExplorer(TrialTraits):
             time: in ms, as `align` counts it.
 
         Raises:
-            ValueError: no such trial, or a time outside it.
+            ValueError: no such trial, or a time outside what is then shown.
         """
-        trial, step = self._frame(trial, time)
+        trial = self.trial if trial is None else trial
+        trial_position(self.record, trial)
+        time = None if time is None else self._on_axis(trial, time)
         with self.hold_sync():
             self.trial = trial
-            self.time = self._time_of(trial, step, self.align)
+            if time is not None:
+                self.time = time
         return self
 
     def png(self) -> bytes:
@@ -174,7 +177,7 @@ class TrialExplorer(TrialTraits):
         Args:
             path: the file; its ending names the format.
             trial: the trial's number; None: the one that is shown.
-            time: in ms, as `align` counts it; None: the one that is shown.
+            time: in ms, as `align` counts it; None: the one that is shown, or the trial's next.
 
         Raises:
             ValueError: no such trial, a time outside it, or a format that is not known.
@@ -199,15 +202,10 @@ class TrialExplorer(TrialTraits):
             OSError: the file cannot be written.
         """
         path, records = check_path("path", path), self._all()
-        if trials is None:
-            left = self._left()
-            first = next((k for k, n in enumerate(left) if n == self.trial), 0)
-            numbers = sorted((left[first:] + left[:first])[:ON_PAGE])
-        else:
-            numbers = [trials] if isinstance(trials, int) else list(trials)
-        if not numbers:
-            raise ValueError("trials is empty; expected numbers of trials.")
-        positions = [trial_position(self.record, number) for number in numbers]
+        left = self._left()
+        first = next((k for k, n in enumerate(left) if n == self.trial), 0)
+        following = sorted((left[first:] + left[:first])[:ON_PAGE])
+        numbers, positions = chosen_trials(following if trials is None else trials, self.record)
         parts: dict[str, Any] = {}
         for name in self.shown:
             parts |= _on_page(records[name], numbers, positions)
@@ -220,7 +218,8 @@ class TrialExplorer(TrialTraits):
         values["where"] = self.where if trials is None else {}
         values["beside"] = [number for number in self.beside if number in numbers]
         if self.trial not in numbers:
-            values |= {"trial": numbers[0], "time": self._time_of(numbers[0], 0, self.align)}
+            time = self._time_at(self._steps(numbers[0], self.align)[0])
+            values |= {"trial": numbers[0], "time": time}
         return write_explorer_page(path, self.description, self.module, values, parts)
 
     def _release(self) -> None:
@@ -274,23 +273,39 @@ class TrialExplorer(TrialTraits):
         return figure
 
     def _frame(self, trial: int | None, time: float | int | None) -> tuple[int, int]:
-        """Return a trial and a step, those shown where None, checked; a step fits the trial."""
+        """Return a trial and its step at a time, checked; None: what is shown, or the next step."""
         _ = self.record
         trial = self.trial if trial is None else trial
-        if time is not None:
-            return trial, self._step(trial, time, self.align)
-        return trial, self._near(trial, self.time, self.align)
+        low, high = self._steps(trial, self.align)
+        if time is None:
+            return trial, min(max(self._step_at(self.time, self.align), low), high) - low
+        return trial, self._within(time, low, high, f"trial {trial}") - low
 
 
-def _on_page(one: Shown, numbers: Sequence[int], positions: Sequence[int]) -> dict[str, Message]:
-    """Return what a page holds of a record, by the keys under which the browser asks for it."""
-    header, arrays = one.overview()
-    parts = {f"overview {one.name}": (some_of(header, positions) | {"page": True}, arrays)}
-    parts |= {f"trial {one.name} {number}": one.trial(number) for number in numbers}
-    for by in ORDERS:
-        parts[f"order {one.name} {by}"] = {}, {"order": one.order(by).astype(np.int32)}
-    for variable in header["variables"]:
+def _on_page(one: Shown, numbers: Sequence[int], positions: Sequence[int]) -> dict[str, Part]:
+    """Return what a page holds of a record, by the keys under which the browser asks for it.
+
+    In the place of what cannot be computed, since the values diverged, stands the sentence why.
+    """
+
+    def order(by: str) -> Message:
+        return {}, {"order": one.order(by).astype(np.int32)}
+
+    def components(variable: str) -> Message:
         told, found = one.components(variable)
-        kept = {"trajectory": found["trajectory"][positions].astype(np.float16)}
-        parts[f"components {one.name} {variable}"] = told, kept
+        return told, {"trajectory": half(found["trajectory"][positions])}
+
+    header, arrays = one.overview()
+    parts: dict[str, Part] = {}
+    parts[f"overview {one.name}"] = some_of(header, positions) | {"page": True}, arrays
+    parts |= {f"trial {one.name} {number}": one.trial(number) for number in numbers}
+    computed = [
+        *(("order", by, order) for by in ORDERS if by != "index"),
+        *(("components", variable, components) for variable in header["variables"]),
+    ]
+    for kind, name, compute in computed:
+        try:
+            parts[f"{kind} {one.name} {name}"] = compute(name)
+        except ValueError as error:
+            parts[f"{kind} {one.name} {name}"] = str(error)
     return parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,15 @@ class TrialTraits(BrowserExplorer):
 
     _records: Records
     _seen = ("", 0.0)  # `align` and `time` when they last agreed
+    _nearest = False  # whether a time beyond what is shown means the step that is next to it
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take traits from the browser, which draws the nearest step where there is none."""
+        self._nearest = True
+        try:
+            super().set_state(sync_data)
+        finally:
+            self._nearest = False
 
     @property
     def _header(self) -> dict[str, Any]:
@@ -55,38 +64,58 @@ class TrialTraits(BrowserExplorer):
         name = self.shown[0] if self.shown else self._records.names[0]
         return self._records.given(name).overview()[0]
 
-    def _span(self, trial: int, align: str) -> tuple[float, int]:
-        """Return the time of a trial's first step, as `align` counts it, and its number of steps.
+    def _origin(self, align: str) -> float:
+        """Return the time of the step 0 of the axis: a trial's start, or its start of `align`."""
+        return 0.0 if align else float(self.record["time"][0])
 
-        In a trial without the period, times count from the trial's start.
+    def _time_at(self, step: int) -> float:
+        """Return the time of a step of the axis."""
+        return float(self._origin(self.align) + step * self._of_shown()["dt"])
+
+    def _step_at(self, time: float | int, align: str) -> int:
+        """Return the step of the axis at a time."""
+        return int(np.floor((time - self._origin(align)) / self._of_shown()["dt"] + 1e-6))
+
+    def _steps(self, trial: int, align: str) -> tuple[int, int]:
+        """Return the first and the last step of a trial on the axis."""
+        return _steps(self._of_shown(), trial_position(self.record, trial), align)
+
+    def _extent(self, trial: int) -> tuple[int, int]:
+        """Return the first and the last step of the axis on which something is shown.
+
+        That is `trial` and those beside it; or, where there are means, any trial of the record.
         """
-        header, i = self._of_shown(), trial_position(self.record, trial)
-        start = header["starts"][align][i] if align in header["starts"] else -1
-        first = -start * header["dt"] if start >= 0 else float(self.record["time"][0])
-        return first, header["lengths"][i]
+        some: Iterable[int] = range(len(self._records.numbers))
+        if self.view == "trial":
+            some = [trial_position(self.record, number) for number in (trial, *self.beside)]
+        names = self.shown or self._records.names[:1]
+        headers = [self._records.given(name).overview()[0] for name in names]
+        spans = [_steps(header, i, self.align) for header in headers for i in some]
+        firsts, lasts = zip(*spans, strict=True)
+        return min(firsts), max(lasts)
 
-    def _step(self, trial: int, time: float | int, align: str) -> int:
-        """Return the step of a trial at a time on the axis. Raises ValueError outside the trial."""
+    def _on_axis(self, trial: int, time: float | int) -> float:
+        """Return the time of the step at a time. Raises ValueError where nothing is shown."""
+        alone = self.view == "trial" and not self.beside
+        what = f"trial {trial}" if alone else "what is shown"
+        return self._time_at(self._within(time, *self._extent(trial), what))
+
+    def _next_to(self, time: float, align: str, moved: int = 0) -> float:
+        """Return the time of the step that is shown, or next to it, `moved` steps after a time."""
         check_number("time", time)
-        first, steps = self._span(trial, align)
-        dt = self._of_shown()["dt"]
-        step = int(np.floor((time - first) / dt + 1e-6))
-        if not 0 <= step < steps:
+        low, high = self._extent(self.trial)
+        return self._time_at(min(max(self._step_at(time, align) + moved, low), high))
+
+    def _within(self, time: float | int, low: int, high: int, what: str) -> int:
+        """Return the step of the axis at a time. Raises ValueError unless it is low to high."""
+        check_number("time", time)
+        step = self._step_at(time, self.align)
+        if not low <= step <= high:
             raise ValueError(
-                f"time {time:g} ms lies outside trial {trial}, which lasts from {first:g} to "
-                f"{first + steps * dt:g} ms."
+                f"time {time:g} ms lies outside {what}, which lasts from {self._time_at(low):g} to "
+                f"{self._time_at(high + 1):g} ms."
             )
         return step
-
-    def _time_of(self, trial: int, step: int, align: str) -> float:
-        """Return the time of a trial's step on the axis."""
-        return self._span(trial, align)[0] + step * self._of_shown()["dt"]
-
-    def _near(self, trial: int, time: float, align: str) -> int:
-        """Return the step of a trial at a time on the axis, or the one next to it."""
-        first, steps = self._span(trial, align)
-        step = int(np.floor((time - first) / self._of_shown()["dt"] + 1e-6))
-        return min(max(step, 0), steps - 1)
 
     def _left(self) -> list[int]:
         """Return the numbers of the trials that `where` leaves."""
@@ -114,8 +143,9 @@ class TrialTraits(BrowserExplorer):
         return value
 
     def _check_time(self, value: float) -> float:
-        step = self._step(self.trial, value, self.align)
-        return self._time_of(self.trial, step, self.align)
+        return (
+            self._next_to(value, self.align) if self._nearest else self._on_axis(self.trial, value)
+        )
 
     def _check_selection(self, value: dict[str, Any]) -> dict[str, Any]:
         check_selection(value, self._of_shown())
@@ -179,6 +209,7 @@ class TrialTraits(BrowserExplorer):
     @traitlets.observe("shown")
     def _keep_what_it_has(self, _: Any) -> None:
         """Drop what the record that is now shown first does not have."""
+        self._records.shown = self.shown
         header = self._of_shown()
         sizes = {"unit": header["hidden"], "input": header.get("inputs", 0)}
         kept = {k: v for k, v in self.selection.items() if k not in sizes or v < sizes[k]}
@@ -191,15 +222,16 @@ class TrialTraits(BrowserExplorer):
             if self.align not in header["periods"]:
                 self.align = ""
 
-    @traitlets.observe("trial", "time", "align", "shown")
+    @traitlets.observe("trial", "time", "align", "shown", "beside", "view")
     def _fit(self, _: Any) -> None:
-        """Keep the time within the trial, and the trial among those that `where` leaves.
+        """Keep the time within what is shown, and the trial among those that `where` leaves.
 
         If the axis has changed and the time has not been set with it, the step that is shown stays.
         """
         align, time = self._seen
         axis = align if time == self.time else self.align
-        time = self._time_of(self.trial, self._near(self.trial, self.time, axis), self.align)
+        moved = self._steps(self.trial, self.align)[0] - self._steps(self.trial, axis)[0]
+        time = self._next_to(self.time, axis, moved)
         self._seen = self.align, time
         self.time = time
         if not self._passes(trial_position(self.record, self.trial), self.where):
@@ -210,3 +242,13 @@ class TrialTraits(BrowserExplorer):
         """Go to the first trial left if the one that is shown is not."""
         if self.trial not in (left := self._left()):
             self.trial = left[0]
+
+
+def _steps(header: Mapping[str, Any], position: int, align: str) -> tuple[int, int]:
+    """Return the first and the last step on the axis of a trial, by the header of its record.
+
+    A trial without the period begins at 0.
+    """
+    starts = header["starts"].get(align)
+    first = -max(starts[position], 0) if starts else 0
+    return first, first + header["lengths"][position] - 1

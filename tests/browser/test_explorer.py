@@ -14,6 +14,7 @@ trials = mpn_lab.record(network, "DelayMatchSample-v0", trials=20, epsilon=0.05)
     "keys": "keys = mpn_lab.TrialExplorer(trials); keys",
     "pointer": "pointer = mpn_lab.TrialExplorer(trials); pointer",
     "menus": "menus = mpn_lab.TrialExplorer(trials); menus",
+    "refused": "refused = mpn_lab.TrialExplorer(trials); refused",
     "error": "failing = mpn_lab.TrialExplorer(trials); failing",
 }
 Q = "action values"
@@ -140,6 +141,21 @@ def test_what_goes_wrong_is_shown_in_the_explorers_place(notebook):
     )
     explorer.press("ArrowRight")
     assert "Error: broken" in explorer.error()
+
+
+def test_what_python_refuses_is_said_and_taken_back(notebook):
+    explorer = notebook.drawn("refused")
+    explorer.choose("view", "mean over trials")
+    explorer.press("End")
+    last = explorer.get("time")
+    assert last == notebook.python("100 * (int(trials.length.max()) - 1)")
+    assert last > notebook.python("100 * (int(trials.length[0]) - 1)")
+    assert notebook.python("refused.time") == last
+    assert explorer.error() == ""
+    explorer.root.evaluate("root => root.mpn.set({ time: 300, trial: 99 })")
+    explorer.root.get_by_text("there is no trial 99 in this record").wait_for()
+    assert [explorer.get("trial"), explorer.get("time")] == [0, last]
+    assert notebook.python("[refused.trial, refused.time]") == [0, last]
 
 
 def test_it_follows_the_theme_and_every_control_has_a_label(notebook):

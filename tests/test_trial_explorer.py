@@ -274,3 +274,16 @@ def test_bad_requests_get_one_sentence(explorer, trials, monkeypatch):
     monkeypatch.setattr("mpn_lab.widgets.payload.MOST", 1000)
     with pytest.raises(ValueError, match=r"the longest trial takes .* more than .*; select fewer"):
         TrialExplorer(trials)
+
+
+def test_trials_are_chosen_by_the_records_own_values():
+    network = mpn_lab.QNetwork(3, 3, hidden_size=4, generator=torch.Generator().manual_seed(0))
+    trials = mpn_lab.record(network, "DelayMatchSample-v0", trials=8)
+    explorer = TrialExplorer(trials)
+    angles = sorted(set(trials["sample_theta"].values.tolist()))
+    for angle in (*angles, *np.float32(angles)):
+        explorer.where = {"sample_theta": angle}
+        kept = trials["trial"].values[np.isclose(trials["sample_theta"].values, float(angle))]
+        assert explorer._left() == kept.tolist()
+    with pytest.raises(ValueError, match=r"sample_theta is '3\.2'"):
+        explorer.where = {"sample_theta": 3.2}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -168,9 +168,11 @@ class TrialTraits(BrowserExplorer):
 
     def _check_where(self, value: dict[str, Any]) -> dict[str, Any]:
         classes = self._classes()
-        for name, label in value.items():
+        for name in value:
             check_choice("where", name, classes)
-            check_choice(name, str(label), classes[name])
+        value = {name: _label(given, classes[name]) for name, given in value.items()}
+        for name, label in value.items():
+            check_choice(name, label, classes[name])
         if not any(self._passes(i, value) for i in range(len(self._records.numbers))):
             asked = " and ".join(f"{name} = {label}" for name, label in value.items())
             raise ValueError(f"no trial of this record has {asked}; choose others.")
@@ -252,3 +254,11 @@ def _steps(header: Mapping[str, Any], position: int, align: str) -> tuple[int, i
     starts = header["starts"].get(align)
     first = -max(starts[position], 0) if starts else 0
     return first, first + header["lengths"][position] - 1
+
+
+def _label(value: Any, labels: Sequence[str]) -> str:
+    """Return the label of a class by its value; what is no class's is returned as text."""
+    texts = [str(value)]
+    if isinstance(value, float | np.floating):
+        texts += [f"{value:.{digits}g}" for digits in range(4, 16)]  # as labels are made
+    return next((text for text in texts if text in labels), texts[0])

@@ -21,6 +21,7 @@ export function averageTrials(positions, read, overview, align) {
   const before = Math.max(...kept.map(start)), shift = (i) => before - start(i);
   const count = new Int32Array(Math.max(...kept.map((i) => shift(i) + lengths[i])));
   const longest = kept.reduce((a, b) => (lengths[b] > lengths[a] ? b : a));
+  const begun = [];
   let periods;
   for (const i of kept) {
     const detail = read(i), { obs, Q, h, reward } = detail, M = modulations(detail, overview);
@@ -29,6 +30,7 @@ export function averageTrials(positions, read, overview, align) {
     for (const [name, values] of Object.entries({ obs, Q, h, reward, M })) {
       if (values) addTrial(sums[name] ??= noSums(values, count), values, steps, shift(i), count);
     }
+    if (detail.M_start && shift(i) === 0 && steps[0] === 0) begun.push(detail.M_start);
     if (i === longest) {
       periods = detail.header.periods.map(([name, a, b]) => [name, a + shift(i), b + shift(i)]);
     }
@@ -41,6 +43,10 @@ export function averageTrials(positions, read, overview, align) {
       const data = Float32Array.from(squares, (value, k) => Math.sqrt(value / of(k)));
       arrays[`${name}_sd`] = { data, shape };
     }
+  }
+  if (begun.length) {
+    const [{ data, shape }] = begun, mean = (k) => begun.reduce((sum, one) => sum + one.data[k], 0);
+    arrays.M_start = { data: data.map((_, k) => mean(k) / begun.length), shape };
   }
   return { header: { periods, conditions: "", averaged: kept.length, first: -before }, arrays };
 }

@@ -56,8 +56,9 @@ export class Item {
 
   /** Whether the step before is known, and of an average, is over the same number of trials. */
   follows(t) {
-    const { gaps } = this.overview.header, count = this.detail.count?.data;
-    return count ? !gaps.length && count[t] === count[t - 1] : !gaps.includes(t);
+    const { gaps } = this.overview.header, { count, M_start, header } = this.detail;
+    if (!count || gaps.length) return !count && !gaps.includes(t);
+    return t ? count.data[t] === count.data[t - 1] : Boolean(M_start) || count.data[0] === header.averaged;
   }
 
   /** A synapse at all its steps. */

@@ -65,8 +65,8 @@ export class Trials extends App {
 
   /** The traits of a trial, at the time shown or its last. */
   frame(trial, time = this.get("time")) {
-    const last = this.firstOf(trial) + this.overview.header.lengths[this.position(trial)] - 1;
-    return { trial, time: Math.min(time, this.timeOf(last)) };
+    const first = this.firstOf(trial), last = first + this.overview.header.lengths[this.position(trial)] - 1;
+    return { trial, time: Math.max(this.timeOf(first), Math.min(time, this.timeOf(last))) };
   }
 
   /** The step of the axis at which a trial begins. @param {number} _ */

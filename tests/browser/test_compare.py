@@ -84,8 +84,9 @@ def test_averages_by_condition_and_from_a_period_on(notebook):
     assert low < 0 < high
     explorer.choose("view", "trial and mean")
     assert f"difference of Q: B {MINUS} A" in panels(explorer)
-    change = "root => root.mpn.items[1].map('change of M', root.mpn.items[1].first)"
-    assert explorer.root.evaluate(change) is None  # there is no step before
+    change = "root => root.mpn.items[1].map('change of M', root.mpn.items[1].first)[3]"
+    first = "float(mpn_lab.analysis.modulation_change(trials).values[:, 0, 0, 3].mean())"
+    assert explorer.root.evaluate(change) == pytest.approx(notebook.python(first), rel=1e-2)
     explorer.choose("view", "one trial")
     explorer.press("Home")
     start = notebook.python("int((trials.period.values[0] == 'test').argmax())")

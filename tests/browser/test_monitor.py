@@ -90,6 +90,7 @@ def test_several_trainings_fill_while_they_run(notebook):
             break
         notebook.page.wait_for_timeout(100)
     assert {(2, 2)} < seen  # rows came one by one
+    explorer.settle()
     text = explorer.root.inner_text()
     assert text.count("after 200 of 200 trials") == 2
     assert explorer.error() == ""

@@ -58,7 +58,7 @@ IN_THE_BROWSER = """async () => {
   press("Home");
   await frame();
   app.rate = 20;
-  const seen = new Set(), start = performance.now();
+  const seen = new Set([0]), start = performance.now(); // the first frame is there
   press(" ");
   while (app.playing) { await frame(); seen.add(app.step()); }
   return { times, trials, beside, played: [seen.size, app.extent()[1] + 1, performance.now() - start] };
@@ -139,7 +139,8 @@ def opened_bytes(explorer: mpn_lab.TrialExplorer) -> int:
     asked = [{"ask": "trial", "trial": n} for n in explorer._header["numbers"][:4]]
     asked += [{"ask": "components", "variable": explorer.variable}]
     for question in [*asked, {"ask": "order", "order": explorer.order}]:
-        size += sum(map(len, pack(explorer._answer(question | {"record": "recorded"})[1])[1]))
+        message = pack(*explorer._answer(question | {"record": "recorded"}))
+        size += sum(map(len, message["buffers"]))
     return size
 
 

@@ -13,17 +13,7 @@ from mpn_lab.analysis import hidden_order, pca
 from mpn_lab.plotting.style import largest
 from mpn_lab.widgets.payload import scales
 from mpn_lab.widgets.records import Records
-
-TASK = "DelayMatchSample-v0"
-
-
-def make_network(seed=0, **options):
-    generator = torch.Generator().manual_seed(seed)
-    return mpn_lab.QNetwork(3, 3, **{"hidden_size": 8} | options, generator=generator)
-
-
-def make_record(network, trials=10, **options):
-    return mpn_lab.record(network, TASK, trials=trials, epsilon=0.2, **options)
+from tests.explorer_data import TASK, asked, make_network, make_record
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +40,6 @@ def run(tmp_path_factory):
         eval_freq=16, eval_trials=4, learning_rate=0.01,
     )  # fmt: skip
     return mpn_lab.train(config, tmp_path_factory.mktemp("run") / "run", progress=False)
-
-
-def asked(explorer, what, record, **more):
-    return explorer._answer({"ask": what, "record": record, **more})
 
 
 def test_records_of_networks_of_several_sizes_are_shown_together(trials):

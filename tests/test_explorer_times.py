@@ -7,21 +7,10 @@ import weakref
 
 import numpy as np
 import pytest
-import torch
 
 import mpn_lab
 from mpn_lab import edits
-
-TASK = "DelayMatchSample-v0"
-
-
-def make_network(seed=0, **options):
-    generator = torch.Generator().manual_seed(seed)
-    return mpn_lab.QNetwork(3, 3, **{"hidden_size": 8} | options, generator=generator)
-
-
-def make_record(network, trials=10, **options):
-    return mpn_lab.record(network, TASK, trials=trials, epsilon=0.2, **options)
+from tests.explorer_data import asked, make_network, make_record
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +28,6 @@ def explorer(trials, network):
     made = mpn_lab.TrialExplorer(trials, network=network)
     yield made
     made.close()
-
-
-def asked(explorer, what, record, **more):
-    return explorer._answer({"ask": what, "record": record, **more})
 
 
 def with_late_tests(trials):

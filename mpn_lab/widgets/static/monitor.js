@@ -3,9 +3,10 @@
 import { App } from "./app.js";
 import { conditionColor, limitsOf, ticks, words } from "./axes.js";
 import { legend, make, menu } from "./controls.js";
+import { clipped, disc, drawAxes, drawLine } from "./drawing.js";
 import { DASHES } from "./items.js";
 import { PageModel } from "./page.js";
-import { Panel, clipped, disc, drawAxes, drawLine } from "./panels.js";
+import { Panel } from "./panels.js";
 import { TrialExplorer } from "./trial.js";
 
 const NEWEST = ""; // of the runs, the one that sent last

@@ -2,11 +2,12 @@
 
 import { conditionColor, limitsOf, words } from "./axes.js";
 import { make, menu, slider } from "./controls.js";
-import { Item } from "./items.js";
 import {
   clipped, drawAxes, drawCursor, drawLine, drawMap, drawPeriods, outline, write,
-} from "./panels.js";
-import { Matrix, Outputs, OverTime, Trace } from "./trial_panels.js";
+} from "./drawing.js";
+import { Item } from "./items.js";
+import { Matrix, Trace } from "./map_panels.js";
+import { Outputs, OverTime } from "./trial_panels.js";
 import { Trials } from "./trials.js";
 
 const TRAITS = ["time", "trial", "age", "strategy", "measure", "order", "selection"];

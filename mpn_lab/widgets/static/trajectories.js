@@ -2,7 +2,8 @@
 
 import { conditionColor, limitsOf, words } from "./axes.js";
 import { menu } from "./controls.js";
-import { Panel, ZOOM, clipped, disc, drawAxes, nearestPoint, write } from "./panels.js";
+import { clipped, disc, drawAxes, nearestPoint, write } from "./drawing.js";
+import { Panel, ZOOM } from "./panels.js";
 
 const OF_ACTIONS = ["correct_response", "response", "ideal_response"];
 

@@ -3,8 +3,9 @@
 import { conditionColor } from "./axes.js";
 import { legend, make, menu, slider, toggles } from "./controls.js";
 import { Item, MOST_ITEMS, shownMaps } from "./items.js";
+import { Hidden, Matrix, Trace } from "./map_panels.js";
 import { modulations } from "./payload.js";
-import { Change, Hidden, Inputs, Matrix, Outputs, Trace } from "./trial_panels.js";
+import { Change, Inputs, Outputs } from "./trial_panels.js";
 import { Trajectories } from "./trajectories.js";
 import { Trials } from "./trials.js";
 import { WhatIf } from "./what_if.js";

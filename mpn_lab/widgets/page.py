@@ -24,6 +24,7 @@ _PAGE = """<!doctype html>
 <style>
 html {{ color-scheme: light dark; }}
 body {{ margin: 0; }}
+@media (prefers-color-scheme: dark) {{ body {{ background: #15181d; }} }} /* as the explorer */
 {css}
 </style>
 <div id="explorer"></div>

@@ -63,7 +63,7 @@ def test_records_of_networks_of_several_sizes_are_shown_together(trials):
         np.testing.assert_array_equal(arrays["order"], hidden_order(record, "cluster"))
     explorer.selection, explorer.show = {"unit": 7, "input": 2, "span": [0, 300]}, "change of M"
     explorer.shown = ["small", "large"]
-    assert explorer.selection == {"input": 2, "span": [0, 300]}
+    assert explorer.selection == {"span": [0, 300]}
     explorer.shown = ["GRU", "large"]
     assert (explorer.variable, explorer.show, explorer.selection) == ("h", "M", {"span": [0, 300]})
 
@@ -196,7 +196,7 @@ def test_the_page_of_a_network_that_diverged_says_so(explorer, trials, tmp_path)
     told = parts["components what if 1 M"]
     assert told["error"].startswith("M is nan or infinite at ")
     assert told["buffers"] == []
-    assert "M" in parts["trial what if 1 3"]["arrays"]
+    assert "dM" in parts["trial what if 1 3"]["arrays"]
     assert "trajectory" in parts["components recorded M"]["arrays"]
 
 
@@ -345,3 +345,12 @@ def test_logits_are_told_from_values(tmp_path):
     }  # fmt: skip
     assert of["values"]["scales"]["Q"] == list(scales(values)["Q"])
     assert of["what if 1"]["scales"] == of["logits"]["scales"]
+
+
+def test_a_small_effect_on_M_is_sent_as_it_is(explorer, trials):
+    explorer.edits = [edits.scale("M", 0.999, at="test")]
+    _, arrays = asked(explorer, "trial", "what if 1", trial=2)
+    change = (explorer.counterfactual["M"] - trials["M"]).values[2, : len(arrays["h"])]
+    assert 0 < abs(change).max() < 0.004 * largest(trials["M"].values)
+    np.testing.assert_allclose(arrays["dM"], change, atol=1e-3 * abs(change).max())
+    assert not {"M", "x"} & arrays.keys()

@@ -274,3 +274,21 @@ def test_a_closed_explorer_frees_what_it_computed(trials, network):
         explorer.edits = []
     with pytest.raises(ValueError, match="this explorer is closed"):
         asked(explorer, "trial", "recorded", trial=1)
+
+
+def test_a_span_stays_where_it_is_in_the_trial(explorer):
+    explorer.selection = {"span": [300, 500]}
+    explorer.time = 700
+    explorer.align = "test"
+    low, high = explorer.selection["span"]
+    assert (high - low, explorer.time - low) == (200, 400)
+    explorer.align = ""
+    assert explorer.selection == {"span": [300, 500]}
+
+
+def test_the_time_fits_a_mean_of_fewer_trials(explorer, trials):
+    lengths = trials["length"].values
+    explorer.view = "mean"
+    explorer.time = float(trials["time"][lengths.max() - 1])
+    explorer.where = {"length": int(lengths.min())}
+    assert explorer.time == float(trials["time"][lengths.min() - 1])

@@ -197,6 +197,8 @@ def check_selection(value: Mapping[str, Any], header: Mapping[str, Any]) -> None
             )
         else:
             check_int(name, chosen, 0, sizes[name] - 1)
+    if "input" in value and "unit" not in value:
+        raise ValueError(f"selection is {show(value)}; expected a unit with the input.")
 
 
 def figure_path(path: Any) -> Path:

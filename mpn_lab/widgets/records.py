@@ -150,7 +150,7 @@ class Records:
             record = record.assign(weights_of(network))
         trained = f"the network after {int(number):,} trials, on the recorded observations"
         words = in_words(changes) if changes else trained
-        return Shown(name, record, first.scales, words, first)
+        return Shown(name, record, first.scales, words, first, bool(changes))
 
 
 def is_what_if(name: str) -> bool:

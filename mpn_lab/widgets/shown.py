@@ -28,6 +28,7 @@ class Shown:
         words: what was done to the network; "": it is a record that was given.
         first: the record that it is a counterfactual of, whose principal components and orders are
             its own; None: it was given.
+        edited: whether it is a what-if.
     """
 
     def __init__(
@@ -37,9 +38,10 @@ class Shown:
         own_scales: Mapping[str, Any],
         words: str = "",
         first: Shown | None = None,
+        edited: bool = False,
     ) -> None:
         self.name, self.record, self.words = name, record, words
-        self.scales, self._first = own_scales, first
+        self.scales, self._first, self._edited = own_scales, first, edited
         self._overview: Message | None = None
         self._pcas: dict[str, xr.Dataset] = {}
         self._orders: dict[str, np.ndarray] = {}
@@ -62,17 +64,17 @@ class Shown:
         return detail(self.record, trial_position(self.record, number))
 
     def changed_trial(self, number: int) -> Message:
-        """Return a trial, its M as `dM`, the difference from the first record's, where it has both.
+        """Return a trial; of a what-if, M as `dM`, its difference from the first record's.
 
-        So the browser shows exactly 0 where a counterfactual equals the record, although it adds up
-        the record's M from factors of 16 bits.
+        So the browser shows exactly 0 where a what-if equals the record, and small effects as they
+        are, although it adds up the record's M from factors of 16 bits.
         """
         header, arrays = self.trial(number)
-        if self._first is not None and "M" in arrays:
-            i, T = trial_position(self.record, number), len(arrays["M"])
+        if self._first is not None and self._edited and arrays.keys() & {"M", "x"}:
+            i, T = trial_position(self.record, number), len(arrays["h"])
             now, before = (one["M"].values[i, :T] for one in (self.record, self._first.record))
+            arrays = {name: a for name, a in arrays.items() if name not in ("M", "x")}
             arrays["dM"] = half(now - before)
-            del arrays["M"]
         return header, arrays
 
     def mean(self, numbers: Sequence[int], align: str) -> Message:

@@ -208,7 +208,7 @@ class TrialExplorer(TrialTraits):
         numbers, positions = chosen_trials(following if trials is None else trials, self.record)
         parts: dict[str, Any] = {}
         for name in self.shown:
-            parts |= _on_page(records[name], numbers, positions)
+            parts |= _on_page(records[name], numbers, positions, self.shown)
         header, arrays = parts[f"overview {self.shown[0]}"]
         of_first = some_of(self._header, positions)  # whose conditions choose trials
         header = header | {key: of_first[key] for key in ("conditions", "colors")}
@@ -282,8 +282,10 @@ class TrialExplorer(TrialTraits):
         return trial, self._within(time, low, high, f"trial {trial}") - low
 
 
-def _on_page(one: Shown, numbers: Sequence[int], positions: Sequence[int]) -> dict[str, Part]:
-    """Return what a page holds of a record, by the keys under which the browser asks for it.
+def _on_page(
+    one: Shown, numbers: Sequence[int], positions: Sequence[int], shown: Sequence[str]
+) -> dict[str, Part]:
+    """Return what a page of the records `shown` holds of one, by the keys the browser asks for.
 
     In the place of what cannot be computed, since the values diverged, stands the sentence why.
     """
@@ -298,7 +300,8 @@ def _on_page(one: Shown, numbers: Sequence[int], positions: Sequence[int]) -> di
     header, arrays = one.overview()
     parts: dict[str, Part] = {}
     parts[f"overview {one.name}"] = some_of(header, positions) | {"page": True}, arrays
-    parts |= {f"trial {one.name} {number}": one.trial(number) for number in numbers}
+    trial = one.changed_trial if one.axes in shown else one.trial
+    parts |= {f"trial {one.name} {number}": trial(number) for number in numbers}
     computed = [
         *(("order", by, order) for by in ORDERS if by != "index"),
         *(("components", variable, components) for variable in header["variables"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import traitlets
 from mpn_lab.analysis.schema import trial_position
 from mpn_lab.checks import check_choice, check_number, show
 from mpn_lab.widgets.browser import BrowserExplorer, TraitError, check_selection
-from mpn_lab.widgets.payload import COMPONENTS
+from mpn_lab.widgets.payload import COMPONENTS, OF_ACTIONS
 from mpn_lab.widgets.records import Records
 
 ORDERS = {"index": "unsorted", "selectivity": "sorted by response", "cluster": "clustered"}
@@ -83,11 +83,11 @@ class TrialTraits(BrowserExplorer):
     def _extent(self, trial: int) -> tuple[int, int]:
         """Return the first and the last step of the axis on which something is shown.
 
-        That is `trial` and those beside it; or, where there are means, any trial of the record.
+        That is `trial` and those beside it; or, where there are means, the trials that are left.
         """
-        some: Iterable[int] = range(len(self._records.numbers))
-        if self.view == "trial":
-            some = [trial_position(self.record, number) for number in (trial, *self.beside)]
+        numbers = {"trial": [trial, *self.beside], "mean": self._left()}
+        chosen = numbers.get(self.view, [trial, *self._left()])
+        some = [trial_position(self.record, number) for number in chosen]
         names = self.shown or self._records.names[:1]
         headers = [self._records.given(name).overview()[0] for name in names]
         spans = [_steps(header, i, self.align) for header in headers for i in some]
@@ -170,7 +170,7 @@ class TrialTraits(BrowserExplorer):
         classes = self._classes()
         for name in value:
             check_choice("where", name, classes)
-        value = {name: _label(given, classes[name]) for name, given in value.items()}
+        value = {name: _label(name, given, classes[name]) for name, given in value.items()}
         for name, label in value.items():
             check_choice(name, label, classes[name])
         if not any(self._passes(i, value) for i in range(len(self._records.numbers))):
@@ -215,6 +215,8 @@ class TrialTraits(BrowserExplorer):
         header = self._of_shown()
         sizes = {"unit": header["hidden"], "input": header.get("inputs", 0)}
         kept = {k: v for k, v in self.selection.items() if k not in sizes or v < sizes[k]}
+        if "unit" not in kept:
+            kept.pop("input", None)
         with self.hold_sync():
             self.selection = kept
             if self.variable not in header["variables"]:
@@ -236,6 +238,10 @@ class TrialTraits(BrowserExplorer):
         time = self._next_to(self.time, axis, moved)
         self._seen = self.align, time
         self.time = time
+        if axis != self.align and "span" in self.selection:  # it stays where it is in the trial
+            span = [at + moved * self._of_shown()["dt"] for at in self.selection["span"]]
+            span = [at + self._origin(self.align) - self._origin(axis) for at in span]
+            self.selection = self.selection | {"span": span}
         if not self._passes(trial_position(self.record, self.trial), self.where):
             self.where = {}
 
@@ -244,6 +250,7 @@ class TrialTraits(BrowserExplorer):
         """Go to the first trial left if the one that is shown is not."""
         if self.trial not in (left := self._left()):
             self.trial = left[0]
+        self._fit(None)  # a mean of others may be shorter
 
 
 def _steps(header: Mapping[str, Any], position: int, align: str) -> tuple[int, int]:
@@ -256,9 +263,13 @@ def _steps(header: Mapping[str, Any], position: int, align: str) -> tuple[int, i
     return first, first + header["lengths"][position] - 1
 
 
-def _label(value: Any, labels: Sequence[str]) -> str:
+def _label(name: str, value: Any, labels: Sequence[str]) -> str:
     """Return the label of a class by its value; what is no class's is returned as text."""
     texts = [str(value)]
+    if isinstance(value, bool | np.bool_):
+        texts.append(str(int(value)))
+    elif name in OF_ACTIONS and isinstance(value, int | np.integer) and 0 <= value < len(labels):
+        texts.append(labels[int(value)])
     if isinstance(value, float | np.floating):
         texts += [f"{value:.{digits}g}" for digits in range(4, 16)]  # as labels are made
     return next((text for text in texts if text in labels), texts[0])

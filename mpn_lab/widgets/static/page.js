@@ -1,7 +1,7 @@
 /** An explorer on a page of its own: what the kernel would send is in the page. */
 
 import { averageTrials } from "./averages.js";
-import { fromBase64, unpack } from "./payload.js";
+import { changed, fromBase64, unpack } from "./payload.js";
 
 /** A model for `mount`: traits, and answers from the page in place of the kernel's. */
 export class PageModel {
@@ -44,7 +44,11 @@ export class PageModel {
   mean({ record, trials, align }) {
     const overview = this.read(`overview ${record}`), { numbers } = overview.header;
     const positions = trials.map((number) => numbers.indexOf(number));
-    const read = (i) => this.read(`trial ${record} ${numbers[i]}`);
+    const { axes } = overview.header, trial = (name, i) => this.read(`trial ${name} ${numbers[i]}`);
+    const read = (i) => {
+      const detail = /** @type {any} */ (trial(record, i));
+      return detail.dM ? changed(detail, trial(axes, i), this.read(`overview ${axes}`)) : detail;
+    };
     const buffers = [], answer = averageTrials(positions, read, overview, align);
     const { arrays, ...found } = /** @type {any} */ (answer);
     for (const [name, { data, shape }] of Object.entries(arrays ?? {})) {

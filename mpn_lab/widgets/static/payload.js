@@ -97,6 +97,16 @@ export function matrixAt(show, step, detail, overview, multiplicative, out) {
   return out;
 }
 
+/**
+ * M of a what-if: that of the first record's trial, `before`, and the change.
+ * @param {any} detail @param {any} before @param {any} overview of the first record
+ */
+export function changed(detail, before, overview) {
+  const { data, shape } = modulations(before, overview);
+  detail.M = { data: detail.dM.data.map((change, k) => data[k] + change), shape };
+  return detail;
+}
+
 /** Keeps the entries used last, up to a number of bytes, and those `used` since that was emptied. */
 export class Cache {
   /** @param {number} most bytes */

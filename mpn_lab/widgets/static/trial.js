@@ -4,7 +4,7 @@ import { conditionColor } from "./axes.js";
 import { legend, make, menu, slider, toggles } from "./controls.js";
 import { Item, MOST_ITEMS, shownMaps } from "./items.js";
 import { Hidden, Matrix, Trace } from "./map_panels.js";
-import { modulations } from "./payload.js";
+import { changed } from "./payload.js";
 import { Change, Inputs, Outputs } from "./trial_panels.js";
 import { Trajectories } from "./trajectories.js";
 import { Trials } from "./trials.js";
@@ -204,7 +204,8 @@ export class TrialExplorer extends Trials {
     this.missing ??= wanted.map((one) => this.failed.get(this.keyOf(one, align))).find(Boolean);
     const ready = found.length > 0 && found.every(({ overview, detail }) => overview && detail);
     this.root.toggleAttribute("aria-busy", !ready);
-    this.more = Math.max(0, wanted.length - MOST_ITEMS);
+    this.more = wanted.filter((one) => !this.failed.has(this.keyOf(one, align))).length - found.length;
+    this.root.classList.toggle("mpn-stale", !found.length); // what was shown is not what was chosen
     const key = JSON.stringify([found.map((one) => this.keyOf(one, align)), align]);
     if (!ready || (key === this.itemsKey && found.every((one, k) => one.detail === this.items[k].detail))) {
       return;
@@ -248,9 +249,7 @@ export class TrialExplorer extends Trials {
     if (!found?.dM || found.M) return found;
     const first = this.recordOf(record)?.header.axes, fact = first && this.recordOf(first);
     const before = fact && this.detailOf({ record: first, number: trial });
-    const M = before && modulations(before, fact);
-    if (M) found.M = { data: found.dM.data.map((change, k) => M.data[k] + change), shape: M.shape };
-    return M && found;
+    return before && changed(found, before, fact);
   }
 
   /** Makes panels for all maps and trajectories that there are, and hides those that have nothing. */

@@ -81,7 +81,7 @@ export class WhatIf {
     const { app } = this, { periods } = app.detail.header, found = [];
     if (this.span) {
       const [from, to] = app.selection().span, during = [from, to + app.dt];
-      found.push([{ during }, `from ${words(during[0], 6)} to ${words(during[1], 6)} ms`]);
+      found.push([{ during }, `from ${words(during[0], 6)} to ${words(during[1], 6)} ms of the trial`]);
     }
     found.push(...periods.map(([name]) => [{ during: name }, `during ${name}`]));
     found.push(...periods.map(([name]) => [{ at: name }, `at the first step of ${name}`]));
@@ -93,7 +93,7 @@ export class WhatIf {
   places() {
     const { unit, input } = this.app.selection(), found = [[{}, "all of it"]], { target } = this;
     if (unit !== undefined && !["obs", "x"].includes(target)) found.push([{ units: [unit] }, `unit ${unit}`]);
-    if (input !== undefined && target === "M") {
+    if (unit !== undefined && input !== undefined && target === "M") {
       found.push([{ synapses: [[unit, input]] }, `synapse (${unit}, ${input})`]);
     }
     return this.offered(found, "where");
@@ -117,6 +117,7 @@ export class WhatIf {
     this.asked = this.span;
     const period = app.periodAt(app.step());
     this.when ||= JSON.stringify(period ? { during: period } : {});
+    if (this.kind === "swap") this.donor ??= this.giver; // it stays when the trial changes
     if (this.where !== "{}" && ["obs", "x"].includes(this.target)) this.where = "{}"; // they have no units
     const options = this.kind === "swap" ? { donor: this.giver } : OPTIONS[this.kind] ?? {};
     const edit = {

@@ -90,8 +90,11 @@ def test_several_trainings_fill_while_they_run(notebook):
             break
         notebook.page.wait_for_timeout(100)
     assert {(2, 2)} < seen  # rows came one by one
-    explorer.settle()
-    text = explorer.root.inner_text()
+    for _ in range(100):  # at the end of a training its output is shown anew
+        text = explorer.root.inner_text()
+        if text.count("after 200 of 200 trials") == 2:
+            break
+        notebook.page.wait_for_timeout(100)
     assert text.count("after 200 of 200 trials") == 2
     assert explorer.error() == ""
 
